@@ -1,0 +1,9 @@
+// platform/: the lowest layer. Clock, timers, random source, checksums, errors and foreign functions; only it and cli/
+// touch ambient state. Promises upward: what is handed out as an argument (Clock, Random) can be replaced by a
+// simulation. Asks nothing downward but Node and libc.
+export type { Clock, Random, Timer, Timespec } from './clock.ts'
+export { systemClock } from './clock.ts'
+export { crc32c } from './crc32c.ts'
+export { type ErrnoName, errnoError, FsError } from './errors.ts'
+export { isPromise, type MaybePromise } from './maybe-promise.ts'
+export { seededRandom, systemRandom } from './random.ts'

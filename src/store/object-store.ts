@@ -1,0 +1,90 @@
+// ObjectStore: all that cairnfs asks of a bucket. Kept to what S3, MinIO and a local folder can do atomically.
+//
+// Must stay true of every implementation (test/store/conformance.ts holds each to it):
+// - A put is atomic and durable: when it resolves the whole object is there and survives a crash of the store's host;
+//   before, nobody sees a part of it.
+// - Reads follow writes: a get, head or list begun after a put or delete resolved sees it.
+// - Of any number of concurrent putIfAbsent of one key, or putIfMatch with one etag, exactly one succeeds; putIfMatch
+//   on a missing key fails (PreconditionFailed or NotFound).
+// - Bodies given to a put must not change until it has settled.
+
+export type Etag = string & { readonly __brand: 'Etag' }
+
+export interface GetOptions {
+  /** First byte wanted; 0 unless told. */
+  offset?: number
+  /** How many bytes; to the end unless told. A range that ends past the object's end is cut short; one that begins at
+   *  or past it resolves to an empty body. */
+  lengthBytes?: number
+  signal?: AbortSignal
+}
+
+export interface StoredObject {
+  /** Owned by the caller; never pooled, never written to again by the store. */
+  body: Buffer
+  etag: Etag
+}
+
+export interface PutOptions {
+  signal?: AbortSignal
+}
+
+export interface ListOptions {
+  /** Only keys after this one (exclusive), in order of UTF-8 bytes. */
+  startAfter?: string
+  /** At most this many keys; 1,000 unless told, and never more. */
+  limit?: number
+  signal?: AbortSignal
+}
+
+export interface ListedObject {
+  key: string
+  sizeBytes: number
+  etag: Etag
+}
+
+export interface ListPage {
+  objects: ListedObject[]
+  /** Give this as `startAfter` to go on; absent when the listing is complete. */
+  next?: string
+}
+
+export interface ObjectStore {
+  /** The store's name to the letter as the user gave it, e.g. `s3://bucket/prefix`; holds no credentials. */
+  readonly name: string
+
+  /** Reads an object or a range of it. Throws StoreError `not-found`. */
+  get(key: string, options?: GetOptions): Promise<StoredObject>
+  /** Puts an object, whatever was there. `body` parts are sent in order, without being joined. */
+  put(key: string, body: readonly Uint8Array[], options?: PutOptions): Promise<Etag>
+  /** Puts an object where there is none (If-None-Match: *). Throws `precondition-failed` when there is one. */
+  putIfAbsent(key: string, body: readonly Uint8Array[], options?: PutOptions): Promise<Etag>
+  /** Replaces the object whose etag is `etag` (If-Match). Throws `precondition-failed` when it has another, and
+   *  `not-found` or `precondition-failed` when it is missing. */
+  putIfMatch(key: string, body: readonly Uint8Array[], etag: Etag, options?: PutOptions): Promise<Etag>
+  /** Deletes; keys that do not exist are no error. Any number of keys: split into requests of 1,000. */
+  delete(keys: readonly string[], options?: PutOptions): Promise<void>
+  /** One page of the keys that begin with `prefix`, in order of their UTF-8 bytes. */
+  list(prefix: string, options?: ListOptions): Promise<ListPage>
+  /** Throws `not-found`. */
+  head(key: string, options?: PutOptions): Promise<{ sizeBytes: number; etag: Etag }>
+  /** Releases sockets and file descriptors. The store must not be used afterwards. */
+  close(): Promise<void>
+}
+
+/** not-found: no such key (or, for `no-bucket`, no such bucket). precondition-failed: If-Match or If-None-Match.
+ *  retryable: may succeed when tried again, and **may have taken effect**. denied: credentials or permissions.
+ *  fatal: everything else; trying again is of no use. */
+export type StoreErrorKind = 'not-found' | 'no-bucket' | 'precondition-failed' | 'retryable' | 'denied' | 'fatal'
+
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+
+  constructor(
+    readonly kind: StoreErrorKind,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options)
+  }
+}

@@ -1,0 +1,160 @@
+// Filesystem: the operations of a POSIX filesystem by inode number, as a transport (FUSE now; NFS, SMB, block later)
+// calls them. No FUSE types, no S3 types. vfs/ implements it over meta/ and data/; test/fuse has a small one in memory.
+//
+// Must stay true:
+// - An operation answers at once where it can (a value) and returns a promise only when it must wait. It fails with
+//   FsError, thrown or rejected; its errno is what the caller of the system call sees.
+// - Buffers given in (names, data) belong to the transport: valid until the call returns, and, when it returned a
+//   promise, until that settles. Implementations copy what they keep.
+// - Names are bytes, not text: any but "/" and NUL, 1 to 255 of them.
+// - The kernel checks modes (default_permissions); the implementation does what the kernel cannot: existence, types,
+//   emptiness, setgid inheritance, names' lengths, limits.
+import type { MaybePromise, Timespec } from '../platform/index.ts'
+
+/** A number below 2^53, never used again after its file is gone. The root directory is 1. */
+export type Ino = number & { readonly __brand: 'Ino' }
+export const ROOT_INO = 1 as Ino
+
+/** Who asks: the caller's fsuid, fsgid and pid as the kernel gives them. */
+export interface Caller {
+  readonly uid: number
+  readonly gid: number
+  readonly pid: number
+}
+
+/** What stat(2) shows. */
+export interface Attributes {
+  ino: Ino
+  generation: number
+  /** Type and permission bits, as st_mode. */
+  mode: number
+  uid: number
+  gid: number
+  nlink: number
+  rdev: number
+  sizeBytes: number
+  /** Allocated bytes; st_blocks is this divided by 512, rounded up. */
+  allocatedBytes: number
+  atime: Timespec
+  mtime: Timespec
+  ctime: Timespec
+  btime: Timespec
+}
+
+/** An answer to lookup and to the operations that make a name. TTLs in seconds: how long the kernel may believe it. */
+export interface Entry {
+  attributes: Attributes
+  entryTtlSec: number
+  attributeTtlSec: number
+}
+
+/** `'now'` sets the server's time, as UTIME_NOW. */
+export interface SetAttributes {
+  mode?: number
+  uid?: number
+  gid?: number
+  sizeBytes?: number
+  atime?: Timespec | 'now'
+  mtime?: Timespec | 'now'
+  ctime?: Timespec
+  /** The open file, when the change came through one (ftruncate, futimens). */
+  handle?: Handle
+}
+
+/** An open file; chosen by the filesystem, handed back by the transport. */
+export type Handle = number & { readonly __brand: 'Handle' }
+
+export interface OpenFlags {
+  /** O_RDONLY, O_WRONLY or O_RDWR and the rest, as open(2) got them (Linux x86-64 values). */
+  readonly flags: number
+}
+
+export interface Opened {
+  handle: Handle
+  /** Reads and writes go past the page cache (O_DIRECT). */
+  directIo: boolean
+}
+
+/** Receives directory entries. Returns false when there is no room for this one: it will be asked for again. `name` is
+ *  valid during the call only. `cookie` goes on after this entry. `entry` is null where only name, ino and type are
+ *  wanted or known ("." and ".." among them). */
+export type DirectorySink = (
+  name: Uint8Array,
+  ino: Ino,
+  mode: number,
+  cookie: number,
+  attributes: Attributes | null,
+) => boolean
+
+export interface FilesystemStatistics {
+  blockSizeBytes: number
+  totalBytes: number
+  freeBytes: number
+  totalInodes: number
+  freeInodes: number
+  nameLengthMax: number
+}
+
+export interface Filesystem {
+  /** Finds `name` in `parent`. ENOENT when there is none: `negativeTtlSec` says how long the kernel may believe that.
+   *  Each Entry given out counts one reference, until `forget`. */
+  lookup(caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<Entry>
+  readonly negativeTtlSec: number
+  /** The kernel drops `count` references to `ino`. */
+  forget(ino: Ino, count: number): void
+
+  getattr(ino: Ino, handle?: Handle): MaybePromise<{ attributes: Attributes; ttlSec: number }>
+  /** chmod, chown, truncate, utimensat. Returns the new attributes. */
+  setattr(caller: Caller, ino: Ino, changes: SetAttributes): MaybePromise<{ attributes: Attributes; ttlSec: number }>
+  readlink(ino: Ino): MaybePromise<Uint8Array>
+
+  /** `mode` holds type and permissions, the umask already applied. */
+  mknod(caller: Caller, parent: Ino, name: Uint8Array, mode: number, rdev: number): MaybePromise<Entry>
+  mkdir(caller: Caller, parent: Ino, name: Uint8Array, mode: number): MaybePromise<Entry>
+  symlink(caller: Caller, parent: Ino, name: Uint8Array, target: Uint8Array): MaybePromise<Entry>
+  link(caller: Caller, ino: Ino, newParent: Ino, newName: Uint8Array): MaybePromise<Entry>
+  unlink(caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void>
+  rmdir(caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void>
+  /** renameat2(2). `flags`: RENAME_NOREPLACE 1; others give EINVAL until they are built. */
+  rename(
+    caller: Caller,
+    from: { parent: Ino; name: Uint8Array },
+    to: { parent: Ino; name: Uint8Array },
+    flags: number,
+  ): MaybePromise<void>
+
+  open(caller: Caller, ino: Ino, flags: OpenFlags): MaybePromise<Opened>
+  create(
+    caller: Caller,
+    parent: Ino,
+    name: Uint8Array,
+    mode: number,
+    flags: OpenFlags,
+  ): MaybePromise<{ entry: Entry; opened: Opened }>
+  /** Up to `lengthBytes` from `offset`; shorter only at the end of the file. The parts are the filesystem's own memory:
+   *  the transport sends them before anything else runs, and keeps none. */
+  read(handle: Handle, ino: Ino, offset: number, lengthBytes: number): MaybePromise<readonly Uint8Array[]>
+  /** Returns the bytes taken: all of `data`, or it fails. */
+  write(handle: Handle, ino: Ino, offset: number, data: Uint8Array): MaybePromise<number>
+  /** close(2) of one descriptor. */
+  flush(handle: Handle, ino: Ino): MaybePromise<void>
+  /** The last descriptor is gone. */
+  release(handle: Handle, ino: Ino): MaybePromise<void>
+  fsync(handle: Handle, ino: Ino, dataOnly: boolean): Promise<void>
+
+  /** Entries of `ino` after `cookie` (0 begins), until the sink is full or the directory ends. With `plus`, each entry
+   *  the sink took (but "." and "..") counts one reference, as a lookup. */
+  readdir(ino: Ino, cookie: number, plus: boolean, sink: DirectorySink): MaybePromise<void>
+  readonly entryTtlSec: number
+  readonly attributeTtlSec: number
+  /** fsync of a directory: all names so far; of the root directory: everything. */
+  fsyncdir(ino: Ino): Promise<void>
+
+  statfs(ino: Ino): MaybePromise<FilesystemStatistics>
+
+  /** Extended attributes; optional until they are built (the transport then answers EOPNOTSUPP). */
+  getxattr?(ino: Ino, name: Uint8Array): MaybePromise<Uint8Array>
+  setxattr?(caller: Caller, ino: Ino, name: Uint8Array, value: Uint8Array, flags: number): MaybePromise<void>
+  listxattr?(ino: Ino): MaybePromise<readonly Uint8Array[]>
+  removexattr?(caller: Caller, ino: Ino, name: Uint8Array): MaybePromise<void>
+}
