@@ -1,0 +1,114 @@
+// Streams: the dirty side of files. Each file has a stream of operations of its own (write, truncate, set-times). What
+// was done to it and is not yet recorded in the tables lives here; what is visible is this on top of what is recorded.
+//
+// The model: a stream has at most two generations. `active` takes changes. `freeze` turns it into `frozen`, which no
+// longer changes while its bytes are uploaded; then it is recorded in the tables in one turn (meta/) and dropped. A
+// commit so takes of each file all of its stream up to a point, or nothing.
+//
+// Visible bytes at an offset: active's runs; zeros where active truncated below it; frozen's runs; zeros where frozen
+// truncated below it; the recorded extents; zeros in holes. All cut at the visible size.
+//
+// Must stay true: overwrites are absorbed within one generation only; a run's bytes never change once frozen or on their
+// way to the store; a truncated or dropped stream's bytes are never uploaded if they had not left yet.
+import type { Timespec } from '../platform/index.ts'
+import type { DataRange, SegmentId } from '../segments/index.ts'
+
+/** A part of a file and where its bytes lie. `fileOffset` up to 2^53. */
+export interface Extent {
+  fileOffset: number
+  range: DataRange
+}
+
+/** Size and times as a stream shows them. atime only when it was set through the stream. */
+export interface StreamAttributes {
+  sizeBytes: number
+  mtime: Timespec
+  ctime: Timespec
+  atime: Timespec | null
+}
+
+/** What one frozen generation changes in the tables. */
+export interface StreamChanges {
+  /** Everything recorded at or past this offset goes first; null when nothing was truncated. */
+  truncateTo: number | null
+  /** Sorted, without overlaps: they replace what is recorded where they lie. */
+  extents: Extent[]
+  attributes: StreamAttributes
+}
+
+/** One run of dirty bytes on its way out. */
+export interface DirtyRun {
+  fileOffset: number
+  parts: readonly Uint8Array[]
+  lengthBytes: number
+}
+
+export interface FrozenGeneration {
+  readonly ino: number
+  /** The runs that lie in memory alone, each at most `maxPieceBytes` long, in file order. */
+  readonly runs: readonly DirtyRun[]
+  readonly dirtyBytes: number
+  /** Tells where `runs` were put (one range each, same order). They may not be durable yet. */
+  place(ranges: readonly DataRange[]): void
+  /** What to record; only after all runs were placed. */
+  changes(): StreamChanges
+}
+
+export interface Stream {
+  readonly ino: number
+  readonly attributes: StreamAttributes
+  /** Bytes in memory that no segment holds yet, both generations. */
+  readonly dirtyBytes: number
+  /** Whether anything at all is unrecorded (bytes, size or times), in the active and in the frozen generation. */
+  readonly isDirty: boolean
+  readonly frozen: FrozenGeneration | null
+  /** When the first unrecorded change was made (monotonic ms). */
+  readonly dirtySinceMs: number
+
+  /** Copies `data` in. Grows the size. Sets mtime and ctime to `now`. */
+  write(offset: number, data: Uint8Array, now: Timespec): void
+  /** Cuts or grows (with a hole). */
+  truncate(sizeBytes: number, now: Timespec): void
+  setTimes(times: { atime?: Timespec; mtime?: Timespec; ctime: Timespec }): void
+
+  /** Where the visible bytes of a range come from, in order and without gaps: memory, a place in a segment, or zeros.
+   *  `recorded` are the extents that the tables hold for that range (sorted; they may reach beyond it). Cut at the
+   *  visible size. The memory parts are live: use them in this turn, or copy. */
+  plan(offset: number, lengthBytes: number, recorded: readonly Extent[]): ReadPart[]
+
+  /** Makes `active` the frozen generation; null when active has nothing. There must be no frozen one. */
+  freeze(): FrozenGeneration | null
+  /** The frozen generation is recorded: drops it. */
+  recorded(): void
+}
+
+export type ReadPart =
+  | { kind: 'memory'; bytes: Uint8Array }
+  | { kind: 'stored'; range: DataRange }
+  | { kind: 'zeros'; lengthBytes: number }
+
+/** All streams of a volume. */
+export interface Streams {
+  /** The stream of a file, if it has unrecorded changes. */
+  get(ino: number): Stream | undefined
+  /** The stream of a file, begun with its recorded attributes when there is none. */
+  open(ino: number, recorded: StreamAttributes): Stream
+  /** Gives up what is unrecorded (the file lost its last name and its last handle). */
+  drop(ino: number): void
+  /** Forgets streams that are clean. Called after `recorded`. */
+  release(ino: number): void
+  /** All dirty streams. */
+  [Symbol.iterator](): Iterator<Stream>
+  /** Dirty bytes of all streams: what counts against the dirty limit. */
+  readonly dirtyBytes: number
+  /** Whether a writer must wait; `roomForWrite` resolves when it need not any more. Waiting asks for write-back through
+   *  the `onPressure` callback given at construction. */
+  readonly isFull: boolean
+  roomForWrite(): Promise<void>
+  /** Full runs of active generations (8 MiB: `maxPieceBytes`) leave at once, in the background, with ids from here. */
+  readonly uploadsUnderWay: number
+  /** Waits until the early uploads of these streams' runs have ended (a frozen generation's must, before `changes`).
+   *  Rejects with EIO when one failed for good; its bytes stay dirty. */
+  settled(inos: readonly number[]): Promise<void>
+  readonly takeSegmentId: () => SegmentId
+}

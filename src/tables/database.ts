@@ -1,0 +1,124 @@
+// Tables: ordered maps from a key (a number below 2^53) to a record (1 to 16,384 bytes), stored as copy-on-write trees of
+// immutable pages, with a journal in front. A small storage engine that knows nothing of files.
+//
+// Must stay true:
+// - Reads and `apply` never wait. A read that meets a page not in memory throws a PageFault; `run` loads it and begins
+//   the operation again. So an operation reads first, builds a Transaction, and applies it last: either it happened
+//   whole, in one turn, or it left nothing behind.
+// - A transaction's records become durable together: they stand in one commit.
+// - Commits are acknowledged in order. What was applied is visible at once, and durable when a commit closed after it
+//   is acknowledged.
+// - A record given out is a view into a page or into a change: it must not be written to, and not be kept past the turn.
+import type { MaybePromise } from '../platform/index.ts'
+import type { PackedData, SegmentId } from '../segments/index.ts'
+
+/** A small number per sort of table; the layer above chooses them (1 to 255). */
+export type TableKind = number & { readonly __brand: 'TableKind' }
+
+export interface TableKindSpec {
+  kind: TableKind
+  /** A page never splits between keys that differ only in their low `groupBits` bits. 0: anywhere. */
+  groupBits: number
+  /** One table per owner (directories), or one alone (owner 0). */
+  perOwner: boolean
+}
+
+/** Thrown by a read whose page is not in memory. Not an error: control flow, caught by `run`. */
+export class PageFault {
+  constructor(readonly load: () => Promise<void>) {}
+}
+
+/** Called for each record of a scan, in order of keys; the record is `bytes[start, end)`. Return false to stop. */
+export type ScanVisitor = (key: number, bytes: Buffer, start: number, end: number) => boolean
+
+/** One table. Cheap to hold for a turn; ask the database for it again in the next. */
+export interface Table {
+  readonly kind: TableKind
+  readonly owner: number
+  /** The record of `key`, or null. */
+  get(key: number): Buffer | null
+  /** The record as changed since the last checkpoint, null when it was deleted since, undefined when the changes say
+   *  nothing of it. Never faults. */
+  getChanged(key: number): Buffer | null | undefined
+  /** Visits the records with `from` <= key <= `to`. May fault before the first visit or between two. */
+  scan(from: number, to: number, visit: ScanVisitor): void
+  /** True when the table has no record from `from` on. */
+  isEmpty(from?: number): boolean
+}
+
+/** Changes that happen together. Later calls for one key replace earlier ones. */
+export interface Transaction {
+  put(kind: TableKind, owner: number, key: number, record: Uint8Array): void
+  delete(kind: TableKind, owner: number, key: number): void
+  /** Empties a table (whatever pages it has, unread); puts after it in the same transaction stand. Also marks a table
+   *  that is being born: its emptiness then needs no page to be known. */
+  clear(kind: TableKind, owner: number): void
+}
+
+/** File data that rides in a commit, with the id its extents name. */
+export interface CommitData {
+  id: SegmentId
+  packed: PackedData
+}
+
+/** What the layer above does during a checkpoint. */
+export interface CheckpointHooks {
+  /** Moves the live data that commits carry under these ids into segments, by ordinary transactions. When it resolves
+   *  no record points into them any more. */
+  repoint(data: readonly { id: SegmentId; packed: PackedData }[]): Promise<void>
+  /** Derived records (copies of what other tables hold) brought up to date: reads the frozen state and puts changes that
+   *  go to pages only, never to the journal. `changed` lists the tables of per-owner kinds with changes. Reads through
+   *  `view` see the frozen generation and pages. */
+  derive(view: TableReader, changed: readonly { kind: TableKind; owner: number }[], out: Transaction): void
+}
+
+export interface TableReader {
+  table(kind: TableKind, owner?: number): Table
+}
+
+/** Sorts of ids; each has its own counter, reserved in `root` by ranges. */
+export type IdSort = 'ino' | 'segment'
+
+export interface DatabaseStatus {
+  epoch: number
+  checkpointNumber: number
+  /** Journal objects and bytes since the last checkpoint. */
+  journalObjects: number
+  journalBytes: number
+  /** Bytes of records applied but in no acknowledged commit. */
+  unacknowledgedBytes: number
+  changeBytes: number
+  cachedPageBytes: number
+  /** Set once a journal write failed for good, or the slot was lost. */
+  failure: Error | null
+  readOnly: boolean
+  /** Commits replayed when it was opened. */
+  replayedCommits: number
+}
+
+export interface Database extends TableReader {
+  readonly status: DatabaseStatus
+  /** The next id of its sort; never given out before or again. */
+  takeId(sort: IdSort): number
+  /** Runs a synchronous operation, loading pages and beginning again as often as it faults; what it loaded stays in
+   *  memory until it has ended. */
+  run<T>(operation: () => T): MaybePromise<T>
+  transaction(): Transaction
+  /** Applies a transaction in this turn: visible at once, in the open commit. Throws FsError EROFS on a read-only
+   *  database and EIO on one that failed. */
+  apply(transaction: Transaction): void
+  /** Bytes of records in the open commit. */
+  readonly openCommitBytes: number
+  /** Closes the open commit, with `data` in front, in this turn, and uploads it. Resolves when it and all before it are
+   *  durable; rejects with FsError EIO when that cannot be. With nothing to commit waits for those under way. */
+  commit(data?: CommitData): Promise<void>
+  /** Number of the last commit closed, and of the last acknowledged. */
+  readonly closedSeq: number
+  readonly acknowledgedSeq: number
+  /** Whether a checkpoint is due by size, age or memory. */
+  readonly checkpointDue: boolean
+  /** Writes a checkpoint; joins one under way. */
+  checkpoint(hooks: CheckpointHooks): Promise<void>
+  /** A last checkpoint, everything trimmed, the slot released. With `abandon` leaves the journal to the next opener. */
+  close(hooks: CheckpointHooks | 'abandon'): Promise<void>
+}

@@ -1,0 +1,4 @@
+// tables/: paged copy-on-write tables with a journal, group commit, replay, checkpoints and fencing: a storage engine
+// that knows nothing of files. Promises upward: Database (database.ts). Asks downward: SegmentStore for pages, an
+// ObjectStore for `root`, `writers/` and the journal, a clock and a random source.
+export * from './database.ts'
