@@ -12,7 +12,7 @@
 import type { MaybePromise } from '../platform/index.ts'
 import type { PackedData, SegmentId } from '../segments/index.ts'
 
-/** A small number per sort of table; the layer above chooses them (1 to 255). */
+/** A small number per sort of table; the layer above chooses them (1 to 127). */
 export type TableKind = number & { readonly __brand: 'TableKind' }
 
 export interface TableKindSpec {

@@ -2,3 +2,12 @@
 // that knows nothing of files. Promises upward: Database (database.ts). Asks downward: SegmentStore for pages, an
 // ObjectStore for `root`, `writers/` and the journal, a clock and a random source.
 export * from './database.ts'
+export {
+  type DatabaseOptions,
+  formatDatabase,
+  openDatabase,
+  openDatabaseReadOnly,
+  type WritableDatabase,
+  type WriterOptions,
+} from './open-database.ts'
+export { describeHolder, type Holder, type Judgement, readSlot, type SlotState } from './writer-slot.ts'

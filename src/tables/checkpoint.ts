@@ -1,0 +1,144 @@
+// A checkpoint: the changes of a generation written into pages, then one conditional PUT of `root`, then the trim.
+//
+// Must stay true:
+// - Pages hold the state at commit N, which is acknowledged before `root` is put. `root` names as contained only commits
+//   whose file data is in segments: P <= N. Replaying P+1..N over the pages changes nothing.
+// - Nothing of the old state is touched before `root` is durable; journal objects go only afterwards.
+// - A checkpoint that fails leaves its generation frozen; the next one writes it together with what came since.
+import { ok as assert } from 'node:assert'
+import type { PagePacker, PagePointer, SegmentId } from '../segments/index.ts'
+import type { CheckpointHooks, TableKind } from './database.ts'
+import { type Engine, EngineTransaction } from './engine.ts'
+import type { JournalWriter } from './journal-writer.ts'
+import { encodePointer } from './page.ts'
+import { type PageSegmentUse, ROWS, type Root, type RootTable } from './root.ts'
+import { TableChanges, type TableState } from './table-state.ts'
+import { TreeWriter } from './tree-writer.ts'
+
+export interface CheckpointContext {
+  engine: Engine
+  journal: JournalWriter
+  /** The root that is in force. */
+  root: Root
+  packer: (onId: (id: SegmentId) => void) => PagePacker
+  /** Puts a root that differs from the one in force by these; resolves to it. Upload of pages happens in between: the
+   *  trailer of the last page segment is a copy of it. */
+  putRoot: (change: Pick<Root, 'tables' | 'tenures' | 'pageSegments'>, packer: PagePacker) => Promise<Root>
+  trim: (containedSeq: number) => Promise<void>
+  deleteSegments: (ids: readonly SegmentId[]) => Promise<void>
+}
+
+/** Page segments of checkpoints that failed: no root came to name them, so they go once another root is durable. */
+export type LeftOver = SegmentId[]
+
+export async function writeCheckpoint(
+  context: CheckpointContext,
+  hooks: CheckpointHooks,
+  leftOver: LeftOver,
+): Promise<Root> {
+  const { engine, journal } = context
+  const acknowledged = journal.acknowledgedSeq
+  const packing = engine.carried.filter((data) => data.seq <= acknowledged)
+  if (packing.length > 0) await hooks.repoint(packing)
+
+  // One turn: everything applied so far is in commits up to N, and in the frozen generation.
+  const durable = engine.commit()
+  const closedSeq = journal.closedSeq
+  const packed = new Set(packing)
+  const unpacked = engine.carried.filter((data) => !packed.has(data))
+  engine.swapGenerations()
+  await durable
+
+  const containedSeq = Math.min(closedSeq, ...unpacked.map((data) => data.seq - 1))
+  await derive(engine, hooks)
+
+  const pageSegments = new Map(context.root.pageSegments)
+  const begun: SegmentId[] = []
+  const packer = context.packer((id) => begun.push(id))
+  let written: Written
+  let root: Root
+  try {
+    written = await writeTables(engine, context.root, packer, pageSegments)
+    for (const [id, use] of pageSegments)
+      if (use.liveBytes === 0 && begun.includes(id as SegmentId)) pageSegments.delete(id)
+    const tenures = [{ epoch: context.root.epoch, firstSeq: containedSeq + 1, sealSeq: null }]
+    root = await context.putRoot({ tables: written.tables, tenures, pageSegments }, packer)
+  } catch (error) {
+    leftOver.push(...begun)
+    throw error
+  }
+
+  // One turn: reads move to the new pages.
+  engine.dropFrozen(written.roots)
+  engine.carried = engine.carried.filter((data) => !packed.has(data))
+  for (const { id } of packing) engine.segments.dropFromMemory(id)
+
+  await context.trim(containedSeq)
+  if (leftOver.length > 0) await context.deleteSegments(leftOver.splice(0))
+  return root
+}
+
+/** Derived records (copies of what other tables hold) go into the frozen generation, not into the journal. One table at
+ *  a time: each may have to wait for pages. */
+async function derive(engine: Engine, hooks: CheckpointHooks): Promise<void> {
+  for (const { kind, owner } of [...engine.frozenStates]) {
+    if (!engine.specs.get(kind)?.perOwner) continue
+    const derived = await engine.run(() => {
+      const out = new EngineTransaction()
+      hooks.derive(engine.frozenView, [{ kind, owner }], out)
+      return out
+    })
+    engine.applyDerived(derived)
+  }
+}
+
+interface Written {
+  tables: RootTable[]
+  roots: [TableState, PagePointer | null][]
+}
+
+async function writeTables(
+  engine: Engine,
+  root: Root,
+  packer: PagePacker,
+  pageSegments: Map<number, PageSegmentUse>,
+): Promise<Written> {
+  const { cache, clock, specs } = engine
+  const writer = new TreeWriter({ cache, packer, pageSegments, clock })
+  const roots: [TableState, PagePointer | null][] = []
+  const inRoot = new Map<string, RootTable>(root.tables.map((table) => [`${table.kind}/${table.owner}`, table]))
+  const setInRoot = (kind: number, owner: number, pointer: PagePointer | null) => {
+    if (pointer === null) inRoot.delete(`${kind}/${owner}`)
+    else inRoot.set(`${kind}/${owner}`, { kind, owner, pointer })
+  }
+  const rows = new Map<number, TableChanges>()
+  // Tables of one kind lie together, in order of their owners: those made together are read together.
+  const states = [...engine.frozenStates].sort((a, b) => a.kind - b.kind || a.owner - b.owner)
+  for (const state of states) {
+    const spec = specs.get(state.kind)
+    const changed = state.frozen
+    assert(spec !== undefined && changed !== null)
+    const before = await engine.run(() => engine.rootOf(state))
+    const pointer = await writer.write(
+      { kind: state.kind, owner: state.owner, groupBits: spec.groupBits },
+      before,
+      changed,
+    )
+    roots.push([state, pointer])
+    if (!spec.perOwner || engine.pinned.has(state)) {
+      setInRoot(state.kind, state.owner, pointer)
+    } else if (pointer !== null || before !== null) {
+      const kind = state.kind + ROWS
+      const changes = rows.get(kind) ?? new TableChanges()
+      changes.changes.set(state.owner, pointer === null ? null : encodePointer(pointer))
+      rows.set(kind, changes)
+    }
+  }
+  for (const [kind, changes] of rows) {
+    const state = engine.state(kind as TableKind, 0)
+    const pointer = await writer.write({ kind, owner: 0, groupBits: 0 }, state.root ?? null, changes)
+    roots.push([state, pointer])
+    setInRoot(kind, 0, pointer)
+  }
+  return { tables: [...inRoot.values()], roots }
+}

@@ -1,0 +1,230 @@
+// A commit: the object `journal/<slot>/<epoch>/<seq>` (slot as 3, epoch and seq as 14 lower-case hex digits). Created
+// with If-None-Match, never changed.
+//
+// Little-endian:
+//   0   u32  magic "CRNJ"
+//   4   u8   kind: 3 commit, 4 seal (a seal has no data, contents or records: it ends its tenure)
+//   5   u8   format version (1)
+//   6   u8   codec of the records: 0 none
+//   7   u8   0
+//   8   8    first 8 bytes of the volume's uuid
+//   16  u64  epoch          24  u64  seq
+//   32  16   session of the writer
+//   48  u64  data id: the segment id by which extents name this commit's file data; 0 when it carries none
+//   56  u32  data bytes     60  u32  entries in the table of contents
+//   64  u32  record bytes   68  u32  slot
+//   72  u32  0              76  u32  crc32c of bytes 0..76, then of everything behind the data
+//   80  ..   file data, in blocks as in a segment (each block carries its own crc32c)
+//   ..  ..   table of contents: u64 owner, u64 key, u32 table kind, u32 offset in the data, u32 length, u32 0
+//   ..  ..   records, by table:  u8 table kind, u8 cleared (1: what the table held before is gone), u16 0, u32 count,
+//            u64 owner; then `count` times  u64 key, u32 version, u16 length (0xffff: the key is deleted), u16 0, record
+//
+// A record's version is the number of its transaction within the commit: (epoch, seq, version) orders all changes.
+//
+// Must stay true: a commit holds one record per key, the last; replaying it twice, or over pages that hold it already,
+// changes nothing.
+import { ok as assert } from 'node:assert'
+import { crc32c, FsError } from '../platform/index.ts'
+import type { ContentsEntry, PackedData, SegmentId } from '../segments/index.ts'
+import { readU64, writeU64 } from './page.ts'
+
+export const COMMIT_HEADER_BYTES = 80
+const MAGIC = 0x4a4e5243 // "CRNJ"
+const KIND_COMMIT = 3
+const KIND_SEAL = 4
+const CONTENTS_ENTRY_BYTES = 32
+const TABLE_HEADER_BYTES = 16
+const RECORD_HEADER_BYTES = 16
+const DELETED = 0xffff
+
+export interface CommitIdentity {
+  slot: number
+  epoch: number
+  seq: number
+  /** 16 bytes. */
+  session: Buffer
+}
+
+export interface CommitRecord {
+  record: Buffer | null
+  version: number
+}
+
+/** The changes of one table in one commit. */
+export interface CommitTable {
+  kind: number
+  owner: number
+  cleared: boolean
+  records: Map<number, CommitRecord>
+}
+
+export interface DecodedCommit extends CommitIdentity {
+  isSeal: boolean
+  dataId: SegmentId | null
+  packed: PackedData
+  tables: CommitTable[]
+}
+
+export function journalPrefix(slot: number, epoch: number): string {
+  return `journal/${slot.toString(16).padStart(3, '0')}/${epoch.toString(16).padStart(14, '0')}/`
+}
+
+export function journalKey(slot: number, epoch: number, seq: number): string {
+  return `${journalPrefix(slot, epoch)}${seq.toString(16).padStart(14, '0')}`
+}
+
+/** The parts of a commit object, in order; the file data is not copied. */
+export function encodeCommit(
+  volumeUuid: Buffer,
+  identity: CommitIdentity,
+  tables: readonly CommitTable[],
+  data?: { id: SegmentId; packed: PackedData },
+): Buffer[] {
+  const contents = encodeContents(data?.packed.contents ?? [])
+  const records = encodeRecords(tables)
+  const header = encodeHeader(volumeUuid, identity, KIND_COMMIT)
+  if (data !== undefined) {
+    writeU64(header, 48, data.id)
+    header.writeUInt32LE(data.packed.stored.length, 56)
+    header.writeUInt32LE(data.packed.contents.length, 60)
+  }
+  header.writeUInt32LE(records.length, 64)
+  header.writeUInt32LE(crc32c(records, crc32c(contents, crc32c(header.subarray(0, 76)))), 76)
+  return data === undefined ? [header, records] : [header, data.packed.stored, contents, records]
+}
+
+export function encodeSeal(volumeUuid: Buffer, identity: CommitIdentity): Buffer[] {
+  const header = encodeHeader(volumeUuid, identity, KIND_SEAL)
+  header.writeUInt32LE(crc32c(header.subarray(0, 76)), 76)
+  return [header]
+}
+
+function encodeHeader(volumeUuid: Buffer, identity: CommitIdentity, kind: number): Buffer {
+  assert(identity.session.length === 16)
+  const header = Buffer.alloc(COMMIT_HEADER_BYTES)
+  header.writeUInt32LE(MAGIC, 0)
+  header[4] = kind
+  header[5] = 1
+  volumeUuid.copy(header, 8, 0, 8)
+  writeU64(header, 16, identity.epoch)
+  writeU64(header, 24, identity.seq)
+  identity.session.copy(header, 32)
+  header.writeUInt32LE(identity.slot, 68)
+  return header
+}
+
+function encodeContents(contents: readonly ContentsEntry[]): Buffer {
+  const bytes = Buffer.alloc(contents.length * CONTENTS_ENTRY_BYTES)
+  let at = 0
+  for (const entry of contents) {
+    writeU64(bytes, at, entry.owner)
+    writeU64(bytes, at + 8, entry.key)
+    bytes.writeUInt32LE(entry.tableKind, at + 16)
+    bytes.writeUInt32LE(entry.offset, at + 20)
+    bytes.writeUInt32LE(entry.lengthBytes, at + 24)
+    at += CONTENTS_ENTRY_BYTES
+  }
+  return bytes
+}
+
+function encodeRecords(tables: readonly CommitTable[]): Buffer {
+  let length = 0
+  for (const table of tables) {
+    length += TABLE_HEADER_BYTES + table.records.size * RECORD_HEADER_BYTES
+    for (const { record } of table.records.values()) length += record?.length ?? 0
+  }
+  const bytes = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  for (const table of tables) {
+    bytes[at] = table.kind
+    bytes[at + 1] = table.cleared ? 1 : 0
+    bytes.writeUInt16LE(0, at + 2)
+    bytes.writeUInt32LE(table.records.size, at + 4)
+    writeU64(bytes, at + 8, table.owner)
+    at += TABLE_HEADER_BYTES
+    for (const [key, { record, version }] of table.records) {
+      writeU64(bytes, at, key)
+      bytes.writeUInt32LE(version, at + 8)
+      bytes.writeUInt16LE(record === null ? DELETED : record.length, at + 12)
+      bytes.writeUInt16LE(0, at + 14)
+      at += RECORD_HEADER_BYTES
+      if (record !== null) {
+        bytes.set(record, at)
+        at += record.length
+      }
+    }
+  }
+  assert(at === length)
+  return bytes
+}
+
+/** Decodes and checks a journal object. Throws FsError EIO naming `key` when it is damaged, foreign or misplaced. */
+export function decodeCommit(object: Buffer, key: string, volumeUuid: Buffer): DecodedCommit {
+  const bad = (what: string) => new FsError('EIO', `${key}: ${what}`)
+  if (object.length < COMMIT_HEADER_BYTES || object.readUInt32LE(0) !== MAGIC) throw bad('not a journal object')
+  if (object[5] !== 1) throw bad(`journal format ${object[5]} is newer than this cairnfs knows: use a newer one`)
+  if (!object.subarray(8, 16).equals(volumeUuid.subarray(0, 8))) throw bad('belongs to another volume')
+  const kind = object[4]
+  if (kind !== KIND_COMMIT && kind !== KIND_SEAL) throw bad(`unknown kind ${kind}`)
+  const dataBytes = object.readUInt32LE(56)
+  const contentsCount = object.readUInt32LE(60)
+  const recordBytes = object.readUInt32LE(64)
+  const contentsAt = COMMIT_HEADER_BYTES + dataBytes
+  const recordsAt = contentsAt + contentsCount * CONTENTS_ENTRY_BYTES
+  if (recordsAt + recordBytes !== object.length) throw bad(`has ${object.length} bytes, not ${recordsAt + recordBytes}`)
+  const crc = crc32c(object.subarray(contentsAt), crc32c(object.subarray(0, 76)))
+  if (crc !== object.readUInt32LE(76)) throw bad('checksum does not match')
+  if (object[6] !== 0) throw bad(`unknown codec ${object[6]}`)
+  const slot = object.readUInt32LE(68)
+  const epoch = readU64(object, 16)
+  const seq = readU64(object, 24)
+  if (journalKey(slot, epoch, seq) !== key) throw bad('lies at the wrong place')
+  const dataId = readU64(object, 48)
+  return {
+    slot,
+    epoch,
+    seq,
+    session: object.subarray(32, 48),
+    isSeal: kind === KIND_SEAL,
+    dataId: dataId === 0 ? null : (dataId as SegmentId),
+    packed: {
+      stored: object.subarray(COMMIT_HEADER_BYTES, contentsAt),
+      contents: decodeContents(object, contentsAt, contentsCount),
+    },
+    tables: decodeRecords(object, recordsAt),
+  }
+}
+
+function decodeContents(object: Buffer, at: number, count: number): ContentsEntry[] {
+  return Array.from({ length: count }, (_, index) => {
+    const entry = at + index * CONTENTS_ENTRY_BYTES
+    return {
+      owner: readU64(object, entry),
+      key: readU64(object, entry + 8),
+      tableKind: object.readUInt32LE(entry + 16),
+      offset: object.readUInt32LE(entry + 20),
+      lengthBytes: object.readUInt32LE(entry + 24),
+    }
+  })
+}
+
+function decodeRecords(object: Buffer, at: number): CommitTable[] {
+  const tables: CommitTable[] = []
+  while (at < object.length) {
+    const count = object.readUInt32LE(at + 4)
+    const records = new Map<number, CommitRecord>()
+    tables.push({ kind: object[at]!, cleared: object[at + 1] === 1, owner: readU64(object, at + 8), records })
+    at += TABLE_HEADER_BYTES
+    for (let index = 0; index < count; index++) {
+      const key = readU64(object, at)
+      const version = object.readUInt32LE(at + 8)
+      const length = object.readUInt16LE(at + 12)
+      at += RECORD_HEADER_BYTES
+      const record = length === DELETED ? null : object.subarray(at, at + length)
+      at += record?.length ?? 0
+      records.set(key, { record, version })
+    }
+  }
+  assert(at === object.length, 'records end with the object')
+  return tables
+}

@@ -1,0 +1,305 @@
+// The engine: tables in memory over pages in segments, and the open commit. Reading, changing and committing live here;
+// checkpoint.ts writes pages, open-database.ts takes the slot and replays.
+//
+// Must stay true:
+// - `apply` is one synchronous turn: all of a transaction is visible and in the open commit, or none of it.
+// - A commit's records are the last value of each key since the commit before it was closed.
+// - Replayed commits are applied to the active generation and never enter a commit again.
+import { ok as assert } from 'node:assert'
+import { type Clock, FsError, type MaybePromise } from '../platform/index.ts'
+import type { PackedData, PagePointer, SegmentId, SegmentStore } from '../segments/index.ts'
+import type { CommitRecord, CommitTable, DecodedCommit } from './commit-format.ts'
+import {
+  type CommitData,
+  PageFault,
+  type Table,
+  type TableKind,
+  type TableKindSpec,
+  type TableReader,
+  type Transaction,
+} from './database.ts'
+import type { JournalWriter } from './journal-writer.ts'
+import { decodePointer, RECORD_MAX_BYTES } from './page.ts'
+import type { PageCache } from './page-cache.ts'
+import { ROWS } from './root.ts'
+import { TableChanges, TableState, TableView, TreePageFault } from './table-state.ts'
+
+/** What one changed entry costs in memory besides its record. */
+const CHANGE_OVERHEAD_BYTES = 160
+/** Unchanged table states kept around, to spare asking for their roots again. */
+const STATES_KEPT = 50_000
+
+/** File data that commits carry and no segment holds yet. */
+export interface CarriedData {
+  /** The commit's number in this tenure; 0 when it was replayed from an earlier one. */
+  seq: number
+  id: SegmentId
+  packed: PackedData
+}
+
+type Operation =
+  | { what: 'record'; kind: TableKind; owner: number; key: number; record: Buffer | null }
+  | { what: 'clear'; kind: TableKind; owner: number }
+
+export class EngineTransaction implements Transaction {
+  readonly operations: Operation[] = []
+
+  put(kind: TableKind, owner: number, key: number, record: Uint8Array): void {
+    assert(record.length > 0 && record.length <= RECORD_MAX_BYTES, 'a record has 1 to 16,384 bytes')
+    const bytes = Buffer.isBuffer(record) ? record : Buffer.from(record.buffer, record.byteOffset, record.length)
+    this.operations.push({ what: 'record', kind, owner, key, record: bytes })
+  }
+
+  delete(kind: TableKind, owner: number, key: number): void {
+    this.operations.push({ what: 'record', kind, owner, key, record: null })
+  }
+
+  clear(kind: TableKind, owner: number): void {
+    this.operations.push({ what: 'clear', kind, owner })
+  }
+}
+
+export class Engine implements TableReader {
+  readonly cache: PageCache
+  readonly segments: SegmentStore
+  readonly clock: Clock
+  readonly specs = new Map<number, TableKindSpec>()
+  readonly #states = new Map<number, Map<number, TableState>>()
+  /** States with changes in the active generation. */
+  activeStates = new Set<TableState>()
+  /** States with changes in the frozen generation; empty when no checkpoint is under way or left over. */
+  frozenStates = new Set<TableState>()
+  /** Tables whose root page `root` itself names, besides those alone of their kind. */
+  readonly pinned = new Set<TableState>()
+  #openCommit = new Map<TableState, CommitTable>()
+  #openCommitBytes = 0
+  #transactionsInCommit = 0
+  carried: CarriedData[] = []
+  /** About what the changes of each generation take in memory. */
+  activeBytes = 0
+  frozenBytes = 0
+  firstChangeMs: number | null = null
+  replayedCommits = 0
+  /** Null on a read-only database. */
+  journal: JournalWriter | null = null
+
+  constructor(options: {
+    cache: PageCache
+    segments: SegmentStore
+    clock: Clock
+    kinds: readonly TableKindSpec[]
+  }) {
+    this.cache = options.cache
+    this.segments = options.segments
+    this.clock = options.clock
+    for (const spec of options.kinds) {
+      assert(spec.kind > 0 && spec.kind < ROWS)
+      this.specs.set(spec.kind, spec)
+      if (spec.perOwner) {
+        const rows = (spec.kind + ROWS) as TableKind
+        this.specs.set(rows, { kind: rows, groupBits: 0, perOwner: false })
+      }
+    }
+  }
+
+  /** The state of a table, made when there is none. */
+  state(kind: TableKind, owner: number): TableState {
+    let owners = this.#states.get(kind)
+    if (owners === undefined) {
+      owners = new Map()
+      this.#states.set(kind, owners)
+    }
+    let state = owners.get(owner)
+    if (state === undefined) {
+      const spec = this.specs.get(kind)
+      assert(spec !== undefined, `table kind ${kind} is known`)
+      assert(spec.perOwner || owner === 0, `table kind ${kind} has one table`)
+      state = new TableState(kind, owner, spec.perOwner ? undefined : null)
+      owners.set(owner, state)
+    }
+    return state
+  }
+
+  /** Forgets states that have nothing to remember, when there are many. */
+  #pruneStates(): void {
+    for (const [kind, owners] of this.#states) {
+      if (owners.size <= STATES_KEPT || !this.specs.get(kind)?.perOwner) continue
+      for (const [owner, state] of owners) if (!state.isChanged && !this.pinned.has(state)) owners.delete(owner)
+    }
+  }
+
+  readonly #resolveRoot = (state: TableState) => {
+    const row = this.table((state.kind + ROWS) as TableKind, 0).get(state.owner)
+    return row === null ? null : decodePointer(row, 0)
+  }
+
+  /** Where a table's root page lies as of the last checkpoint. May fault. */
+  rootOf(state: TableState): PagePointer | null {
+    if (state.root === undefined) state.root = this.#resolveRoot(state)
+    return state.root
+  }
+
+  table(kind: TableKind, owner = 0): Table {
+    return new TableView(this.state(kind, owner), this.cache, this.#resolveRoot, true)
+  }
+
+  /** Reads as of the frozen generation. */
+  readonly frozenView: TableReader = {
+    table: (kind, owner = 0) => new TableView(this.state(kind, owner), this.cache, this.#resolveRoot, false),
+  }
+
+  run<T>(operation: () => T): MaybePromise<T> {
+    try {
+      return operation()
+    } catch (thrown) {
+      if (thrown instanceof PageFault) return this.#runAgain(operation, thrown)
+      throw thrown
+    }
+  }
+
+  async #runAgain<T>(operation: () => T, fault: PageFault): Promise<T> {
+    const unpin: (() => void)[] = []
+    try {
+      for (;;) {
+        if (fault instanceof TreePageFault) unpin.push(await this.cache.pin(fault.pointer, fault.of))
+        else await fault.load()
+        try {
+          return operation()
+        } catch (thrown) {
+          if (!(thrown instanceof PageFault)) throw thrown
+          fault = thrown
+        }
+      }
+    } finally {
+      for (const release of unpin) release()
+    }
+  }
+
+  get openCommitBytes(): number {
+    return this.#openCommitBytes
+  }
+
+  apply(transaction: EngineTransaction): void {
+    if (this.journal === null) throw new FsError('EROFS', 'the volume is mounted read-only')
+    if (this.journal.failure !== null)
+      throw new FsError('EROFS', this.journal.failure.message, { cause: this.journal.failure })
+    if (transaction.operations.length === 0) return
+    const version = this.#transactionsInCommit++
+    for (const operation of transaction.operations) {
+      const state = this.state(operation.kind, operation.owner)
+      if (operation.what === 'clear') {
+        this.#clear(state)
+        const table = this.#openTable(state)
+        for (const { record } of table.records.values()) this.#openCommitBytes -= record?.length ?? 0
+        table.records.clear()
+        table.cleared = true
+      } else {
+        this.#change(state, operation.key, operation.record)
+        const { records } = this.#openTable(state)
+        const before: CommitRecord | undefined = records.get(operation.key)
+        this.#openCommitBytes +=
+          (operation.record?.length ?? 0) + (before === undefined ? 16 : -(before.record?.length ?? 0))
+        if (before === undefined) records.set(operation.key, { record: operation.record, version })
+        else {
+          before.record = operation.record
+          before.version = version
+        }
+      }
+    }
+  }
+
+  #openTable(state: TableState): CommitTable {
+    let table = this.#openCommit.get(state)
+    if (table === undefined) {
+      table = { kind: state.kind, owner: state.owner, cleared: false, records: new Map() }
+      this.#openCommit.set(state, table)
+      this.#openCommitBytes += 16
+    }
+    return table
+  }
+
+  #active(state: TableState): TableChanges {
+    if (state.active === null) {
+      state.active = new TableChanges()
+      this.activeStates.add(state)
+      this.firstChangeMs ??= this.clock.monotonicMs()
+    }
+    return state.active
+  }
+
+  #clear(state: TableState): void {
+    this.#active(state)
+    state.active = new TableChanges()
+    state.active.cleared = true
+  }
+
+  #change(state: TableState, key: number, record: Buffer | null): void {
+    const before = this.#active(state).changes.set(key, record)
+    this.activeBytes += (record?.length ?? 0) + (before === undefined ? CHANGE_OVERHEAD_BYTES : -(before?.length ?? 0))
+  }
+
+  /** Applies a commit found in the journal. */
+  replay(commit: DecodedCommit): void {
+    for (const { kind, owner, cleared, records } of commit.tables) {
+      const state = this.state(kind as TableKind, owner)
+      if (cleared) this.#clear(state)
+      for (const [key, { record }] of records) this.#change(state, key, record)
+    }
+    if (commit.dataId !== null) {
+      this.carried.push({ seq: 0, id: commit.dataId, packed: commit.packed })
+      this.segments.keepInMemory(commit.dataId, commit.packed.stored)
+    }
+    this.replayedCommits++
+  }
+
+  commit(data?: CommitData): Promise<void> {
+    const { journal } = this
+    if (journal === null) return Promise.resolve()
+    if (journal.failure !== null) return Promise.reject(journal.failure)
+    if (this.#openCommit.size === 0 && data === undefined) return journal.settled()
+    const tables = [...this.#openCommit.values()]
+    this.#openCommit = new Map()
+    this.#openCommitBytes = 0
+    this.#transactionsInCommit = 0
+    const acknowledged = journal.close(tables, data)
+    if (data !== undefined) {
+      this.carried.push({ seq: journal.closedSeq, ...data })
+      this.segments.keepInMemory(data.id, data.packed.stored)
+    }
+    return acknowledged
+  }
+
+  /** Turns the active generation into the frozen one; on top of what a failed checkpoint left frozen. */
+  swapGenerations(): void {
+    for (const state of this.activeStates) {
+      const active = state.active as TableChanges
+      state.frozen = state.frozen === null ? active : state.frozen.merge(active)
+      state.active = null
+      this.frozenStates.add(state)
+    }
+    this.activeStates = new Set()
+    this.frozenBytes += this.activeBytes
+    this.activeBytes = 0
+    this.firstChangeMs = null
+  }
+
+  /** The frozen generation is in pages: drops it, and reads from there. */
+  dropFrozen(roots: readonly (readonly [TableState, PagePointer | null])[]): void {
+    for (const [state, pointer] of roots) state.root = pointer
+    for (const state of this.frozenStates) state.frozen = null
+    this.frozenStates = new Set()
+    this.frozenBytes = 0
+    this.#pruneStates()
+  }
+
+  /** Puts derived changes into the frozen generation: they go to pages, never to the journal. */
+  applyDerived(transaction: EngineTransaction): void {
+    for (const operation of transaction.operations) {
+      assert(operation.what === 'record')
+      const state = this.state(operation.kind, operation.owner)
+      state.frozen ??= new TableChanges()
+      state.frozen.changes.set(operation.key, operation.record)
+      this.frozenStates.add(state)
+    }
+  }
+}

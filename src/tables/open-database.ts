@@ -1,0 +1,503 @@
+// Opening a database: taking the slot, replaying what earlier tenures left, putting `root`; and the Database that the
+// layers above hold.
+//
+// Taking the slot, in this order (each step is safe to die after):
+//   1. raise the epoch in writers/ by If-Match (writer-slot.ts);
+//   2. read `root`; replay from scratch the tenures it lists; seal the one it names (seal.ts), unless its holder released
+//      the slot with all contained;
+//   3. put `root` with our epoch and our id ranges and the tenures not wholly contained, by If-Match; if that fails, back
+//      to 2. Only then serve.
+//
+// Must stay true: nothing is written but writers/ and seals before step 3 took effect; a `root` whose epoch is not below
+// ours means that we were overtaken.
+import { ok as assert } from 'node:assert'
+import { type Clock, FsError, type MaybePromise, type Random } from '../platform/index.ts'
+import type { PagePacker, SegmentId, SegmentStore } from '../segments/index.ts'
+import { type Etag, type ObjectStore, StoreError } from '../store/index.ts'
+import { type CheckpointContext, type LeftOver, writeCheckpoint } from './checkpoint.ts'
+import { type DecodedCommit, journalKey } from './commit-format.ts'
+import type {
+  CheckpointHooks,
+  CommitData,
+  Database,
+  DatabaseStatus,
+  IdSort,
+  Table,
+  TableKind,
+  TableKindSpec,
+  Transaction,
+} from './database.ts'
+import { Engine, EngineTransaction } from './engine.ts'
+import { FIRST_RANGES, IdRanges } from './id-ranges.ts'
+import { JournalWriter } from './journal-writer.ts'
+import { PageCache } from './page-cache.ts'
+import { decodeRoot, encodeRoot, ROOT_KEY, type Root } from './root.ts'
+import { readTenures } from './seal.ts'
+import { encodeSlot, type Holder, type Judgement, type SlotState, slotKey, WriterSlot } from './writer-slot.ts'
+
+const CHECKPOINT_JOURNAL_BYTES = 64 << 20
+const CHECKPOINT_JOURNAL_OBJECTS = 1000
+const CHECKPOINT_AGE_MS = 60_000
+const SLOT = 0
+/** The last checkpoint may itself leave a little (what its hooks changed, a trim that failed). */
+const CLOSE_ROUNDS = 5
+
+export interface DatabaseOptions {
+  store: ObjectStore
+  segments: SegmentStore
+  kinds: readonly TableKindSpec[]
+  /** Tables of per-owner kinds whose root page `root` names itself (the root directory): read with one request less. */
+  pinned: readonly { kind: TableKind; owner: number }[]
+  /** 16 bytes. */
+  volumeUuid: Buffer
+  /** volume.json as it is: its copy goes into every checkpoint, for fsck. */
+  volumeJson: Buffer
+  clock: Clock
+  random: Random
+  log: (level: 'info' | 'warn' | 'error', message: string) => void
+  pageCacheBytes: number
+  /** A checkpoint is due when changes take this much. */
+  changeBytesMax: number
+}
+
+export interface WriterOptions {
+  /** Who we are; the session is made here. */
+  holder: Omit<Holder, 'session'>
+  leaseMs: number
+  judge: (holder: Holder) => Promise<Judgement>
+  takeOver: boolean
+  /** Called once, when the slot was lost or the journal cannot be written any more. */
+  onFailure: (error: FsError) => void
+}
+
+/** Puts `root` and the slot of a new volume, which has no tables yet. */
+export async function formatDatabase(store: ObjectStore, volumeUuid: Buffer): Promise<void> {
+  const slot: SlotState = {
+    slot: SLOT,
+    epoch: 0,
+    session: '',
+    host: '',
+    bootId: '',
+    pid: 0,
+    since: '',
+    lock: null,
+    released: { lastSeq: 0 },
+    beat: 0,
+    probed: [],
+  }
+  const root: Root = {
+    slot: SLOT,
+    number: 1,
+    epoch: 0,
+    session: Buffer.alloc(16),
+    tenures: [],
+    idRanges: [...FIRST_RANGES],
+    tables: [],
+    pageSegments: new Map(),
+  }
+  await store.put(slotKey(SLOT), [encodeSlot(slot)])
+  await store.put(ROOT_KEY, [encodeRoot(volumeUuid, root)])
+}
+
+/** Opens a database for writing: takes the slot, replays, puts `root`. Throws FsError EBUSY when it is held. */
+export async function openDatabase(options: DatabaseOptions, writer: WriterOptions): Promise<WritableDatabase> {
+  const session = options.random.bytes(16)
+  let database: WritableDatabase | null = null
+  const { slot, before } = await WriterSlot.take({
+    ...writer,
+    store: options.store,
+    clock: options.clock,
+    slot: SLOT,
+    holder: { ...writer.holder, session: session.toString('hex') },
+    log: options.log,
+    onLost: (by) => database?.lost(by),
+  })
+  const { epoch } = slot
+  for (;;) {
+    const { root, etag } = await readRoot(options)
+    if (root.epoch >= epoch) throw new FsError('EBUSY', `another mount took the volume at the same time: try again`)
+    const isClean =
+      before.released !== null &&
+      before.epoch === root.epoch &&
+      root.tenures.every((tenure) => tenure.epoch === before.epoch && tenure.firstSeq > (before.released?.lastSeq ?? 0))
+    const tenures = isClean ? [] : root.tenures
+    const found = await readTenures(options, SLOT, tenures, { epoch: root.epoch, sealAs: { epoch, session } })
+    const ids = new IdRanges(SLOT, root.idRanges)
+    const next: Root = {
+      ...root,
+      number: root.number + 1,
+      epoch,
+      session,
+      tenures: [
+        ...found.tenures.filter((tenure) => tenure.sealSeq !== tenure.firstSeq),
+        { epoch, firstSeq: 1, sealSeq: null },
+      ],
+      idRanges: ids.plan('extend'),
+    }
+    const put = await replaceRoot(options, next, etag)
+    if (put === null) continue
+    ids.reserved(next.idRanges)
+    if (found.commits.length > 0) {
+      options.log(
+        'info',
+        `replayed ${found.commits.length} journal objects of epochs ${[...new Set(tenures.map((tenure) => tenure.epoch))].join(', ')}`,
+      )
+    }
+    database = new WritableDatabase(options, writer, {
+      ...put,
+      slot,
+      ids,
+      session,
+      replay: found.commits,
+      oldKeys: found.commitKeys,
+    })
+    slot.startHeartbeat()
+    return database
+  }
+}
+
+/** Opens a database as it is now, writing nothing: replays the journal in memory. */
+export async function openDatabaseReadOnly(options: DatabaseOptions): Promise<Database> {
+  for (;;) {
+    const before = await readRoot(options)
+    const commits = await readTenures(options, SLOT, before.root.tenures, null).then(
+      (found) => found.commits,
+      (error: unknown) => {
+        if (error instanceof StoreError && error.kind === 'not-found') return null
+        throw error
+      },
+    )
+    const after = await readRoot(options)
+    if (before.etag !== after.etag) continue
+    if (commits === null) throw new FsError('EIO', 'the journal lost an object: run cairnfs fsck')
+    return new ReadOnlyDatabase(options, before.root, commits)
+  }
+}
+
+async function readRoot(options: DatabaseOptions): Promise<{ root: Root; etag: Etag }> {
+  const { body, etag } = await options.store.get(ROOT_KEY).catch((error: unknown) => {
+    if (error instanceof StoreError && error.kind === 'not-found') {
+      throw new FsError('EIO', `the volume has no ${ROOT_KEY} object: run cairnfs fsck --repair`, { cause: error })
+    }
+    throw error
+  })
+  return { root: decodeRoot(body, options.volumeUuid), etag }
+}
+
+/** Replaces `root` by If-Match; null when somebody else did first. A 412 may be our own first try, or an earlier root of
+ *  ours whose answer never came: that one is replaced. */
+async function replaceRoot(
+  options: DatabaseOptions,
+  root: Root,
+  etag: Etag,
+): Promise<{ root: Root; etag: Etag } | null> {
+  for (;;) {
+    const body = encodeRoot(options.volumeUuid, root)
+    try {
+      return { root, etag: await options.store.putIfMatch(ROOT_KEY, [body], etag) }
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
+      const now = await options.store.get(ROOT_KEY)
+      if (now.body.equals(body)) return { root, etag: now.etag }
+      const there = decodeRoot(now.body, options.volumeUuid)
+      if (now.etag === etag || !there.session.equals(root.session)) return null
+      etag = now.etag
+      root = { ...root, number: there.number + 1 }
+    }
+  }
+}
+
+function newEngine(options: DatabaseOptions, root: Root): Engine {
+  const engine = new Engine({
+    cache: new PageCache(options.segments, options.pageCacheBytes),
+    segments: options.segments,
+    clock: options.clock,
+    kinds: options.kinds,
+  })
+  for (const { kind, owner } of options.pinned) {
+    const state = engine.state(kind, owner)
+    state.root = null
+    engine.pinned.add(state)
+  }
+  for (const { kind, owner, pointer } of root.tables) engine.state(kind as TableKind, owner).root = pointer
+  return engine
+}
+
+abstract class EngineDatabase {
+  protected readonly engine: Engine
+  protected readonly options: DatabaseOptions
+
+  constructor(options: DatabaseOptions, root: Root, replay: readonly DecodedCommit[]) {
+    this.options = options
+    this.engine = newEngine(options, root)
+    for (const commit of replay) this.engine.replay(commit)
+  }
+
+  table(kind: TableKind, owner = 0): Table {
+    return this.engine.table(kind, owner)
+  }
+
+  run<T>(operation: () => T): MaybePromise<T> {
+    return this.engine.run(operation)
+  }
+
+  transaction(): Transaction {
+    return new EngineTransaction()
+  }
+
+  protected baseStatus(root: Root): DatabaseStatus {
+    const { engine } = this
+    return {
+      epoch: root.epoch,
+      checkpointNumber: root.number,
+      journalObjects: 0,
+      journalBytes: 0,
+      unacknowledgedBytes: 0,
+      changeBytes: engine.activeBytes + engine.frozenBytes,
+      cachedPageBytes: engine.cache.bytes,
+      failure: null,
+      readOnly: true,
+      replayedCommits: engine.replayedCommits,
+    }
+  }
+}
+
+class ReadOnlyDatabase extends EngineDatabase implements Database {
+  readonly #root: Root
+  readonly openCommitBytes = 0
+  readonly closedSeq = 0
+  readonly acknowledgedSeq = 0
+  readonly checkpointDue = false
+
+  constructor(options: DatabaseOptions, root: Root, replay: readonly DecodedCommit[]) {
+    super(options, root, replay)
+    this.#root = root
+  }
+
+  get status(): DatabaseStatus {
+    return this.baseStatus(this.#root)
+  }
+
+  takeId(_sort: IdSort): number {
+    throw new FsError('EROFS', 'the volume is mounted read-only')
+  }
+
+  apply(transaction: Transaction): void {
+    this.engine.apply(transaction as EngineTransaction)
+  }
+
+  async commit(): Promise<void> {}
+  async checkpoint(): Promise<void> {}
+  async close(): Promise<void> {}
+}
+
+interface Opened {
+  slot: WriterSlot
+  root: Root
+  etag: Etag
+  ids: IdRanges
+  session: Buffer
+  replay: readonly DecodedCommit[]
+  /** Journal objects of earlier tenures, seals included: trimmed once contained. */
+  oldKeys: readonly string[]
+}
+
+export class WritableDatabase extends EngineDatabase implements Database {
+  readonly #journal: JournalWriter
+  readonly #slot: WriterSlot
+  readonly #ids: IdRanges
+  #root: Root
+  #etag: Etag
+  #oldKeys: readonly string[]
+  #trimmedSeq = 0
+  /** Journal objects and bytes that the last root contains. */
+  #contained = { objects: 0, bytes: 0 }
+  #leftOver: LeftOver = []
+  #checkpoint: Promise<void> | null = null
+  #closed = false
+  /** Whether ids were taken since `root` last said exactly how far. */
+  #idsTaken = false
+
+  constructor(options: DatabaseOptions, writer: WriterOptions, opened: Opened) {
+    super(options, opened.root, opened.replay)
+    this.#slot = opened.slot
+    this.#root = opened.root
+    this.#etag = opened.etag
+    this.#ids = opened.ids
+    this.#oldKeys = opened.oldKeys
+    this.#journal = new JournalWriter({
+      store: options.store,
+      volumeUuid: options.volumeUuid,
+      tenure: { slot: SLOT, epoch: opened.slot.epoch, session: opened.session },
+      onFailure: (error) => {
+        options.log('error', `${error.message}; the mount is read-only now and keeps what is not yet durable in memory`)
+        writer.onFailure(error)
+      },
+    })
+    this.engine.journal = this.#journal
+  }
+
+  /** Somebody else has the slot. */
+  lost(by: string): void {
+    this.#journal.fail(new FsError('EIO', `the volume was taken over (${by})`))
+  }
+
+  get status(): DatabaseStatus {
+    const journal = this.#journal
+    return {
+      ...this.baseStatus(this.#root),
+      journalObjects: journal.objects - this.#contained.objects + this.#oldKeys.length,
+      journalBytes: journal.bytes - this.#contained.bytes,
+      unacknowledgedBytes: this.engine.openCommitBytes + journal.bytesUnderWay,
+      failure: journal.failure,
+      readOnly: false,
+    }
+  }
+
+  get probed(): readonly string[] {
+    return this.#slot.probed
+  }
+
+  noteProbed(endpoint: string): Promise<void> {
+    return this.#slot.noteProbed(endpoint)
+  }
+
+  takeId(sort: IdSort): number {
+    assert(!this.#closed, 'an open database')
+    this.#idsTaken = true
+    return this.#ids.take(sort)
+  }
+
+  apply(transaction: Transaction): void {
+    assert(!this.#closed, 'an open database')
+    this.engine.apply(transaction as EngineTransaction)
+  }
+
+  get openCommitBytes(): number {
+    return this.engine.openCommitBytes
+  }
+
+  commit(data?: CommitData): Promise<void> {
+    return this.engine.commit(data)
+  }
+
+  get closedSeq(): number {
+    return this.#journal.closedSeq
+  }
+
+  get acknowledgedSeq(): number {
+    return this.#journal.acknowledgedSeq
+  }
+
+  get checkpointDue(): boolean {
+    if (this.#journal.failure !== null || this.#checkpoint !== null) return false
+    const { engine, options } = this
+    const { journalBytes, journalObjects } = this.status
+    const ageMs = engine.firstChangeMs === null ? 0 : options.clock.monotonicMs() - engine.firstChangeMs
+    return (
+      journalBytes >= CHECKPOINT_JOURNAL_BYTES ||
+      journalObjects >= CHECKPOINT_JOURNAL_OBJECTS ||
+      ageMs >= CHECKPOINT_AGE_MS ||
+      engine.activeBytes >= options.changeBytesMax ||
+      this.#ids.isLow
+    )
+  }
+
+  checkpoint(hooks: CheckpointHooks): Promise<void> {
+    this.#checkpoint ??= this.#writeCheckpoint(hooks).finally(() => {
+      this.#checkpoint = null
+    })
+    return this.#checkpoint
+  }
+
+  async #writeCheckpoint(hooks: CheckpointHooks): Promise<void> {
+    const { engine, options } = this
+    const context: CheckpointContext = {
+      engine,
+      journal: this.#journal,
+      root: this.#root,
+      packer: (onId) =>
+        options.segments.pagePacker(() => {
+          const id = this.takeId('segment') as SegmentId
+          onId(id)
+          return id
+        }),
+      putRoot: (change, packer) =>
+        this.#putRoot({ ...this.#root, ...change, idRanges: this.#ids.plan('extend') }, packer),
+      trim: (containedSeq) => this.#trim(containedSeq),
+      deleteSegments: (ids) => options.segments.delete(ids),
+    }
+    const counted = { objects: this.#journal.objects, bytes: this.#journal.bytes }
+    await writeCheckpoint(context, hooks, this.#leftOver)
+    this.#contained = counted
+  }
+
+  async #putRoot(change: Root, packer?: PagePacker): Promise<Root> {
+    const { options } = this
+    if (this.#journal.failure !== null) throw this.#journal.failure
+    const root = { ...change, number: this.#root.number + 1 }
+    if (packer !== undefined) {
+      const copy = encodeRoot(options.volumeUuid, root)
+      const lengths = Buffer.alloc(8)
+      lengths.writeUInt32LE(copy.length, 0)
+      lengths.writeUInt32LE(options.volumeJson.length, 4)
+      await packer.upload(Buffer.concat([lengths, copy, options.volumeJson]))
+    }
+    const put = await replaceRoot(options, root, this.#etag)
+    if (put === null) {
+      const error = new FsError('EIO', 'the volume was taken over: root was put by somebody else')
+      this.#journal.fail(error)
+      throw error
+    }
+    this.#root = put.root
+    this.#etag = put.etag
+    this.#ids.reserved(put.root.idRanges)
+    return put.root
+  }
+
+  /** Deletes journal objects that `root` no longer needs. */
+  async #trim(containedSeq: number): Promise<void> {
+    const keys = [...this.#oldKeys]
+    for (let seq = this.#trimmedSeq + 1; seq <= containedSeq; seq++) keys.push(journalKey(SLOT, this.#root.epoch, seq))
+    try {
+      if (keys.length > 0) await this.options.store.delete(keys)
+    } catch (error) {
+      this.options.log(
+        'warn',
+        `the journal is not trimmed (the next checkpoint tries again): ${(error as Error).message}`,
+      )
+      return
+    }
+    this.#oldKeys = []
+    this.#trimmedSeq = containedSeq
+  }
+
+  /** Whether `root` does not yet say everything. */
+  get #isBehind(): boolean {
+    const { engine } = this
+    return (
+      engine.openCommitBytes > 0 ||
+      engine.activeStates.size > 0 ||
+      engine.frozenStates.size > 0 ||
+      engine.carried.length > 0 ||
+      this.#trimmedSeq < this.#journal.closedSeq ||
+      this.#oldKeys.length > 0
+    )
+  }
+
+  async close(hooks: CheckpointHooks | 'abandon'): Promise<void> {
+    if (hooks === 'abandon') {
+      this.#closed = true
+      this.#slot.stop()
+      return
+    }
+    await this.#checkpoint
+    for (let round = 0; this.#isBehind; round++) {
+      if (round === CLOSE_ROUNDS) throw new FsError('EIO', 'the journal could not be emptied: see the log')
+      await this.checkpoint(hooks)
+    }
+    this.#closed = true
+    if (this.#idsTaken) await this.#putRoot({ ...this.#root, idRanges: this.#ids.plan('exact') })
+    await this.#slot.release(this.#journal.closedSeq)
+  }
+}

@@ -1,0 +1,102 @@
+// Reading the tenures that `root` lists, and ending the last one with a seal.
+//
+// Must stay true:
+// - A tenure's commits are those from its first seq on without a gap, up to its seal. What lies behind a gap was never
+//   acknowledged. An epoch that never stood in `root` has no commits.
+// - The seal is created with If-None-Match at the first free place: either we win it, and the old writer's commit there
+//   fails, or we find what won, and go on behind it. So a commit is acknowledged exactly when it lies before the seal.
+import PQueue from 'p-queue'
+import { type ObjectStore, StoreError } from '../store/index.ts'
+import { type DecodedCommit, decodeCommit, encodeSeal, journalKey, journalPrefix } from './commit-format.ts'
+import type { Tenure } from './root.ts'
+
+/** Journal objects read at once. */
+const PARALLEL_READS = 16
+
+interface JournalSource {
+  store: ObjectStore
+  volumeUuid: Buffer
+}
+
+/** Which tenure to seal, and as whom. */
+export interface SealOrder {
+  epoch: number
+  sealAs: { epoch: number; session: Buffer }
+}
+
+export interface FoundTenures {
+  tenures: Tenure[]
+  /** In order. */
+  commits: DecodedCommit[]
+  /** Where they lie, for the trim. Seals are not among them: a seal stays, so that a commit of the old writer that was
+   *  delayed for however long never finds its place free (docs/decisions/0003). */
+  commitKeys: string[]
+}
+
+/** Reads the commits of `tenures`, oldest first. With `seal`, ends the tenure of that epoch. */
+export async function readTenures(
+  source: JournalSource,
+  slot: number,
+  tenures: readonly Tenure[],
+  seal: SealOrder | null,
+): Promise<FoundTenures> {
+  const found: FoundTenures = { tenures: [], commits: [], commitKeys: [] }
+  for (const tenure of tenures) {
+    const objects = await listTenure(source, slot, tenure)
+    let seq = tenure.firstSeq
+    let sealSeq: number | null = null
+    for (; sealSeq === null; seq++) {
+      const key = journalKey(slot, tenure.epoch, seq)
+      let body = objects.get(key)
+      if (body === undefined) {
+        if (seal === null || seal.epoch !== tenure.epoch) break
+        body = await sealOrRead(source, { slot, seq, epoch: tenure.epoch, session: seal.sealAs.session })
+      }
+      const commit = decodeCommit(body, key, source.volumeUuid)
+      if (commit.isSeal) {
+        sealSeq = seq
+      } else {
+        found.commits.push(commit)
+        found.commitKeys.push(key)
+      }
+    }
+    found.tenures.push({ ...tenure, sealSeq })
+  }
+  return found
+}
+
+/** The journal objects of a tenure from its first uncontained one on, by key, undecoded: what lies behind a gap may be
+ *  anything. */
+async function listTenure(source: JournalSource, slot: number, tenure: Tenure): Promise<Map<string, Buffer>> {
+  const { store } = source
+  const prefix = journalPrefix(slot, tenure.epoch)
+  const keys: string[] = []
+  let startAfter = journalKey(slot, tenure.epoch, tenure.firstSeq - 1)
+  for (;;) {
+    const page = await store.list(prefix, { startAfter })
+    keys.push(...page.objects.map((object) => object.key))
+    if (page.next === undefined) break
+    startAfter = page.next
+  }
+  const queue = new PQueue({ concurrency: PARALLEL_READS })
+  return new Map(
+    await Promise.all(keys.map((key) => queue.add(async () => [key, (await store.get(key)).body] as const))),
+  )
+}
+
+/** Seals a place, or reads what occupies it. */
+async function sealOrRead(
+  source: JournalSource,
+  place: { slot: number; epoch: number; seq: number; session: Buffer },
+): Promise<Buffer> {
+  const { store, volumeUuid } = source
+  const key = journalKey(place.slot, place.epoch, place.seq)
+  const body = encodeSeal(volumeUuid, place)
+  try {
+    await store.putIfAbsent(key, body)
+    return Buffer.concat(body)
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
+    return (await store.get(key)).body
+  }
+}

@@ -1,0 +1,236 @@
+// A slot: the right to write a volume, held through `writers/<slot>.json`. One tenure of it is an epoch.
+//
+// Must stay true:
+// - The epoch in writers/ only grows, by If-Match; whoever raised it goes on to put `root` (open-database.ts) before
+//   serving. Until then its epoch has no commits.
+// - A holder is dead when the object did not change for the lease by our own monotonic clock, or when `judge` knows so at
+//   once (same host, lock file free). An empty or released slot is free.
+// - Every 412 may be our own first try: it is read back before anything is concluded.
+import { z } from 'zod'
+import { type Clock, FsError } from '../platform/index.ts'
+import { type Etag, type ObjectStore, StoreError } from '../store/index.ts'
+
+export interface Holder {
+  /** Hex of the 16-byte session. */
+  session: string
+  host: string
+  bootId: string
+  pid: number
+  /** ISO 8601. */
+  since: string
+  /** Its lock file; where this very file is there and free, the holder is dead. */
+  lock: { path: string; device: number; inode: number } | null
+}
+
+const stateSchema = z.object({
+  slot: z.number().int(),
+  epoch: z.number().int().nonnegative(),
+  session: z.string(),
+  host: z.string(),
+  bootId: z.string(),
+  pid: z.number().int(),
+  since: z.string(),
+  lock: z.object({ path: z.string(), device: z.number(), inode: z.number() }).nullable(),
+  /** Set when the holder left cleanly: everything up to this commit is contained, there is nothing to seal. */
+  released: z.object({ lastSeq: z.number().int().nonnegative() }).nullable(),
+  beat: z.number().int().nonnegative(),
+  /** Endpoints through which the store was probed. */
+  probed: z.array(z.string()),
+})
+export type SlotState = z.infer<typeof stateSchema>
+
+/** What is known of a holder without waiting: `leaving` is on this host and unmounting. */
+export type Judgement = 'dead' | 'alive' | 'leaving' | 'unknown'
+
+export interface SlotOptions {
+  store: ObjectStore
+  clock: Clock
+  slot: number
+  holder: Holder
+  leaseMs: number
+  judge: (holder: Holder) => Promise<Judgement>
+  /** Takes the slot from a holder that lives. */
+  takeOver: boolean
+  log: (level: 'info' | 'warn' | 'error', message: string) => void
+  /** Called when somebody else has the slot. */
+  onLost: (by: string) => void
+}
+
+const LEAVING_POLL_MS = 100
+const LEAVING_MAX_MS = 120_000
+
+export function slotKey(slot: number): string {
+  return `writers/${slot}.json`
+}
+
+export function encodeSlot(state: SlotState): Buffer {
+  return Buffer.from(`${JSON.stringify(state, null, 2)}\n`)
+}
+
+export async function readSlot(store: ObjectStore, slot: number): Promise<{ state: SlotState; etag: Etag }> {
+  const key = slotKey(slot)
+  const { body, etag } = await store.get(key)
+  try {
+    return { state: stateSchema.parse(JSON.parse(body.toString())), etag }
+  } catch (error) {
+    throw new FsError('EIO', `${key} is damaged: run cairnfs fsck`, { cause: error })
+  }
+}
+
+/** How messages name a holder. */
+export function describeHolder(holder: Pick<Holder, 'host' | 'pid' | 'since'>): string {
+  return `host ${holder.host}, pid ${holder.pid}, since ${holder.since}`
+}
+
+export class WriterSlot {
+  readonly #options: SlotOptions
+  #state: SlotState
+  #etag: Etag
+  #beating = false
+  #stopped = false
+
+  private constructor(options: SlotOptions, state: SlotState, etag: Etag) {
+    this.#options = options
+    this.#state = state
+    this.#etag = etag
+  }
+
+  get epoch(): number {
+    return this.#state.epoch
+  }
+
+  get probed(): readonly string[] {
+    return this.#state.probed
+  }
+
+  /** Raises the epoch. Returns the slot and what the tenure before left behind. Throws FsError EBUSY naming the holder
+   *  when it is held. */
+  static async take(options: SlotOptions): Promise<{ slot: WriterSlot; before: SlotState }> {
+    const deadlineMs = options.clock.monotonicMs() + LEAVING_MAX_MS + options.leaseMs
+    for (;;) {
+      const seen = await readSlot(options.store, options.slot)
+      if (!(await WriterSlot.#mayTake(options, seen, deadlineMs))) continue
+      const state: SlotState = {
+        ...seen.state,
+        ...options.holder,
+        epoch: seen.state.epoch + 1,
+        released: null,
+        beat: 0,
+      }
+      const etag = await putState(options.store, options.slot, state, seen.etag)
+      if (etag !== null) return { slot: new WriterSlot(options, state, etag), before: seen.state }
+    }
+  }
+
+  /** True: free to take. False: look again. Throws when it is held. */
+  static async #mayTake(
+    options: SlotOptions,
+    seen: { state: SlotState; etag: Etag },
+    deadlineMs: number,
+  ): Promise<boolean> {
+    const { clock, log } = options
+    const { state } = seen
+    if (state.epoch === 0 || state.released !== null) return true
+    const who = describeHolder(state)
+    if (options.takeOver) {
+      log('warn', `taking the volume over from ${who}`)
+      return true
+    }
+    const held = () =>
+      new FsError('EBUSY', `the volume is mounted elsewhere (${who}): unmount it there, or give --take-over`)
+    switch (await options.judge(state)) {
+      case 'dead':
+        log('info', `the holder is gone (${who}): its lock file is free, not waiting for the lease`)
+        return true
+      case 'alive':
+        throw held()
+      case 'leaving':
+        if (clock.monotonicMs() > deadlineMs) throw held()
+        await clock.sleep(LEAVING_POLL_MS)
+        return false
+      case 'unknown':
+        break
+    }
+    log('info', `the volume was held by ${who}: waiting ${options.leaseMs / 1000} s for a sign of life`)
+    const untilMs = clock.monotonicMs() + options.leaseMs
+    while (clock.monotonicMs() < untilMs) {
+      await clock.sleep(Math.min(1000, options.leaseMs / 10))
+      const again = await readSlot(options.store, options.slot)
+      if (again.state.released !== null) return false
+      if (again.etag !== seen.etag) throw held()
+    }
+    log('info', `no sign of life from ${who} for ${options.leaseMs / 1000} s: taking the volume over`)
+    return true
+  }
+
+  /** Heartbeats every third of the lease until released or lost. */
+  startHeartbeat(): void {
+    const { clock, leaseMs } = this.#options
+    clock.after(leaseMs / 3, () => {
+      if (this.#stopped) return
+      this.beat().finally(() => {
+        if (!this.#stopped) this.startHeartbeat()
+      })
+    })
+  }
+
+  /** One sign of life. Never rejects: an unreachable store is logged, a lost slot reported. */
+  async beat(): Promise<void> {
+    if (this.#beating) return
+    this.#beating = true
+    try {
+      await this.#update({ beat: this.#state.beat + 1 })
+    } catch (error) {
+      this.#options.log('warn', `no heartbeat: ${(error as Error).message}`)
+    } finally {
+      this.#beating = false
+    }
+  }
+
+  async noteProbed(endpoint: string): Promise<void> {
+    await this.#update({ probed: [...this.#state.probed, endpoint] })
+  }
+
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /** Leaves the slot free, saying that everything up to `lastSeq` is contained. */
+  async release(lastSeq: number): Promise<void> {
+    this.stop()
+    while (this.#beating) await this.#options.clock.yield()
+    await this.#update({ released: { lastSeq } })
+  }
+
+  async #update(change: Partial<SlotState>): Promise<void> {
+    const { store, slot } = this.#options
+    const state = { ...this.#state, ...change }
+    const etag = await putState(store, slot, state, this.#etag)
+    if (etag === null) {
+      const now = await readSlot(store, slot)
+      this.stop()
+      const by = describeHolder(now.state)
+      this.#options.onLost(by)
+      throw new FsError('EIO', `the volume was taken over (${by})`)
+    }
+    this.#state = state
+    this.#etag = etag
+  }
+}
+
+/** Puts the state by If-Match; null when somebody else changed the object first. */
+async function putState(store: ObjectStore, slot: number, state: SlotState, etag: Etag): Promise<Etag | null> {
+  try {
+    return await store.putIfMatch(slotKey(slot), [encodeSlot(state)], etag)
+  } catch (error) {
+    if (!(error instanceof StoreError) || (error.kind !== 'precondition-failed' && error.kind !== 'not-found'))
+      throw error
+    const now = await readSlot(store, slot)
+    const isOurs =
+      now.state.session === state.session &&
+      now.state.epoch === state.epoch &&
+      now.state.beat === state.beat &&
+      (now.state.released === null) === (state.released === null)
+    return isOurs ? now.etag : null
+  }
+}

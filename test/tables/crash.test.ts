@@ -1,0 +1,294 @@
+// The database against plain Maps, with crashes between store calls (before or after their effect): what is recovered is
+// what a prefix of the transactions left, no shorter than the last acknowledged commit. One seed, one world.
+import { expect, test } from 'vitest'
+import { type Clock, isPromise, type Random, seededRandom } from '../../src/platform/index.ts'
+import { createSegmentStore, type DataRange, type SegmentId, type SegmentStore } from '../../src/segments/index.ts'
+import { type ObjectStore, StoreError } from '../../src/store/index.ts'
+import { createMemoryStore } from '../../src/store/memory.ts'
+import {
+  type CheckpointHooks,
+  type Database,
+  formatDatabase,
+  openDatabase,
+  openDatabaseReadOnly,
+  type TableKind,
+  type TableReader,
+} from '../../src/tables/index.ts'
+
+const uuid = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
+const MANY = 1 as TableKind
+const ALONE = 20 as TableKind
+const REFERENCES = 21 as TableKind
+const KINDS = [
+  { kind: MANY, groupBits: 4, perOwner: true },
+  { kind: ALONE, groupBits: 0, perOwner: false },
+  { kind: REFERENCES, groupBits: 0, perOwner: false },
+]
+const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 200)
+
+/** Time stands still: nothing in these worlds waits for it. */
+const clock: Clock = {
+  now: () => ({ sec: 0, nsec: 0 }),
+  monotonicMs: () => 0,
+  after: () => ({ cancel() {} }),
+  sleep: () => Promise.resolve(),
+  yield: () => new Promise((resolve) => setImmediate(resolve)),
+}
+
+/** Passes calls on, some of them late, until the crash; what is under way then takes effect or not, and nothing succeeds
+ *  any more. Before it, puts of segments and of root fail now and then, before or after their effect. */
+function crashing(store: ObjectStore, random: Random, callsToLive: number): ObjectStore {
+  let calls = 0
+  const isCrashed = () => calls > callsToLive
+  return new Proxy(store, {
+    get(target, property) {
+      const member = Reflect.get(target, property) as unknown
+      if (typeof member !== 'function') return member
+      return async (...args: unknown[]) => {
+        calls++
+        if (isCrashed()) throw new StoreError('fatal', 'crashed')
+        const isSlow = random.next() < 0.15
+        for (let turns = Math.floor(random.next() * (isSlow ? 80 : 6)); turns > 0; turns--) await clock.yield()
+        if (isCrashed() && random.next() < 0.5) throw new StoreError('fatal', 'crashed before the effect')
+        const mayFail = String(property).startsWith('put') && /^(segments|root)/.test(String(args[0]))
+        const fault = mayFail ? random.next() : 1
+        if (fault < 0.03) throw new StoreError('fatal', 'transient, before the effect')
+        const result: unknown = await member.apply(target, args)
+        if (isCrashed()) throw new StoreError('fatal', 'crashed after the effect')
+        if (fault < 0.06) throw new StoreError('fatal', 'transient, after the effect')
+        return result
+      }
+    },
+  })
+}
+
+interface World {
+  store: ObjectStore
+  random: Random
+}
+
+function open(world: World, store: ObjectStore) {
+  const segments = createSegmentStore({
+    store,
+    volumeUuid: uuid,
+    segmentSizeBytes: 1 << 20,
+    cacheBytes: 1 << 20,
+    clock,
+  })
+  const options = {
+    store,
+    segments,
+    kinds: KINDS,
+    pinned: [{ kind: MANY, owner: 1 }],
+    volumeUuid: uuid,
+    volumeJson: Buffer.from('{}'),
+    clock,
+    random: world.random,
+    log: () => {},
+    pageCacheBytes: 100_000,
+    changeBytesMax: 1 << 20,
+  }
+  const writer = {
+    holder: { host: 'h', bootId: 'b', pid: 1, since: 'now', lock: null },
+    leaseMs: 30_000,
+    judge: async () => 'dead' as const,
+    takeOver: false,
+    onFailure: () => {},
+  }
+  return { segments, options, writer }
+}
+
+/** The logical content: kind/owner/key -> value. */
+type Model = Map<string, string>
+
+const encodeRange = (range: DataRange) => Buffer.from(JSON.stringify(range))
+const decodeRange = (record: Buffer) => JSON.parse(record.toString()) as DataRange
+
+async function contentOf(database: TableReader & Pick<Database, 'run'>, segments: SegmentStore): Promise<Model> {
+  const content: Model = new Map()
+  for (const [kind, owner] of [
+    [MANY, 1],
+    [MANY, 2],
+    [MANY, 3],
+    [ALONE, 0],
+  ] as const) {
+    const entries = await database.run(() => {
+      const found: [string, string][] = []
+      database.table(kind, owner).scan(0, Number.MAX_SAFE_INTEGER, (key, bytes, start, end) => {
+        found.push([`${kind}/${owner}/${key}`, bytes.toString('latin1', start, end)])
+        return true
+      })
+      return found
+    })
+    for (const [key, value] of entries) content.set(key, value)
+  }
+  const ranges = await database.run(() => {
+    const found: [number, DataRange][] = []
+    database.table(REFERENCES).scan(0, Number.MAX_SAFE_INTEGER, (key, bytes, start, end) => {
+      found.push([key, decodeRange(bytes.subarray(start, end))])
+      return true
+    })
+    return found
+  })
+  for (const [key, range] of ranges) {
+    const parts = await segments.readData(range)
+    content.set(`${REFERENCES}/0/${key}`, Buffer.concat(parts).toString('latin1'))
+  }
+  return content
+}
+
+function digest(model: Model): string {
+  return JSON.stringify([...model].sort((a, b) => (a[0] < b[0] ? -1 : 1)))
+}
+
+/** What the layer above does with file data that commits carry: here, one reference per run. */
+function hooksFor(database: Database, segments: SegmentStore): CheckpointHooks {
+  return {
+    async repoint(carried) {
+      for (const { id, packed } of carried) {
+        for (const { key } of packed.contents) {
+          const record = await database.run(() => database.table(REFERENCES).get(key))
+          if (record === null || decodeRange(record).segment !== id) continue
+          const before = decodeRange(record)
+          const packer = segments.dataPacker(() => database.takeId('segment') as SegmentId)
+          const range = packer.add(1, key, await segments.readData(before))
+          await packer.upload()
+          const done = database.run(() => {
+            const now = database.table(REFERENCES).get(key)
+            if (now === null || decodeRange(now).segment !== id) return
+            const transaction = database.transaction()
+            transaction.put(REFERENCES, 0, key, encodeRange(range))
+            database.apply(transaction)
+          })
+          if (isPromise(done)) await done
+        }
+      }
+    },
+    derive() {},
+  }
+}
+
+async function live(
+  world: World,
+  database: Database,
+  segments: SegmentStore,
+  model: Model,
+): Promise<{ states: string[]; from: number }> {
+  const { random } = world
+  const pick = (below: number) => Math.floor(random.next() * below)
+  const hooks = hooksFor(database, segments)
+  const states = [digest(model)]
+  let from = 0
+  const background: Promise<unknown>[] = []
+  const note = () => states.push(digest(model))
+  const failed = () => undefined
+  try {
+    for (let step = 20 + pick(120); step > 0; step--) {
+      const what = pick(20)
+      if (what < 13) {
+        const transaction = database.transaction()
+        for (let changes = 1 + pick(what === 0 ? 60 : 4); changes > 0; changes--) {
+          const [kind, owner] = pick(5) === 0 ? [ALONE, 0] : [MANY, 1 + pick(3)]
+          const key = pick(400) * (pick(3) + 1)
+          const name = `${kind}/${owner}/${key}`
+          if (pick(3) === 0) {
+            transaction.delete(kind as TableKind, owner!, key)
+            model.delete(name)
+          } else {
+            const value = String.fromCharCode(97 + pick(26)).repeat(1 + pick(pick(4) === 0 ? 9000 : 40))
+            transaction.put(kind as TableKind, owner!, key, Buffer.from(value, 'latin1'))
+            model.set(name, value)
+          }
+        }
+        database.apply(transaction)
+        note()
+      } else if (what === 13) {
+        const owner = 1 + pick(3)
+        const transaction = database.transaction()
+        transaction.clear(MANY, owner)
+        for (const name of model.keys()) if (name.startsWith(`${MANY}/${owner}/`)) model.delete(name)
+        transaction.put(MANY, owner, 7, Buffer.from('first'))
+        model.set(`${MANY}/${owner}/7`, 'first')
+        database.apply(transaction)
+        note()
+      } else if (what < 16) {
+        const key = pick(10)
+        const value = `data ${random.next()}`
+        const id = database.takeId('segment') as SegmentId
+        const { packed, ranges } = segments.packInMemory(id, [
+          { owner: 1, fileOffset: key, parts: [Buffer.from(value)] },
+        ])
+        const transaction = database.transaction()
+        transaction.put(REFERENCES, 0, key, encodeRange(ranges[0]!))
+        database.apply(transaction)
+        model.set(`${REFERENCES}/0/${key}`, value)
+        note()
+        background.push(database.commit({ id, packed }).catch(failed))
+      } else if (what < 18) {
+        const at = states.length - 1
+        await database.commit()
+        from = Math.max(from, at)
+      } else if (what === 18) {
+        background.push(database.commit().catch(failed))
+      } else {
+        const checkpoint = database.checkpoint(hooks).catch((error: unknown) => {
+          if (!/transient/.test(`${error} ${(error as Error).cause}`)) throw error
+        })
+        if (pick(2) === 0) await checkpoint
+        else background.push(checkpoint.catch(failed))
+      }
+      if (pick(3) === 0) await clock.yield()
+    }
+    await Promise.all(background)
+    await database.commit()
+    from = states.length - 1
+    await database.close(hooks)
+    from = states.length - 1
+  } catch (error) {
+    await Promise.all(background)
+    if (!/crashed|transient|taken over|read-only|journal/.test(`${error} ${(error as Error).cause}`)) throw error
+    await database.close('abandon')
+  }
+  return { states, from }
+}
+
+test(`what is recovered is a prefix of the transactions, no shorter than what was acknowledged (${SEEDS} seeds)`, async () => {
+  let lost = 0
+  let replayed = 0
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const world: World = { store: createMemoryStore(), random: seededRandom(seed) }
+    await formatDatabase(world.store, uuid)
+    let allowed = { states: [digest(new Map())], from: 0 }
+    let model: Model = new Map()
+    for (let life = 0; life < 5; life++) {
+      const isLast = life === 4
+      const store = isLast ? world.store : crashing(world.store, world.random, 3 + Math.floor(world.random.next() * 90))
+      const { segments, options, writer } = open(world, store)
+      let database: Database
+      try {
+        if (world.random.next() < 0.2) {
+          const readOnly = await openDatabaseReadOnly(options)
+          expect(allowed.states.slice(allowed.from), `seed ${seed} life ${life} read-only`).toContain(
+            digest(await contentOf(readOnly, segments)),
+          )
+        }
+        database = await openDatabase(options, writer)
+        model = await contentOf(database, segments)
+      } catch (error) {
+        if (!/crashed|transient/.test(`${error} ${(error as Error).cause}`))
+          throw new Error(`seed ${seed} life ${life}: ${error}`, { cause: error })
+        continue
+      }
+      const recovered = digest(model)
+      expect(allowed.states.slice(allowed.from), `seed ${seed} life ${life}`).toContain(recovered)
+      if (recovered !== allowed.states.at(-1)) lost++
+      replayed += database.status.replayedCommits
+      allowed = await live(world, database, segments, model).catch((error: unknown) => {
+        throw new Error(`seed ${seed} life ${life}: ${error}`, { cause: error })
+      })
+    }
+  }
+  // Worlds in which nothing was ever lost or replayed would prove nothing.
+  expect(lost).toBeGreaterThan(SEEDS / 10)
+  expect(replayed).toBeGreaterThan(SEEDS)
+}, 600_000)
