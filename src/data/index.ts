@@ -1,3 +1,7 @@
 // data/: dirty buffers, extents, the read planner and read-ahead. Promises upward: Streams (stream.ts) and reads of
 // planned ranges. Asks downward: SegmentStore, a clock.
+export { joinRanges, liveBytesOf, sliceRange } from '../segments/index.ts'
+export { createStreams, type OwnedStreams, type StreamsOptions } from './create-streams.ts'
+export * from './extents.ts'
+export { createReadAhead, type Prefetch, type ReadAhead, type ReadAheadOptions } from './read-ahead.ts'
 export * from './stream.ts'

@@ -1,3 +1,18 @@
 // segments/: packing pieces into immutable objects and reading them back, with a cache of what was read. Promises
 // upward: locations at once, durability when `upload` resolves, verified bytes. Asks downward: an ObjectStore.
+export { createSegmentStore, type SegmentStoreOptions, type TunableSegmentStore } from './create-segment-store.ts'
+export {
+  maxPieceBytesOf,
+  parseSegmentKey,
+  type ReadContentsOptions,
+  rawBytesOf,
+  readContents,
+  type SegmentContents,
+  type SegmentKind,
+  type StoredContentsEntry,
+  segmentKey,
+  storedBytesOf,
+} from './format.ts'
+export type { SegmentLog } from './packer.ts'
+export { joinRanges, liveBytesOf, sliceRange } from './range.ts'
 export * from './segment-store.ts'

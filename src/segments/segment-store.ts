@@ -88,7 +88,8 @@ export interface SegmentStore {
 
   /** The wanted bytes, in parts that must not be written to; at once when cached, else a promise. */
   readData(range: DataRange, priority?: ReadPriority): Uint8Array[] | Promise<Uint8Array[]>
-  /** Begins fetching a range that will be wanted; errors are kept for the read that comes. */
+  /** Begins fetching a range that will be wanted, with the rest of its segment; errors are kept for the read that comes.
+   *  Does nothing while as much is on its way as half the cache holds. */
   prefetchData(range: DataRange): void
   /** The stored bytes of a page. Fetches its neighbours too (about 1 MiB around it) and keeps them in the cache. */
   readPage(pointer: PagePointer): Promise<Uint8Array>

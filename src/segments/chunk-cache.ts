@@ -1,0 +1,359 @@
+// What was read of segments: chunks (runs of an object's bytes, as one GET brought them), least recently used first out,
+// and the GETs under way. Knows nothing of blocks and pages but which spots a reader has verified.
+//
+// Windows and rent-or-buy: a first miss in a segment fetches an aligned window around it. The next one (for data: when
+// it is near, or the third) fetches all that is missing of the segment in one GET. So a cold walk costs two GETs per
+// segment, and one random read little.
+//
+// Must stay true:
+// - Chunks of a segment never contain each other; they may overlap. Their bytes never change.
+// - A byte that is cached or on its way is not asked for again, but for a window cut off a larger fetch.
+// - A fetch that has not begun may grow; one that has begun is fixed. Reads joining it in the same turn so become one GET.
+// - `cachedBytes` counts whole chunks: what readers hold are views into them.
+import { LRUCache } from 'lru-cache'
+import PQueue from 'p-queue'
+import { FsError } from '../platform/index.ts'
+import { type ObjectStore, StoreError } from '../store/index.ts'
+import { segmentKey } from './format.ts'
+import type { ReadPriority, SegmentId } from './segment-store.ts'
+
+/** Misses closer than this to each other are fetched together. */
+const MERGE_GAP_BYTES = 128 * 1024
+/** A miss this near to what a segment already has is a neighbour: the rest is bought. */
+const NEAR_BYTES = 1024 * 1024
+/** Far misses in one segment that are rented before it is bought. */
+const RENTED_WINDOWS_MAX = 3
+/** Most chunks ever held: lru-cache allocates its arrays for it. */
+const CHUNKS_MAX = 32 * 1024
+
+/** What was read did not verify, or ended early. It may have been damaged on its way: reading it again may help. */
+export class DamagedError extends FsError {
+  constructor(message: string) {
+    super('EIO', message)
+  }
+}
+
+/** A run of a segment's bytes in memory. */
+export interface Chunk {
+  readonly serial: number
+  readonly segment: SegmentId
+  readonly start: number
+  readonly end: number
+  readonly body: Buffer
+  /** Spots a reader has verified, by a number of its choice. */
+  readonly verified: Set<number>
+}
+
+/** A GET that waits for its turn or is under way. */
+class Fetch {
+  /** The queue has handed it out: its priority is of no more use. */
+  dequeued = false
+  /** The request is being made: the range is fixed. */
+  begun = false
+  /** Resolves to what came. */
+  readonly promise: Promise<Chunk>
+
+  constructor(
+    readonly queueId: string,
+    public start: number,
+    public end: number,
+    public priority: ReadPriority,
+    enqueue: (fetch: Fetch) => Promise<Chunk>,
+  ) {
+    this.promise = enqueue(this)
+  }
+}
+
+interface CachedSegment {
+  readonly id: SegmentId
+  chunks: Chunk[]
+  fetches: Fetch[]
+  /** Fetches that were made since anything of it is held. */
+  fetchCount: number
+  /** Bytes of the object, once known. */
+  sizeBytes: number
+}
+
+export interface ReadWish {
+  start: number
+  end: number
+  /** Fetches are aligned to this. */
+  windowBytes: number
+  priority: ReadPriority
+  /** `near`: buy the rest of the segment when the miss lies near to what is held. `always`: on any second miss.
+   *  `now`: at once. */
+  buy: 'near' | 'always' | 'now'
+}
+
+export interface ChunkCacheOptions {
+  store: ObjectStore
+  cacheBytes: number
+  /** GETs at a time. */
+  fetches: number
+  segmentSizeBytes: number
+}
+
+export class ChunkCache {
+  readonly #store: ObjectStore
+  readonly #segmentSizeBytes: number
+  readonly #segments = new Map<SegmentId, CachedSegment>()
+  readonly #queue: PQueue
+  /** All fetches, of all segments. */
+  readonly #fetching = new Set<Fetch>()
+  readonly #lru: LRUCache<number, Chunk>
+  #budgetBytes: number
+  #bytes = 0
+  #serial = 0
+
+  constructor(options: ChunkCacheOptions) {
+    this.#store = options.store
+    this.#segmentSizeBytes = options.segmentSizeBytes
+    this.#budgetBytes = options.cacheBytes
+    this.#queue = new PQueue({ concurrency: options.fetches })
+    this.#lru = new LRUCache({ max: CHUNKS_MAX, dispose: (chunk) => this.#detach(chunk) })
+  }
+
+  get cachedBytes(): number {
+    return this.#bytes
+  }
+
+  /** Whether one more whole segment may be fetched: what is on its way is not counted as cached yet, but takes memory. */
+  get canBuy(): boolean {
+    if (this.#segmentSizeBytes * 4 > this.#budgetBytes) return false
+    let bytes = this.#segmentSizeBytes
+    for (const { start, end } of this.#fetching) bytes += Math.min(end - start, this.#segmentSizeBytes)
+    return bytes <= this.#budgetBytes / 2
+  }
+
+  /** A new budget; what does not fit any more goes. */
+  resize(cacheBytes: number): void {
+    this.#budgetBytes = cacheBytes
+    this.#shrink()
+  }
+
+  /** Chunks that together hold [start, end), in order; null when something is missing. Never waits. */
+  cached(segment: SegmentId, start: number, end: number): Chunk[] | null {
+    const held = this.#segments.get(segment)
+    if (held === undefined) return null
+    const found: Chunk[] = []
+    for (let at = start; at < end; ) {
+      const chunk = chunkAt(held, at)
+      if (chunk === undefined) return null
+      found.push(chunk)
+      at = chunk.end
+    }
+    for (const chunk of found) this.#lru.get(chunk.serial)
+    return found
+  }
+
+  /** As `cached`, fetching what is missing. Rejects with FsError EIO. */
+  async read(segment: SegmentId, wish: ReadWish): Promise<Chunk[]> {
+    const sources = this.#sources(segment, wish)
+    const chunks = await Promise.all(sources)
+    const found: Chunk[] = []
+    for (let at = wish.start; at < wish.end; ) {
+      const chunk = chunks.find((candidate) => candidate.start <= at && at < candidate.end)
+      if (chunk === undefined) {
+        const size = chunks.reduce((most, candidate) => Math.max(most, candidate.end), 0)
+        throw new DamagedError(`${segmentKey(segment)} has ${size} bytes, wanted were those to ${wish.end}`)
+      }
+      found.push(chunk)
+      at = chunk.end
+    }
+    return found
+  }
+
+  /** Forgets chunks that proved damaged, or a whole segment. */
+  forget(segment: SegmentId, chunks?: readonly Chunk[]): void {
+    const held = this.#segments.get(segment)
+    if (held === undefined) return
+    held.sizeBytes = Number.POSITIVE_INFINITY
+    for (const chunk of [...(chunks ?? held.chunks)]) this.#lru.delete(chunk.serial)
+  }
+
+  /** What is held or asked for of [start, end), fetches for the rest begun. */
+  #sources(id: SegmentId, wish: ReadWish): (Chunk | Promise<Chunk>)[] {
+    let held = this.#segments.get(id)
+    if (held === undefined) {
+      held = { id, chunks: [], fetches: [], fetchCount: 0, sizeBytes: Number.POSITIVE_INFINITY }
+      this.#segments.set(id, held)
+    }
+    const sources: (Chunk | Promise<Chunk>)[] = []
+    // Past the object's end there is nothing to ask for: `read` will find it missing.
+    for (let at = wish.start; at < Math.min(wish.end, held.sizeBytes); ) {
+      const chunk = chunkAt(held, at)
+      if (chunk !== undefined) {
+        this.#lru.get(chunk.serial)
+        sources.push(chunk)
+        at = chunk.end
+        continue
+      }
+      const fetch = held.fetches.find((candidate) => candidate.start <= at && at < candidate.end)
+      if (fetch === undefined) {
+        this.#fetchMissing(held, at, wish)
+        continue
+      }
+      if (wish.priority === 'demand') this.#hurry(fetch)
+      sources.push(fetch.promise)
+      at = fetch.end
+    }
+    return sources
+  }
+
+  /** Makes a fetch, or lets one that has not begun grow, so that the byte `at` is on its way. */
+  #fetchMissing(held: CachedSegment, at: number, wish: ReadWish): void {
+    const { start, end } = this.#shouldBuy(held, at, wish) ? unheld(held) : window(held, at, wish)
+    const waiting = held.fetches.find(
+      (fetch) => !fetch.begun && start <= fetch.end + MERGE_GAP_BYTES && fetch.start <= end + MERGE_GAP_BYTES,
+    )
+    if (waiting === undefined) {
+      this.#fetch(held, start, end, wish.priority)
+      return
+    }
+    waiting.start = Math.min(waiting.start, start)
+    waiting.end = Math.max(waiting.end, end)
+  }
+
+  #shouldBuy(held: CachedSegment, at: number, wish: ReadWish): boolean {
+    if (!this.canBuy) return false
+    if (wish.buy === 'now') return true
+    if (held.fetchCount === 0) return false
+    if (wish.buy === 'always' || held.fetchCount >= RENTED_WINDOWS_MAX) return true
+    const near = ({ start, end }: { start: number; end: number }) => at < end + NEAR_BYTES && start - NEAR_BYTES < at
+    return held.chunks.some(near) || held.fetches.some(near)
+  }
+
+  #fetch(held: CachedSegment, start: number, end: number, priority: ReadPriority): void {
+    const queueId = String(++this.#serial)
+    held.fetchCount += 1
+    const fetch = new Fetch(queueId, start, end, priority, (self) =>
+      this.#queue.add(() => this.#get(held, self), { id: queueId, priority: priorityNumber(priority) }),
+    )
+    held.fetches.push(fetch)
+    this.#fetching.add(fetch)
+    // Whoever waits sees the failure; a read-ahead that nobody came to want may fail unseen.
+    fetch.promise.catch(() => {})
+  }
+
+  #hurry(fetch: Fetch): void {
+    if (fetch.priority === 'demand' || fetch.dequeued) return
+    fetch.priority = 'demand'
+    this.#queue.setPriority(fetch.queueId, priorityNumber('demand'))
+  }
+
+  async #get(held: CachedSegment, fetch: Fetch): Promise<Chunk> {
+    fetch.dequeued = true
+    // The rest of this turn's reads may still let it grow.
+    await Promise.resolve()
+    fetch.begun = true
+    const { start, end } = fetch
+    const key = segmentKey(held.id)
+    try {
+      const range = end === Number.POSITIVE_INFINITY ? { offset: start } : { offset: start, lengthBytes: end - start }
+      const { body } = await this.#store.get(key, range)
+      const chunk: Chunk = {
+        serial: ++this.#serial,
+        segment: held.id,
+        start,
+        end: start + body.length,
+        body,
+        verified: new Set(),
+      }
+      if (chunk.end < end && body.length > 0) held.sizeBytes = chunk.end
+      this.#finish(held, fetch)
+      this.#insert(held, chunk)
+      return chunk
+    } catch (cause) {
+      this.#finish(held, fetch)
+      const missing = cause instanceof StoreError && cause.kind === 'not-found'
+      const why = missing ? 'is missing' : `cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`
+      throw new FsError('EIO', `${key} ${why}`, { cause })
+    } finally {
+      this.#release(held)
+    }
+  }
+
+  #finish(held: CachedSegment, fetch: Fetch): void {
+    held.fetches.splice(held.fetches.indexOf(fetch), 1)
+    this.#fetching.delete(fetch)
+  }
+
+  #insert(held: CachedSegment, chunk: Chunk): void {
+    if (chunk.body.length === 0 || chunk.body.length > this.#budgetBytes) return
+    for (const old of [...held.chunks]) {
+      if (chunk.start <= old.start && old.end <= chunk.end) this.#lru.delete(old.serial)
+    }
+    held.chunks.push(chunk)
+    this.#segments.set(held.id, held)
+    this.#bytes += chunk.body.length
+    this.#lru.set(chunk.serial, chunk)
+    this.#shrink()
+  }
+
+  #shrink(): void {
+    while (this.#bytes > this.#budgetBytes && this.#lru.pop() !== undefined) {
+      // pop's dispose has counted it off
+    }
+  }
+
+  #detach(chunk: Chunk): void {
+    this.#bytes -= chunk.body.length
+    const held = this.#segments.get(chunk.segment)
+    if (held === undefined) return
+    const index = held.chunks.indexOf(chunk)
+    if (index >= 0) held.chunks.splice(index, 1)
+    this.#release(held)
+  }
+
+  /** A segment of which nothing is held begins anew. */
+  #release(held: CachedSegment): void {
+    const idle = held.chunks.length === 0 && held.fetches.length === 0
+    if (idle && this.#segments.get(held.id) === held) this.#segments.delete(held.id)
+  }
+}
+
+function priorityNumber(priority: ReadPriority): number {
+  return priority === 'demand' ? 1 : 0
+}
+
+/** Among the chunks that hold the byte `at`, the one that reaches furthest. */
+function chunkAt(held: CachedSegment, at: number): Chunk | undefined {
+  let best: Chunk | undefined
+  for (const chunk of held.chunks) {
+    if (chunk.start <= at && at < chunk.end && (best === undefined || chunk.end > best.end)) best = chunk
+  }
+  return best
+}
+
+/** The aligned window around what is missing from `at` on, less what is held on its sides. */
+function window(held: CachedSegment, at: number, wish: ReadWish): { start: number; end: number } {
+  const { windowBytes } = wish
+  const parts = [...held.chunks, ...held.fetches]
+  let missingEnd = wish.end
+  let start = Math.floor(at / windowBytes) * windowBytes
+  for (const part of parts) if (part.start > at) missingEnd = Math.min(missingEnd, part.start)
+  let end = Math.max(Math.ceil(missingEnd / windowBytes) * windowBytes, missingEnd)
+  for (const part of parts) {
+    if (part.end <= at) start = Math.max(start, part.end)
+    if (part.start >= missingEnd) end = Math.min(end, part.start)
+  }
+  return { start, end: Math.max(missingEnd, Math.min(end, held.sizeBytes)) }
+}
+
+/** All of the segment but what is held of it at its beginning and its end: what one GET can complete. */
+function unheld(held: CachedSegment): { start: number; end: number } {
+  const parts = [...held.chunks, ...held.fetches]
+  let start = 0
+  for (let part = partAt(parts, start); part !== undefined; part = partAt(parts, start)) start = part.end
+  let end = held.sizeBytes
+  if (end !== Number.POSITIVE_INFINITY) {
+    for (let part = partAt(parts, end - 1); part !== undefined && part.start > start; part = partAt(parts, end - 1)) {
+      end = part.start
+    }
+  }
+  return { start, end }
+}
+
+function partAt<T extends { start: number; end: number }>(parts: readonly T[], at: number): T | undefined {
+  return parts.find((part) => part.start <= at && at < part.end)
+}

@@ -1,0 +1,230 @@
+// The SegmentStore over an ObjectStore: packers write (packer.ts), chunks are read and kept (chunk-cache.ts), and here
+// what was read is verified and cut into what was wanted.
+//
+// Must stay true:
+// - Nothing is handed out unverified. A block is verified once per chunk, a page at every read. What does not verify is
+//   fetched once more (it may have been damaged on its way), then it is EIO.
+// - What is handed out are views of chunks; only what straddles two chunks is copied.
+import assert from 'node:assert'
+import { type Clock, crc32c, FsError } from '../platform/index.ts'
+import type { ObjectStore } from '../store/index.ts'
+import { type Chunk, ChunkCache, DamagedError, type ReadWish } from './chunk-cache.ts'
+import { STORED_BLOCK_BYTES, segmentKey, UUID_PREFIX_BYTES } from './format.ts'
+import { packInMemory, type SegmentLog, Uploader } from './packer.ts'
+import { storedSpan } from './range.ts'
+import {
+  BLOCK_BYTES,
+  BLOCK_CRC_BYTES,
+  type DataRange,
+  type PagePointer,
+  type ReadPriority,
+  type SegmentId,
+  type SegmentStore,
+} from './segment-store.ts'
+
+const DATA_WINDOW_BYTES = 256 * 1024
+const PAGE_WINDOW_BYTES = 1024 * 1024
+
+export interface SegmentStoreOptions {
+  store: ObjectStore
+  /** 16 bytes; the first 8 stand in every segment. */
+  volumeUuid: Buffer
+  /** No segment gets larger, but the last page segment by its trailer. */
+  segmentSizeBytes: number
+  /** Budget of the cache of what was read. */
+  cacheBytes: number
+  /** PUTs at a time; 20 unless told. */
+  uploads?: number
+  /** GETs at a time; 20 unless told. */
+  fetches?: number
+  /** Nothing here waits for time yet; the cleaner will. */
+  clock?: Clock
+  log?: SegmentLog
+}
+
+/** What the store of the layer's users offers, and what only the one who made it needs. */
+export interface TunableSegmentStore extends SegmentStore {
+  /** A new budget for the cache; what does not fit goes at once. */
+  resizeCache(cacheBytes: number): void
+}
+
+export function createSegmentStore(options: SegmentStoreOptions): TunableSegmentStore {
+  assert(options.volumeUuid.length >= UUID_PREFIX_BYTES)
+  return new PackedSegmentStore(options)
+}
+
+class PackedSegmentStore implements TunableSegmentStore {
+  readonly maxPieceBytes: number
+  readonly #store: ObjectStore
+  readonly #log: SegmentLog | undefined
+  readonly #uploader: Uploader
+  readonly #cache: ChunkCache
+  /** Data of commits: served from here until a checkpoint has packed it. */
+  readonly #memory = new Map<SegmentId, Chunk>()
+
+  constructor(options: SegmentStoreOptions) {
+    const { store, volumeUuid, segmentSizeBytes, cacheBytes, uploads = 20, fetches = 20, log } = options
+    this.#store = store
+    this.#log = log
+    this.#uploader = new Uploader({ store, volumeUuid, segmentSizeBytes, uploads, log })
+    this.#cache = new ChunkCache({ store, cacheBytes, fetches, segmentSizeBytes })
+    this.maxPieceBytes = this.#uploader.maxPieceBytes
+  }
+
+  dataPacker(takeId: () => SegmentId) {
+    return this.#uploader.dataPacker(takeId)
+  }
+
+  pagePacker(takeId: () => SegmentId) {
+    return this.#uploader.pagePacker(takeId)
+  }
+
+  packInMemory(...args: Parameters<SegmentStore['packInMemory']>) {
+    return packInMemory(...args)
+  }
+
+  keepInMemory(id: SegmentId, stored: Buffer): void {
+    const chunk = { serial: 0, segment: id, start: 0, end: stored.length, body: stored, verified: new Set<number>() }
+    this.#memory.set(id, chunk)
+  }
+
+  dropFromMemory(id: SegmentId): void {
+    this.#memory.delete(id)
+  }
+
+  readData(range: DataRange, priority: ReadPriority = 'demand'): Uint8Array[] | Promise<Uint8Array[]> {
+    if (range.lengthBytes === 0) return []
+    const { start, end } = storedSpan(range)
+    const kept = this.#memory.get(range.segment)
+    if (kept !== undefined) return wantedParts(range, [kept])
+    const cached = this.#cache.cached(range.segment, start, end)
+    if (cached !== null) {
+      try {
+        return wantedParts(range, cached)
+      } catch (error) {
+        if (!(error instanceof DamagedError)) throw error
+        this.#giveUp(range.segment, cached, error)
+      }
+    }
+    const wish: ReadWish = { start, end, windowBytes: DATA_WINDOW_BYTES, priority, buy: 'near' }
+    return this.#readVerified(range.segment, wish, (chunks) => wantedParts(range, chunks))
+  }
+
+  prefetchData(range: DataRange): void {
+    if (range.lengthBytes === 0 || this.#memory.has(range.segment)) return
+    const { start, end } = storedSpan(range)
+    if (!this.#cache.canBuy || this.#cache.cached(range.segment, start, end) !== null) return
+    const wish: ReadWish = { start, end, windowBytes: DATA_WINDOW_BYTES, priority: 'read-ahead', buy: 'now' }
+    // The read that comes will try again and report.
+    this.#cache.read(range.segment, wish).catch(() => {})
+  }
+
+  async readPage(pointer: PagePointer): Promise<Uint8Array> {
+    const { segment, offset, storedBytes } = pointer
+    const wish: ReadWish = {
+      start: offset,
+      end: offset + storedBytes,
+      windowBytes: PAGE_WINDOW_BYTES,
+      priority: 'demand',
+      buy: 'always',
+    }
+    return await this.#readVerified(segment, wish, (chunks) => {
+      const stored = bytesAt(chunks, wish.start, wish.end)
+      if (crc32c(stored) !== pointer.crc)
+        throw new DamagedError(`${segmentKey(segment)} has a damaged page at ${offset}`)
+      return stored
+    })
+  }
+
+  async delete(ids: readonly SegmentId[]): Promise<void> {
+    for (const id of ids) this.#cache.forget(id)
+    if (ids.length === 0) return
+    try {
+      await this.#store.delete(ids.map(segmentKey))
+    } catch (cause) {
+      throw new FsError('EIO', `cannot delete ${ids.length} segments, ${segmentKey(ids[0]!)} first`, { cause })
+    }
+  }
+
+  get cachedBytes(): number {
+    return this.#cache.cachedBytes
+  }
+
+  resizeCache(cacheBytes: number): void {
+    this.#cache.resize(cacheBytes)
+  }
+
+  /** Reads chunks and takes from them what `take` verifies; once more when that fails. */
+  async #readVerified<T>(segment: SegmentId, wish: ReadWish, take: (chunks: readonly Chunk[]) => T): Promise<T> {
+    for (let retry = false; ; retry = true) {
+      let chunks: Chunk[] | undefined
+      try {
+        chunks = await this.#cache.read(segment, wish)
+        return take(chunks)
+      } catch (error) {
+        // A body that ended early leaves no chunks to blame: forget all that was learnt of the object.
+        if (!(error instanceof DamagedError) || retry) throw error
+        this.#giveUp(segment, chunks, error)
+      }
+    }
+  }
+
+  #giveUp(segment: SegmentId, chunks: readonly Chunk[] | undefined, error: FsError): void {
+    this.#log?.warn({ key: segmentKey(segment), error }, 'what was read of a segment is damaged: reading it once more')
+    this.#cache.forget(segment, chunks)
+  }
+}
+
+/** The bytes [start, end) of a segment out of chunks that hold them; a view unless they straddle. */
+function bytesAt(chunks: readonly Chunk[], start: number, end: number): Uint8Array {
+  const parts: Uint8Array[] = []
+  let at = start
+  for (const chunk of chunks) {
+    if (at < chunk.start || at >= chunk.end || at >= end) continue
+    const to = Math.min(end, chunk.end)
+    parts.push(chunk.body.subarray(at - chunk.start, to - chunk.start))
+    at = to
+  }
+  if (at < end) throw new DamagedError(`${segmentKey(chunks[0]!.segment)} ends at ${at}, wanted were bytes to ${end}`)
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+}
+
+/** The wanted bytes of a range, block by block, each verified once per chunk. */
+function wantedParts(range: DataRange, chunks: readonly Chunk[]): Uint8Array[] {
+  const { offset, pieceBytes, skipBytes, lengthBytes } = range
+  const wantedEnd = skipBytes + lengthBytes
+  const parts: Uint8Array[] = []
+  let c = 0
+  for (let block = Math.floor(skipBytes / BLOCK_BYTES); block * BLOCK_BYTES < wantedEnd; block++) {
+    const rawStart = block * BLOCK_BYTES
+    const rawBytes = Math.min(BLOCK_BYTES, pieceBytes - rawStart)
+    const start = offset + block * STORED_BLOCK_BYTES
+    const end = start + rawBytes + BLOCK_CRC_BYTES
+    const from = Math.max(0, skipBytes - rawStart)
+    const to = Math.min(rawBytes, wantedEnd - rawStart)
+    while (c < chunks.length - 1 && chunks[c]!.end <= start) c++
+    const chunk = chunks[c]!
+    if (chunk.start <= start && end <= chunk.end) {
+      const at = start - chunk.start
+      const spot = start * 65536 + rawBytes
+      if (!chunk.verified.has(spot)) {
+        verifyBlock(chunk.body.subarray(at, end - chunk.start), chunk, start)
+        chunk.verified.add(spot)
+      }
+      parts.push(chunk.body.subarray(at + from, at + to))
+    } else {
+      const stored = bytesAt(chunks, start, end)
+      verifyBlock(stored, chunk, start)
+      parts.push(stored.subarray(from, to))
+    }
+  }
+  return parts
+}
+
+function verifyBlock(stored: Uint8Array, chunk: Chunk, offset: number): void {
+  const end = stored.length - BLOCK_CRC_BYTES
+  const crc = (stored[end]! | (stored[end + 1]! << 8) | (stored[end + 2]! << 16) | (stored[end + 3]! << 24)) >>> 0
+  if (crc32c(stored.subarray(0, end)) !== crc) {
+    throw new DamagedError(`${segmentKey(chunk.segment)} has a damaged block at ${offset}`)
+  }
+}
