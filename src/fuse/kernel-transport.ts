@@ -1,0 +1,84 @@
+// The default transport: TypeScript speaks the kernel's FUSE protocol over /dev/fuse.
+//
+// Must stay true: the descriptor is served before `mount` waits for anything of the kernel's, and on every way out that
+// is an error the mount is taken away again.
+import { FsError } from '../platform/index.ts'
+import type { Filesystem, Ino } from '../vfs/index.ts'
+import { encodeInvalidateEntry, encodeInvalidateInode } from './codec.ts'
+import { DeviceLoop } from './device-loop.ts'
+import { attach, checkMountpoint, repairDeadMount, setReadAhead, unmountAt } from './mount.ts'
+import { findMountAt } from './mountinfo.ts'
+import { Notifier } from './notify.ts'
+import { Session } from './session.ts'
+import type { Mounted, MountRequest, Transport } from './transport.ts'
+
+export const kernelTransport: Transport = { mount }
+
+async function mount(filesystem: Filesystem, request: MountRequest): Promise<Mounted> {
+  const { log } = request
+  const flags = request.flags ?? {}
+  if (await repairDeadMount(request.mountpoint)) {
+    log.warn({ mountpoint: request.mountpoint }, 'took away the mount of a cairnfs process that died')
+  }
+  const path = checkMountpoint(request.mountpoint)
+  const loop = new DeviceLoop(await attach({ path, source: request.source, flags, allowOther: request.allowOther }))
+  const session = new Session(filesystem, loop, { readOnly: flags.readOnly === true, log })
+  loop.start((received) => session.handle(received))
+
+  try {
+    await Promise.race([session.initialized, loop.ended.then(() => Promise.reject(endedEarly(path)))])
+    const majorMinor = findMountAt(path)?.majorMinor
+    if (majorMinor === undefined) throw endedEarly(path)
+    if (request.readAheadKib !== undefined) tryReadAhead(majorMinor, request.readAheadKib, request)
+    return new ServedMount(path, majorMinor, loop)
+  } catch (error) {
+    loop.stop()
+    if (findMountAt(path) !== undefined) await unmountAt(path, { mode: 'lazy' })
+    throw error
+  }
+}
+
+function endedEarly(path: string): FsError {
+  return new FsError('ENODEV', `${path} was unmounted while it was being mounted: mount it again`)
+}
+
+function tryReadAhead(majorMinor: string, kib: number, { log }: MountRequest): void {
+  try {
+    setReadAhead(majorMinor, kib)
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error
+    log.info({ kib, reason: error.message }, 'the kernel keeps its own read-ahead')
+  }
+}
+
+class ServedMount implements Mounted {
+  readonly mountpoint: string
+  readonly majorMinor: string
+  readonly ended: Mounted['ended']
+  readonly #loop: DeviceLoop
+  readonly #notifier: Notifier
+
+  constructor(mountpoint: string, majorMinor: string, loop: DeviceLoop) {
+    this.mountpoint = mountpoint
+    this.majorMinor = majorMinor
+    this.ended = loop.ended
+    this.#loop = loop
+    this.#notifier = new Notifier((message) => loop.notify(message))
+  }
+
+  get outstanding(): number {
+    return this.#loop.outstanding
+  }
+
+  unmount(options: Parameters<Mounted['unmount']>[0]): Promise<void> {
+    return unmountAt(this.mountpoint, options)
+  }
+
+  invalidateInode(ino: Ino, offset: number, lengthBytes: number): Promise<void> {
+    return this.#notifier.send(encodeInvalidateInode(ino, offset, lengthBytes))
+  }
+
+  invalidateEntry(parent: Ino, name: Uint8Array): Promise<void> {
+    return this.#notifier.send(encodeInvalidateEntry(parent, name))
+  }
+}

@@ -1,0 +1,61 @@
+// Notifications to the kernel: "forget what you cache". They are sent one at a time, in order, from a thread of the
+// pool, never by the thread that answers requests.
+//
+// Must stay true: no notification is written by the serving thread. The kernel carries it out within the write, and
+// waits there for locks: INVAL_INODE for pages that a READ of ours is to fill, INVAL_ENTRY for the directory that a
+// CREATE or UNLINK holds while it waits for us, even one that we have not read yet. The thread that could answer must
+// not be the one that waits. (Within a handler the kernel waits for that very handler's reply: hence "after the reply".
+// The write begins in a later turn of the event loop, when the handler's synchronous reply has left.)
+import { constants } from 'node:os'
+import { FsError } from '../platform/index.ts'
+
+interface Queued {
+  message: Uint8Array
+  resolve: () => void
+  reject: (error: unknown) => void
+}
+
+/** Notifications that may wait. Who has more to say than this awaits the promises. */
+const QUEUE_MAX = 65_536
+
+const { ENOENT, ENODEV, ENOTCONN } = constants.errno
+
+export class Notifier {
+  readonly #write: (message: Uint8Array) => Promise<number>
+  readonly #queue: Queued[] = []
+  #sending = false
+
+  /** `write` writes to the device without holding up the event loop, and gives 0 or more, or a negative errno. */
+  constructor(write: (message: Uint8Array) => Promise<number>) {
+    this.#write = write
+  }
+
+  /** Sends a whole notification; resolves when the kernel has carried it out or had nothing to do. Rejects with ENOBUFS
+   *  when too many wait. */
+  send(message: Uint8Array): Promise<void> {
+    if (this.#queue.length >= QUEUE_MAX) {
+      return Promise.reject(new FsError('ENOBUFS', `${QUEUE_MAX} notifications wait for the kernel: await some first`))
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ message, resolve, reject })
+      if (this.#sending) return
+      this.#sending = true
+      setImmediate(() => void this.#drain())
+    })
+  }
+
+  async #drain(): Promise<void> {
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      try {
+        const result = await this.#write(next.message)
+        // ENOENT: the kernel knows no such inode or name. ENODEV: the mount is gone, its caches with it.
+        const isDone = result >= 0 || result === -ENOENT || result === -ENODEV || result === -ENOTCONN
+        if (isDone) next.resolve()
+        else next.reject(new FsError('EIO', `the kernel refused a notification with errno ${-result}`))
+      } catch (error) {
+        next.reject(error)
+      }
+    }
+    this.#sending = false
+  }
+}

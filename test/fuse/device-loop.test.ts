@@ -1,0 +1,155 @@
+// The loop on a socket pair instead of /dev/fuse: a peer that sends whatever it likes, one message at a time.
+import { once } from 'node:events'
+import { closeSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { DeviceLoop } from '../../src/fuse/device-loop.ts'
+import { Session } from '../../src/fuse/session.ts'
+import { type FsError, libc } from '../../src/platform/index.ts'
+import { MemoryFilesystem } from './memory-filesystem.ts'
+import { init, parseReply, type Reply, request, u32, u64 } from './requests.ts'
+
+const log = { debug() {}, info() {}, warn() {}, error() {} }
+const GETATTR = request(3, 1, u32(0, 0), u64(0))
+
+let loop: DeviceLoop
+let peer: Socket
+let received = Buffer.alloc(0)
+
+beforeEach(() => {
+  const [ours, theirs] = libc().socketpair() as [number, number]
+  loop = new DeviceLoop(ours)
+  peer = new Socket({ fd: theirs })
+  received = Buffer.alloc(0)
+  peer.on('data', (data) => {
+    received = Buffer.concat([received, data])
+  })
+})
+afterEach(() => {
+  loop?.stop()
+  peer.destroy()
+})
+
+async function reply(): Promise<Reply> {
+  while (received.length < 16 || received.length < received.readUInt32LE(0)) await once(peer, 'data')
+  const length = received.readUInt32LE(0)
+  const bytes = received.subarray(0, length)
+  received = received.subarray(length)
+  return parseReply(bytes)
+}
+
+async function ask(bytes: Buffer): Promise<Reply> {
+  peer.write(bytes)
+  return reply()
+}
+
+function serve(memory = new MemoryFilesystem(() => ({ sec: 1, nsec: 2 }))): MemoryFilesystem {
+  const session = new Session(memory, loop, { readOnly: false, log })
+  loop.start((bytes) => session.handle(bytes))
+  return memory
+}
+
+test('malformed requests are answered and the next one is served', async () => {
+  serve()
+  await ask(init())
+  const short = GETATTR.subarray(0, 39)
+  const long = Buffer.concat([GETATTR, Buffer.alloc(100)])
+  for (const bytes of [short, long, Buffer.alloc(20, 1), Buffer.alloc(100_000, 0xff)]) {
+    expect((await ask(bytes)).error).toBeLessThan(0)
+    expect((await ask(GETATTR)).error).toBe(0)
+  }
+})
+
+test('while operations wait others are served, up to the limit; then none, and then all', async () => {
+  const memory = serve()
+  await ask(init())
+  const releases: (() => void)[] = []
+  memory.readlink = () => new Promise((resolve) => releases.push(() => resolve(Buffer.from('target'))))
+  const readlink = () => request(5, 1)
+  for (let waiting = 0; waiting < 1023; waiting++) {
+    peer.write(readlink())
+    while (loop.outstanding === waiting) await new Promise((resolve) => setImmediate(resolve))
+  }
+  expect((await ask(GETATTR)).error).toBe(0)
+  peer.write(readlink())
+  while (loop.outstanding < 1024) await new Promise((resolve) => setImmediate(resolve))
+  peer.write(GETATTR)
+  const cpu = process.cpuUsage()
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  // Waiting at the limit spins no more than waiting idle.
+  expect(process.cpuUsage(cpu).user / 1000).toBeLessThan(150)
+  expect(received.length).toBe(0)
+  releases.shift()!()
+  expect((await reply()).payload.toString()).toBe('target')
+  expect((await reply()).payload.length).toBe(104)
+  for (const release of releases) {
+    release()
+    expect((await reply()).payload.toString()).toBe('target')
+  }
+  expect(loop.outstanding).toBe(0)
+})
+
+test('data in many parts, some empty, arrives joined', async () => {
+  const memory = serve()
+  await ask(init())
+  const read = (size: number) => ask(request(15, 1, u64(0, 0), u32(size, 0), u64(0), u32(0, 0)))
+  for (const count of [1, 3, 1023, 1024, 3000]) {
+    const parts = Array.from({ length: count }, (_, i) => Buffer.alloc(i % 3 === 1 ? 0 : 7, i % 251))
+    memory.read = () => parts
+    const { payload } = await read(100_000)
+    expect(payload.equals(Buffer.concat(parts))).toBe(true)
+  }
+})
+
+test('a peer that is gone ends the loop, after the operations under way', async () => {
+  const memory = serve()
+  await ask(init())
+  let release = () => {}
+  memory.readlink = () =>
+    new Promise((resolve) => {
+      release = () => resolve(Buffer.from('late'))
+    })
+  peer.write(request(5, 1))
+  while (loop.outstanding === 0) await new Promise((resolve) => setImmediate(resolve))
+  let hasEnded = false
+  const ended = loop.ended.catch((error: FsError) => error)
+  void ended.then(() => {
+    hasEnded = true
+  })
+  loop.stop()
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  expect(hasEnded).toBe(false)
+  release()
+  expect(await ended).toBe('aborted')
+})
+
+test('a device that cannot be read ends the loop with an error', async () => {
+  serve()
+  const ended = expect(loop.ended).rejects.toMatchObject({ code: 'EIO' })
+  peer.destroy()
+  await ended
+})
+
+test('a loop that nobody holds goes on serving', async () => {
+  serve()
+  await ask(init())
+  loop.ended.catch(() => {}) // by the peer's end, after the test
+  loop = undefined as unknown as DeviceLoop
+  setFlagsFromString('--expose-gc')
+  const collectGarbage = runInNewContext('gc') as () => void
+  for (let i = 0; i < 5; i++) {
+    collectGarbage()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    expect((await ask(GETATTR)).error).toBe(0)
+  }
+})
+
+test('a descriptor that was sent is received', () => {
+  const [a, b] = libc().socketpair() as [number, number]
+  expect(libc().receiveDescriptor(a)).toBeLessThan(0)
+  closeSync(b)
+  expect(libc().receiveDescriptor(a)).toBeLessThan(0)
+  closeSync(a)
+})

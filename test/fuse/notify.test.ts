@@ -1,0 +1,40 @@
+import { constants } from 'node:os'
+import { expect, test } from 'vitest'
+import { Notifier } from '../../src/fuse/notify.ts'
+
+const { ENOENT, EINVAL } = constants.errno
+
+test('notifications go one at a time, in order, and never within the call', async () => {
+  const written: string[] = []
+  const waiting: ((result: number) => void)[] = []
+  const notifier = new Notifier((message) => {
+    written.push(Buffer.from(message).toString())
+    return new Promise((resolve) => waiting.push(resolve))
+  })
+  const sent = ['a', 'b', 'c'].map((text) => notifier.send(Buffer.from(text)))
+  expect(written).toEqual([])
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+  await turn()
+  expect(written).toEqual(['a'])
+  waiting.shift()!(0)
+  await sent[0]
+  await turn()
+  expect(written).toEqual(['a', 'b'])
+  waiting.shift()!(-ENOENT)
+  await sent[1]
+  await turn()
+  waiting.shift()!(-EINVAL)
+  await expect(sent[2]).rejects.toMatchObject({ code: 'EIO' })
+  const again = notifier.send(Buffer.from('d'))
+  await turn()
+  expect(written).toEqual(['a', 'b', 'c', 'd'])
+  waiting.shift()!(0)
+  await again
+})
+
+test('more than can wait is refused', async () => {
+  const notifier = new Notifier(() => new Promise(() => {}))
+  const message = Buffer.alloc(1)
+  for (let i = 0; i < 65_536; i++) void notifier.send(message)
+  await expect(notifier.send(message)).rejects.toMatchObject({ code: 'ENOBUFS' })
+})
