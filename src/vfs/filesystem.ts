@@ -9,36 +9,16 @@
 // - Names are bytes, not text: any but "/" and NUL, 1 to 255 of them.
 // - The kernel checks modes (default_permissions); the implementation does what the kernel cannot: existence, types,
 //   emptiness, setgid inheritance, names' lengths, limits.
+import type { Attributes, Ino } from '../meta/index.ts'
 import type { MaybePromise, Timespec } from '../platform/index.ts'
 
-/** A number below 2^53, never used again after its file is gone. The root directory is 1. */
-export type Ino = number & { readonly __brand: 'Ino' }
-export const ROOT_INO = 1 as Ino
+export { type Attributes, type Ino, ROOT_INO } from '../meta/index.ts'
 
 /** Who asks: the caller's fsuid, fsgid and pid as the kernel gives them. */
 export interface Caller {
   readonly uid: number
   readonly gid: number
   readonly pid: number
-}
-
-/** What stat(2) shows. */
-export interface Attributes {
-  ino: Ino
-  generation: number
-  /** Type and permission bits, as st_mode. */
-  mode: number
-  uid: number
-  gid: number
-  nlink: number
-  rdev: number
-  sizeBytes: number
-  /** Allocated bytes; st_blocks is this divided by 512, rounded up. */
-  allocatedBytes: number
-  atime: Timespec
-  mtime: Timespec
-  ctime: Timespec
-  btime: Timespec
 }
 
 /** An answer to lookup and to the operations that make a name. TTLs in seconds: how long the kernel may believe it. */

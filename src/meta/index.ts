@@ -1,0 +1,33 @@
+// meta/: what inodes, dentries, extents and live-byte counts are, in terms of tables. Promises upward: Metadata (reads of
+// this turn, and the building of transactions), codecs, what checkpoints need. Asks downward: a Database, the extent
+// codec of data/.
+export * from './attributes.ts'
+export {
+  dentryIno,
+  dentryInodeAt,
+  dentryIsShared,
+  dentryName,
+  dentryType,
+  encodeDentry,
+  encodeSharedDentry,
+  NAME_MAX,
+} from './dentry-record.ts'
+export { deriveDirectoryCopies } from './derive.ts'
+export { dropExtents, extentsOf, recordStream } from './file-extents.ts'
+export {
+  attributesOf,
+  blankAttributes,
+  decodeInode,
+  encodeInode,
+  type Inode,
+  newInode,
+  readAttributes,
+  SYMLINK_TARGET_MAX,
+} from './inode-record.ts'
+export { type FoundName, type Home, Metadata, type Node, parentOf, putParent, putRootDirectory } from './metadata.ts'
+export { cookieOf, DOT_DOT_KEY, DOT_KEY, FIRST_NAME_KEY, KEY_MAX, nameKeys } from './name-keys.ts'
+export { IN_ORPHANS, IN_SHARED, type Place, Places, REMOVED } from './places.ts'
+export { orphanInos, reapTurn } from './reap.ts'
+export { deleteUnused, repoint } from './repoint.ts'
+export * from './table-kinds.ts'
+export { liveBytes, UsageChanges } from './usage.ts'

@@ -1,0 +1,243 @@
+// Metadata: inodes and names over tables. Reads only, and the building of transactions; applying them, and all that the
+// streams add, is vfs/.
+//
+// The model: an inode stands in exactly one place, its *home*: the dentry that names it; for directories their own
+// table's key 0; SHARED once it had several names; ORPHANS when it has none. A Node is an inode with its home, read in
+// this turn; `put` writes it back there.
+//
+// Must stay true:
+// - Any read may throw a PageFault; nothing here changes state in memory, so an operation can begin again.
+// - A directory's dentry may be stale (its copy is as of the last checkpoint): only `nodeOf` and `overlayDirectory` turn
+//   it into attributes.
+import { ok as assert } from 'node:assert'
+import { errnoError } from '../platform/index.ts'
+import type { Database, Table, TableReader, Transaction } from '../tables/index.ts'
+import { type Ino, isDirectory, ROOT_INO } from './attributes.ts'
+import { readU64, writeU64 } from './bytes.ts'
+import {
+  dentryHasName,
+  dentryIno,
+  dentryInodeAt,
+  dentryIsShared,
+  dentryName,
+  dentryType,
+  encodeDentry,
+  NAME_MAX,
+} from './dentry-record.ts'
+import { decodeInode, encodeInode, type Inode } from './inode-record.ts'
+import { DOT_KEY, FIRST_NAME_KEY, type NameKeys, ORDINALS } from './name-keys.ts'
+import { IN_ORPHANS, IN_SHARED, type Place, Places, REMOVED } from './places.ts'
+import { DIRECTORY, ORPHANS, PARENTS, SHARED } from './table-kinds.ts'
+
+export type Home = 'dentry' | 'directory' | 'shared' | 'orphan' | 'removed'
+
+/** An inode read in this turn, and where it stands. */
+export interface Node {
+  inode: Inode
+  home: Home
+  /** The dentry that was used to get at it; for the homes `dentry` and `directory` (not the root). */
+  directory: number
+  key: number
+  /** Its name there; a view, valid in this turn. */
+  name: Buffer
+}
+
+/** A name found in a directory. `bytes` from `start` on hold the dentry record; valid in this turn. */
+export interface FoundName {
+  key: number
+  bytes: Buffer
+  start: number
+}
+
+const NO_NAME = Buffer.alloc(0)
+
+export interface MetadataOptions {
+  database: Database
+  nameKeys: NameKeys
+}
+
+export class Metadata {
+  readonly database: Database
+  readonly places = new Places()
+  /** Directories that were removed while something still refers to them: gone from the tables, empty, nlink 0. Changed
+   *  in the turn of the removal and of the last forget. */
+  readonly removed = new Map<number, Inode>()
+  readonly #nameKeys: NameKeys
+
+  constructor({ database, nameKeys }: MetadataOptions) {
+    this.database = database
+    this.#nameKeys = nameKeys
+  }
+
+  directory(ino: number): Table {
+    return this.database.table(DIRECTORY, ino)
+  }
+
+  /** The first key that `name` may have. ENAMETOOLONG, as path_resolution(7). */
+  baseKey(name: Uint8Array): number {
+    if (name.length > NAME_MAX) throw errnoError('ENAMETOOLONG')
+    if (name.length === 0) throw errnoError('ENOENT')
+    return this.#nameKeys(name)
+  }
+
+  /** Finds a name; null when there is none. */
+  find(directory: number, name: Uint8Array, base = this.baseKey(name)): FoundName | null {
+    let found: FoundName | null = null
+    this.directory(directory).scan(base, base + ORDINALS - 1, (key, bytes, start) => {
+      if (!dentryHasName(bytes, start, name)) return true
+      found = { key, bytes, start }
+      return false
+    })
+    return found
+  }
+
+  /** The key that a name which is not there gets: the lowest free ordinal of its hash. */
+  freeKey(directory: number, base: number): number {
+    let free = base
+    this.directory(directory).scan(base, base + ORDINALS - 1, (key) => {
+      if (key !== free) return false
+      free++
+      return true
+    })
+    if (free === base + ORDINALS) throw errnoError('ENOSPC')
+    return free
+  }
+
+  /** The inode of an ino. ESTALE when there is no such inode (any more). */
+  nodeOf(ino: number): Node {
+    if (ino === ROOT_INO) return this.#rootNode()
+    const place = this.places.get(ino) ?? this.placeByTables(ino)
+    if (place === null) throw errnoError('ESTALE')
+    if (place.directory === IN_SHARED) return this.#rowNode(SHARED, 'shared', ino)
+    if (place.directory === IN_ORPHANS) return this.#rowNode(ORPHANS, 'orphan', ino)
+    if (place.directory === REMOVED) {
+      const inode = this.removed.get(ino)
+      if (inode === undefined) throw errnoError('ESTALE')
+      return { inode, home: 'removed', directory: 0, key: 0, name: NO_NAME }
+    }
+    const record = this.directory(place.directory).get(place.key)
+    assert(record !== null && dentryIno(record, 0) === ino, `the place of inode ${ino} is right`)
+    return this.nodeAt(place.directory, { key: place.key, bytes: record, start: 0 })
+  }
+
+  /** Whether there is such an inode (still). */
+  exists(ino: number): boolean {
+    if (ino === ROOT_INO || this.places.isReferenced(ino)) return true
+    return this.placeByTables(ino) !== null
+  }
+
+  /** A directory's node. ENOTDIR, ESTALE. */
+  directoryNode(ino: number): Node {
+    const node = this.nodeOf(ino)
+    if (!isDirectory(node.inode.mode)) throw errnoError('ENOTDIR')
+    return node
+  }
+
+  /** The inode behind a name found in `directory`. */
+  nodeAt(directory: number, found: FoundName): Node {
+    const { key, bytes, start } = found
+    const ino = dentryIno(bytes, start)
+    if (dentryIsShared(bytes, start)) return this.#rowNode(SHARED, 'shared', ino)
+    const name = dentryName(bytes, start)
+    if (!isDirectory(dentryType(bytes, start))) {
+      return { inode: decodeInode(bytes, dentryInodeAt(bytes, start)), home: 'dentry', directory, key, name }
+    }
+    const own = this.directory(ino).getChanged(DOT_KEY)
+    if (own === null) throw errnoError('ESTALE')
+    const inode = own === undefined ? decodeInode(bytes, dentryInodeAt(bytes, start)) : decodeInode(own, 0)
+    return { inode, home: 'directory', directory, key, name }
+  }
+
+  /** Whether the volume has a root directory: a new one has not. */
+  hasRoot(): boolean {
+    return this.directory(ROOT_INO).get(DOT_KEY) !== null
+  }
+
+  #rootNode(): Node {
+    const record = this.directory(ROOT_INO).get(DOT_KEY)
+    assert(record !== null, 'the root directory is there')
+    return { inode: decodeInode(record, 0), home: 'directory', directory: 0, key: 0, name: NO_NAME }
+  }
+
+  #rowNode(kind: typeof SHARED, home: 'shared' | 'orphan', ino: number): Node {
+    const record = this.database.table(kind).get(ino)
+    if (record === null) throw errnoError('ESTALE')
+    return { inode: decodeInode(record, 0), home, directory: 0, key: 0, name: NO_NAME }
+  }
+
+  /** Where an inode lies by the tables alone; null when nowhere. Not for the root. */
+  placeByTables(ino: number): Place | null {
+    const parent = parentOf(this.database, ino)
+    if (parent !== null) return { ...parent, references: 0 }
+    if (this.database.table(SHARED).get(ino) !== null) return { directory: IN_SHARED, key: 0, references: 0 }
+    if (this.database.table(ORPHANS).get(ino) !== null) return { directory: IN_ORPHANS, key: 0, references: 0 }
+    return null
+  }
+
+  /** The directory that holds a directory; the root holds itself, a removed one too. */
+  parentDirectory(ino: number): Ino {
+    if (ino === ROOT_INO) return ROOT_INO
+    const place = this.places.get(ino) ?? parentOf(this.database, ino)
+    if (place === null || place.directory <= 0) return ino as Ino
+    return place.directory as Ino
+  }
+
+  /** Whether `directory` is `ancestor` or lies below it. */
+  isWithin(directory: number, ancestor: number): boolean {
+    for (let at = directory; ; ) {
+      if (at === ancestor) return true
+      const up = this.parentDirectory(at)
+      if (up === at) return false
+      at = up
+    }
+  }
+
+  /** Writes a node back to its home. */
+  put(transaction: Transaction, node: Node): void {
+    const { inode, home } = node
+    switch (home) {
+      case 'dentry':
+        transaction.put(DIRECTORY, node.directory, node.key, encodeDentry(node.name, inode))
+        break
+      case 'directory':
+        transaction.put(DIRECTORY, inode.ino, DOT_KEY, encodeInode(inode))
+        break
+      case 'shared':
+        transaction.put(SHARED, 0, inode.ino, encodeInode(inode))
+        break
+      case 'orphan':
+        transaction.put(ORPHANS, 0, inode.ino, encodeInode(inode))
+        break
+      case 'removed':
+        break
+      default: {
+        const never: never = home
+        throw new Error(`unknown home ${never}`)
+      }
+    }
+  }
+
+  isEmptyDirectory(ino: number): boolean {
+    return this.directory(ino).isEmpty(FIRST_NAME_KEY)
+  }
+}
+
+/** The row of PARENTS; null when there is none (the root, shared inodes, orphans). */
+export function parentOf(reader: TableReader, ino: number): { directory: number; key: number } | null {
+  const record = reader.table(PARENTS).get(ino)
+  return record === null ? null : { directory: readU64(record, 0), key: readU64(record, 8) }
+}
+
+export function putParent(transaction: Transaction, ino: number, directory: number, key: number): void {
+  const record = Buffer.allocUnsafe(16)
+  writeU64(record, 0, directory)
+  writeU64(record, 8, key)
+  transaction.put(PARENTS, 0, ino, record)
+}
+
+/** Makes the root directory of a new volume. */
+export function putRootDirectory(transaction: Transaction, root: Inode): void {
+  assert(root.ino === ROOT_INO && isDirectory(root.mode))
+  transaction.clear(DIRECTORY, ROOT_INO)
+  transaction.put(DIRECTORY, ROOT_INO, DOT_KEY, encodeInode(root))
+}

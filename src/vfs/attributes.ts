@@ -1,0 +1,72 @@
+// setattr: chmod(2), chown(2), truncate(2), utimensat(2), in whatever combination one request brings.
+//
+// Modes and owners are names operations; the size and the times of regular files are operations of the file's stream.
+import { type Ino, type Inode, isDirectory, isRegular, S_IFMT, S_ISGID, S_ISUID } from '../meta/index.ts'
+import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
+import { assertWritable, type Context, FILE_SIZE_MAX, openStream, TTL_SEC, visibleAttributes } from './context.ts'
+import type { Attributes, Caller, SetAttributes } from './filesystem.ts'
+
+const S_IXGRP = 0o010
+
+export function setattr(
+  context: Context,
+  _caller: Caller,
+  ino: Ino,
+  changes: SetAttributes,
+): MaybePromise<{ attributes: Attributes; ttlSec: number }> {
+  assertWritable(context)
+  const { database, metadata, clock, writeback } = context
+  return database.run(() => {
+    const node = metadata.nodeOf(ino)
+    const { inode } = node
+    const regular = isRegular(inode.mode)
+    if (changes.sizeBytes !== undefined) checkSize(inode, changes.sizeBytes)
+
+    const now = clock.now()
+    const ctime = changes.ctime ?? now
+    const times = timesOf(changes, now)
+    const setsTimes = times.atime !== undefined || times.mtime !== undefined
+    const setsOwner = changes.uid !== undefined || changes.gid !== undefined
+    if (changes.mode !== undefined || setsOwner || (setsTimes && !regular)) {
+      changeNamesHalf(inode, changes, ctime)
+      if (!regular) Object.assign(inode, times)
+      const transaction = database.transaction()
+      metadata.put(transaction, node)
+      database.apply(transaction)
+    }
+    if (regular && (changes.sizeBytes !== undefined || setsTimes)) {
+      const stream = openStream(context, node)
+      if (changes.sizeBytes !== undefined) stream.truncate(changes.sizeBytes, now)
+      if (setsTimes) stream.setTimes({ ...times, ctime })
+      writeback.streamChanged(stream)
+    }
+    writeback.changed()
+    return { attributes: visibleAttributes(context, node), ttlSec: TTL_SEC }
+  })
+}
+
+/** truncate(2): EISDIR, EINVAL for what has no size, EFBIG. */
+function checkSize(inode: Inode, sizeBytes: number): void {
+  if (isDirectory(inode.mode)) throw errnoError('EISDIR')
+  if (!isRegular(inode.mode) || sizeBytes < 0) throw errnoError('EINVAL')
+  if (sizeBytes > FILE_SIZE_MAX) throw errnoError('EFBIG')
+}
+
+function timesOf(changes: SetAttributes, now: Timespec): { atime?: Timespec; mtime?: Timespec } {
+  const times: { atime?: Timespec; mtime?: Timespec } = {}
+  if (changes.atime !== undefined) times.atime = changes.atime === 'now' ? now : changes.atime
+  if (changes.mtime !== undefined) times.mtime = changes.mtime === 'now' ? now : changes.mtime
+  return times
+}
+
+function changeNamesHalf(inode: Inode, { mode, uid, gid }: SetAttributes, ctime: Timespec): void {
+  if (mode !== undefined) inode.mode = (inode.mode & S_IFMT) | (mode & 0o7777)
+  else if ((uid !== undefined || gid !== undefined) && !isDirectory(inode.mode)) {
+    // chown(2): set-user-ID goes, and set-group-ID where it does not mean mandatory locking.
+    inode.mode &= ~S_ISUID
+    if ((inode.mode & S_IXGRP) !== 0) inode.mode &= ~S_ISGID
+  }
+  if (uid !== undefined) inode.uid = uid
+  if (gid !== undefined) inode.gid = gid
+  inode.ctime = ctime
+}

@@ -1,0 +1,105 @@
+// What the families of operations share: the layers below, the visible attributes of inodes, and the checks that open
+// every change. One per filesystem.
+
+import type { Stream, StreamAttributes, Streams } from '../data/index.ts'
+import { type Attributes, attributesOf, isRegular, laterOf, type Metadata, type Node } from '../meta/index.ts'
+import { type Clock, errnoError, type MaybePromise } from '../platform/index.ts'
+import type { SegmentStore } from '../segments/index.ts'
+import type { Database } from '../tables/index.ts'
+import type { Entry } from './filesystem.ts'
+import type { Handles } from './handles.ts'
+import { placeOf } from './place.ts'
+import type { Reaper } from './reaper.ts'
+import type { Writeback } from './writeback.ts'
+
+export type Log = (level: 'info' | 'warn' | 'error', message: string) => void
+
+export interface FilesystemOptions {
+  database: Database
+  streams: Streams
+  segments: SegmentStore
+  clock: Clock
+  /** 16 bytes of volume.json: the key of the names' hash. */
+  hashKey: Uint8Array
+  log: Log
+  readOnly?: boolean
+  /** A commit begins this long after the first change: mount option `commit`; 5 s unless told. */
+  commitIntervalMs?: number
+  /** How long an O_TRUNC truncation is held at most; 30 s unless told. */
+  truncateHoldMs?: number
+  /** How much file data a commit carries at most; 1 MiB unless told. */
+  inlineBytesMax?: number
+}
+
+export interface Context {
+  readonly database: Database
+  readonly metadata: Metadata
+  readonly streams: Streams
+  readonly segments: SegmentStore
+  readonly clock: Clock
+  readonly log: Log
+  readonly readOnly: boolean
+  readonly handles: Handles
+  readonly writeback: Writeback
+  readonly reaper: Reaper
+}
+
+/** The sole writer's kernel may believe what it was told: nobody else changes it. */
+export const TTL_SEC = 3600
+/** Offsets and sizes end here: numbers stay exact. */
+export const FILE_SIZE_MAX = Number.MAX_SAFE_INTEGER
+/** Names of one file, as ext4 limits them. */
+export const LINK_MAX = 65_000
+
+export function run<T>(context: Context, operation: () => T): MaybePromise<T> {
+  return context.database.run(operation)
+}
+
+/** EROFS on a read-only mount, and after a write that could not be made. */
+export function assertWritable(context: Context): void {
+  if (context.readOnly || context.writeback.failure !== null) throw errnoError('EROFS')
+}
+
+/** The attributes that the caller sees: what is recorded, and the stream on top. */
+export function visibleAttributes(context: Context, node: Node): Attributes {
+  const attributes = attributesOf(node.inode)
+  if (isRegular(attributes.mode)) {
+    const stream = context.streams.get(attributes.ino)
+    if (stream !== undefined) overlayStream(attributes, stream)
+  }
+  return attributes
+}
+
+/** Writes a stream's attributes over recorded ones, in place. */
+export function overlayStream(attributes: Attributes, stream: Stream): void {
+  const { sizeBytes, mtime, ctime, atime } = stream.attributes
+  const allocated = attributes.allocatedBytes + stream.dirtyBytes
+  attributes.allocatedBytes = Math.min(allocated, Math.max(sizeBytes, stream.dirtyBytes))
+  attributes.sizeBytes = sizeBytes
+  attributes.mtime.sec = mtime.sec
+  attributes.mtime.nsec = mtime.nsec
+  const changed = laterOf(ctime, attributes.ctime)
+  attributes.ctime.sec = changed.sec
+  attributes.ctime.nsec = changed.nsec
+  if (atime === null) return
+  attributes.atime.sec = atime.sec
+  attributes.atime.nsec = atime.nsec
+}
+
+export function entryOf(context: Context, node: Node): Entry {
+  return { attributes: visibleAttributes(context, node), entryTtlSec: TTL_SEC, attributeTtlSec: TTL_SEC }
+}
+
+/** The stream of a file, begun with what is recorded when there is none. */
+export function openStream(context: Context, node: Node): Stream {
+  const { ino, sizeBytes, mtime, ctime } = node.inode
+  const recorded: StreamAttributes = { sizeBytes, mtime, ctime, atime: null }
+  return context.streams.get(ino) ?? context.streams.open(ino, recorded)
+}
+
+/** Counts a reference for an entry given out. */
+export function reference(context: Context, node: Node): void {
+  const { ino } = node.inode
+  const { directory, key } = placeOf(node)
+  context.metadata.places.reference(ino, directory, key)
+}

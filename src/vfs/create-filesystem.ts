@@ -1,0 +1,158 @@
+// The filesystem put together: one object that delegates to a file per family of operations.
+//
+// Life: createFilesystem, `start` (before the first operation), operations, `close`. Its volume opens the database, the
+// segments and the streams before, and closes the database after, with `checkpointHooks`.
+import { Metadata, nameKeys, newInode, putRootDirectory, ROOT_INO, S_IFDIR } from '../meta/index.ts'
+import { FsError } from '../platform/index.ts'
+import type { CheckpointHooks } from '../tables/index.ts'
+import { setattr } from './attributes.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { type Context, type FilesystemOptions, TTL_SEC } from './context.ts'
+import { create, mkdir, mknod, symlink } from './create.ts'
+import { readdir } from './directory.ts'
+import type { Filesystem } from './filesystem.ts'
+import { Handles } from './handles.ts'
+import { fsync, open, read, release, write } from './io.ts'
+import { link, rmdir, unlink } from './link.ts'
+import { forget, getattr, lookup, readlink } from './lookup.ts'
+import { Reaper } from './reaper.ts'
+import { rename } from './rename.ts'
+import { statfs } from './statfs.ts'
+import { Writeback } from './writeback.ts'
+
+export interface FilesystemStatus {
+  /** Why changes are refused; null while all is well. */
+  failure: FsError | null
+  dirtyBytes: number
+  openHandles: number
+  /** Inodes the transport refers to. */
+  referencedInodes: number
+  /** Streams held back by O_TRUNC. */
+  heldStreams: number
+}
+
+/** What its volume may do with a filesystem besides. */
+export interface MountedFilesystem extends Filesystem {
+  /** Makes the root directory of a new volume, and empties the orphans that earlier mounts left, in the background. */
+  start(root?: { uid: number; gid: number; mode: number }): Promise<void>
+  /** The barrier: everything is durable when it resolves. */
+  sync(): Promise<void>
+  /** Writes a checkpoint; joins one under way. */
+  checkpointNow(): Promise<void>
+  /** Streams hold too much: begins a write-back in a later turn (the streams' `onPressure`). */
+  writeBackUnderPressure(): void
+  /** Drops all orphans, makes everything durable, stops timers. The database is then closed with `checkpointHooks`. */
+  close(): Promise<void>
+  readonly checkpointHooks: CheckpointHooks
+  /** Resolves when no orphan is left that could be dropped now. */
+  orphansEmptied(): Promise<void>
+  status(): FilesystemStatus
+}
+
+export function createFilesystem(options: FilesystemOptions): MountedFilesystem {
+  const { database, streams, segments, clock, log, readOnly = false } = options
+  const get = (): Context => context
+  const writeback = new Writeback(get, {
+    commitIntervalMs: options.commitIntervalMs ?? 5_000,
+    truncateHoldMs: options.truncateHoldMs ?? 30_000,
+    inlineBytesMax: options.inlineBytesMax ?? 1 << 20,
+  })
+  const checkpoints = new Checkpoints(get)
+  const reaper = new Reaper(get)
+  const metadata = new Metadata({ database, nameKeys: nameKeys(options.hashKey) })
+  const handles = new Handles()
+  const context: Context = {
+    database,
+    metadata,
+    streams,
+    segments,
+    clock,
+    log,
+    readOnly,
+    handles,
+    writeback,
+    reaper,
+  }
+  if (!readOnly) writeback.onCommitted = () => checkpoints.consider()
+
+  const sync = (): Promise<void> =>
+    readOnly ? Promise.resolve() : writeback.commit({ streams: 'all', includeHeld: true })
+  let pressed = false
+
+  return {
+    negativeTtlSec: TTL_SEC,
+    entryTtlSec: TTL_SEC,
+    attributeTtlSec: TTL_SEC,
+    lookup: (_caller, parent, name) => lookup(context, parent, name),
+    forget: (ino, count) => forget(context, ino, count),
+    getattr: (ino) => getattr(context, ino),
+    setattr: (caller, ino, changes) => setattr(context, caller, ino, changes),
+    readlink: (ino) => readlink(context, ino),
+    mknod: (caller, parent, name, mode, rdev) => mknod(context, caller, parent, name, mode, rdev),
+    mkdir: (caller, parent, name, mode) => mkdir(context, caller, parent, name, mode),
+    symlink: (caller, parent, name, target) => symlink(context, caller, parent, name, target),
+    link: (caller, ino, newParent, newName) => link(context, caller, ino, newParent, newName),
+    unlink: (caller, parent, name) => unlink(context, caller, parent, name),
+    rmdir: (caller, parent, name) => rmdir(context, caller, parent, name),
+    rename: (_caller, from, to, flags) => rename(context, from, to, flags),
+    open: (_caller, ino, flags) => open(context, ino, flags),
+    create: (caller, parent, name, mode, flags) => create(context, caller, parent, name, mode, flags),
+    read: (handle, ino, offset, lengthBytes) => read(context, handle, ino, offset, lengthBytes),
+    write: (handle, ino, offset, data) => write(context, handle, ino, offset, data),
+    flush: () => {},
+    release: (handle) => release(context, handle),
+    fsync: (_handle, ino) => fsync(context, ino),
+    readdir: (ino, cookie, plus, sink) => readdir(context, ino, cookie, plus, sink),
+    fsyncdir: (ino) => {
+      if (ino === ROOT_INO || readOnly) return sync()
+      return writeback.commit({ streams: [] })
+    },
+    statfs: () => statfs(),
+
+    async start(root = { uid: 0, gid: 0, mode: 0o755 }) {
+      if (!(await database.run(() => metadata.hasRoot()))) {
+        if (readOnly) throw new FsError('EIO', 'the volume has no root directory: mount it for writing once')
+        const transaction = database.transaction()
+        const { uid, gid, mode } = root
+        putRootDirectory(
+          transaction,
+          newInode({ ino: ROOT_INO, mode: S_IFDIR | (mode & 0o7777), uid, gid, now: clock.now() }),
+        )
+        database.apply(transaction)
+        writeback.changed()
+      }
+      if (!readOnly) await reaper.emptyOrphans()
+    },
+    sync,
+    checkpointNow: () => checkpoints.now(),
+    writeBackUnderPressure() {
+      if (pressed || readOnly) return
+      pressed = true
+      void clock.yield().then(async () => {
+        await writeback.commit({ streams: 'all', includeHeld: true, includeOrphans: true }).catch(() => {})
+        pressed = false
+      })
+    },
+    async close() {
+      try {
+        if (readOnly) return
+        await reaper.reapAll()
+        await sync()
+      } finally {
+        reaper.stop()
+        checkpoints.stop()
+        writeback.stop()
+        await reaper.idle()
+      }
+    },
+    checkpointHooks: checkpoints.hooks,
+    orphansEmptied: () => reaper.idle(),
+    status: () => ({
+      failure: writeback.failure,
+      dirtyBytes: streams.dirtyBytes,
+      openHandles: handles.size,
+      referencedInodes: metadata.places.size,
+      heldStreams: writeback.heldStreams,
+    }),
+  }
+}

@@ -1,0 +1,193 @@
+// mknod, mkdir, symlink, create: new inodes under new names.
+//
+// Must stay true: the reads and checks of an operation end before an ino is taken; then everything happens in this turn.
+import {
+  DIRECTORY,
+  DOT_KEY,
+  encodeDentry,
+  encodeInode,
+  type FoundName,
+  type Ino,
+  type Inode,
+  isDirectory,
+  isRegular,
+  isSymlink,
+  type Node,
+  newInode,
+  putParent,
+  ROOT_INO,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  S_ISGID,
+  SYMLINK_TARGET_MAX,
+} from '../meta/index.ts'
+import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
+import { assertWritable, type Context, entryOf, reference } from './context.ts'
+import type { Caller, Entry, Opened, OpenFlags } from './filesystem.ts'
+import { openNode } from './io.ts'
+
+const O_EXCL = 0o200
+const NOTHING = Buffer.alloc(0)
+
+interface NewFile {
+  caller: Caller
+  parent: Ino
+  name: Uint8Array
+  /** Type and permissions. */
+  mode: number
+  rdev?: number
+  target?: Buffer
+}
+
+/** The directory that a name goes into, and the key it gets there. */
+export interface FreeName {
+  directory: Node
+  key: number
+}
+
+/** Looks for the place of a new name. ENOTDIR, ENOENT, EEXIST. */
+export function freeName(context: Context, parent: Ino, name: Uint8Array): FreeName {
+  const place = freeOrFound(context, parent, name)
+  if (place.found !== null) throw errnoError('EEXIST')
+  return place
+}
+
+function freeOrFound(context: Context, parent: Ino, name: Uint8Array): FreeName & { found: FoundName | null } {
+  const { metadata } = context
+  const directory = metadata.directoryNode(parent)
+  if (directory.home === 'removed') throw errnoError('ENOENT')
+  const base = metadata.baseKey(name)
+  const found = metadata.find(parent, name, base)
+  return { directory, found, key: found?.key ?? metadata.freeKey(parent, base) }
+}
+
+/** A name came or went: a directory's mtime and ctime change. */
+export function touchDirectory(directory: Node, now: Timespec): void {
+  directory.inode.mtime = now
+  directory.inode.ctime = now
+}
+
+/** Makes the inode and its dentry; the turn's only change. */
+function make(context: Context, file: NewFile, { directory, key }: FreeName): Node {
+  const { database, metadata, clock, writeback } = context
+  const { caller, parent, rdev = 0, target = NOTHING } = file
+  const now = clock.now()
+  let { mode } = file
+  let { gid } = caller
+  // inode_init_owner: the group of a set-group-ID directory is inherited, and by directories the bit too.
+  if ((directory.inode.mode & S_ISGID) !== 0) {
+    gid = directory.inode.gid
+    if (isDirectory(mode)) mode |= S_ISGID
+  }
+  const realm = isDirectory(mode) ? directory.inode.realm : 0
+  const inode: Inode = newInode({ ino: takeIno(context), mode, uid: caller.uid, gid, now, rdev, realm, target })
+  const name = Buffer.from(file.name)
+  const transaction = database.transaction()
+  transaction.put(DIRECTORY, parent, key, encodeDentry(name, inode))
+  putParent(transaction, inode.ino, parent, key)
+  if (isDirectory(mode)) {
+    transaction.clear(DIRECTORY, inode.ino)
+    transaction.put(DIRECTORY, inode.ino, DOT_KEY, encodeInode(inode))
+    directory.inode.nlink++
+  }
+  touchDirectory(directory, now)
+  metadata.put(transaction, directory)
+  database.apply(transaction)
+  writeback.changed()
+  return { inode, home: isDirectory(mode) ? 'directory' : 'dentry', directory: parent, key, name }
+}
+
+function takeIno(context: Context): Ino {
+  let ino = context.database.takeId('ino')
+  while (ino <= ROOT_INO) ino = context.database.takeId('ino')
+  return ino as Ino
+}
+
+function makeEntry(context: Context, file: NewFile): MaybePromise<Entry> {
+  assertWritable(context)
+  return context.database.run(() => {
+    const node = make(context, file, freeName(context, file.parent, file.name))
+    reference(context, node)
+    return entryOf(context, node)
+  })
+}
+
+/** mknod(2): EINVAL for types it does not make. */
+export function mknod(
+  context: Context,
+  caller: Caller,
+  parent: Ino,
+  name: Uint8Array,
+  mode: number,
+  rdev: number,
+): MaybePromise<Entry> {
+  const type = mode & S_IFMT
+  if (type === 0) mode |= S_IFREG
+  else if (type === S_IFDIR || type === S_IFLNK || !KNOWN_TYPES.has(type)) throw errnoError('EINVAL')
+  const isDevice = type === S_IFCHR || type === S_IFBLK
+  return makeEntry(context, { caller, parent, name, mode, rdev: isDevice ? rdev : 0 })
+}
+const KNOWN_TYPES = new Set([S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK])
+
+export function mkdir(
+  context: Context,
+  caller: Caller,
+  parent: Ino,
+  name: Uint8Array,
+  mode: number,
+): MaybePromise<Entry> {
+  return makeEntry(context, { caller, parent, name, mode: S_IFDIR | (mode & 0o7777) })
+}
+
+/** symlink(2): ENOENT for an empty target, ENAMETOOLONG for one longer than a path. */
+export function symlink(
+  context: Context,
+  caller: Caller,
+  parent: Ino,
+  name: Uint8Array,
+  target: Uint8Array,
+): MaybePromise<Entry> {
+  if (target.length === 0) throw errnoError('ENOENT')
+  if (target.length > SYMLINK_TARGET_MAX) throw errnoError('ENAMETOOLONG')
+  const mode = S_IFLNK | 0o777
+  return makeEntry(context, { caller, parent, name, mode, target: Buffer.from(target) })
+}
+
+/** open(2) with O_CREAT: makes a regular file, or opens what is there unless O_EXCL. */
+export function create(
+  context: Context,
+  caller: Caller,
+  parent: Ino,
+  name: Uint8Array,
+  mode: number,
+  { flags }: OpenFlags,
+): MaybePromise<{ entry: Entry; opened: Opened }> {
+  assertWritable(context)
+  return context.database.run(() => {
+    const place = freeOrFound(context, parent, name)
+    if (place.found !== null && (flags & O_EXCL) !== 0) throw errnoError('EEXIST')
+    const node =
+      place.found === null
+        ? make(context, { caller, parent, name, mode: S_IFREG | (mode & 0o7777) }, place)
+        : regularNode(context, parent, place.found)
+    const opened = openNode(context, node, flags)
+    reference(context, node)
+    return { entry: entryOf(context, node), opened }
+  })
+}
+
+/** What a name that is there already leads to, if open(2) with O_CREAT may open it. */
+function regularNode(context: Context, parent: Ino, found: FoundName): Node {
+  const node = context.metadata.nodeAt(parent, found)
+  const { mode } = node.inode
+  if (isDirectory(mode)) throw errnoError('EISDIR')
+  if (isSymlink(mode)) throw errnoError('ELOOP')
+  if (!isRegular(mode)) throw errnoError('EINVAL')
+  return node
+}

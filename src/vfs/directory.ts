@@ -1,0 +1,111 @@
+// readdir and readdirplus: a scan of the directory's table, straight from pages into the transport's reply.
+//
+// Must stay true: no object is made per entry but its name's view; entries the sink has taken are final, so once it took
+// one the call never waits: it ends where a page is missing, and the next call goes on from there.
+import {
+  blankAttributes,
+  cookieOf,
+  DOT_DOT_KEY,
+  DOT_KEY,
+  dentryIno,
+  dentryInodeAt,
+  dentryIsShared,
+  dentryName,
+  dentryType,
+  FIRST_NAME_KEY,
+  IN_SHARED,
+  type Ino,
+  KEY_MAX,
+  readAttributes,
+  S_IFDIR,
+  S_IFREG,
+  SHARED,
+} from '../meta/index.ts'
+import type { MaybePromise } from '../platform/index.ts'
+import { PageFault, type Table } from '../tables/index.ts'
+import { type Context, overlayStream } from './context.ts'
+import type { Attributes, DirectorySink } from './filesystem.ts'
+
+const DOT_NAME = Buffer.from('.')
+const DOT_DOT_NAME = Buffer.from('..')
+
+export function readdir(
+  context: Context,
+  ino: Ino,
+  cookie: number,
+  plus: boolean,
+  sink: DirectorySink,
+): MaybePromise<void> {
+  const { database, metadata } = context
+  const attributes = blankAttributes()
+  return database.run(() => {
+    const directory = metadata.directoryNode(ino)
+    const parent = cookie <= DOT_DOT_KEY ? metadata.parentDirectory(ino) : ino
+    const table = metadata.directory(ino)
+    const removed = directory.home === 'removed'
+    // Loads the first page before anything is taken.
+    if (!removed && cookie <= DOT_DOT_KEY) table.isEmpty(FIRST_NAME_KEY)
+    if (cookie <= DOT_KEY && !sink(DOT_NAME, ino, S_IFDIR, cookieOf(DOT_KEY), null)) return
+    if (cookie <= DOT_DOT_KEY && !sink(DOT_DOT_NAME, parent, S_IFDIR, cookieOf(DOT_DOT_KEY), null)) return
+    if (removed) return
+    const from = Math.max(FIRST_NAME_KEY, cookie)
+    scanEntries(context, table, from, cookie <= DOT_DOT_KEY, plus ? attributes : null, sink)
+  })
+}
+
+function scanEntries(
+  context: Context,
+  table: Table,
+  from: number,
+  tookSome: boolean,
+  attributes: Attributes | null,
+  sink: DirectorySink,
+): void {
+  const { places } = context.metadata
+  const directory = table.owner
+  try {
+    table.scan(from, KEY_MAX, (key, bytes, start) => {
+      const ino = dentryIno(bytes, start)
+      const name = dentryName(bytes, start)
+      if (attributes === null) {
+        const took = sink(name, ino, dentryType(bytes, start), cookieOf(key), null)
+        tookSome ||= took
+        return took
+      }
+      const shared = dentryIsShared(bytes, start)
+      readVisible(context, bytes, start, ino, shared, attributes)
+      if (!sink(name, ino, attributes.mode, cookieOf(key), attributes)) return false
+      places.reference(ino, shared ? IN_SHARED : directory, shared ? 0 : key)
+      tookSome = true
+      return true
+    })
+  } catch (thrown) {
+    if (!(thrown instanceof PageFault) || !tookSome) throw thrown
+  }
+}
+
+/** The visible attributes behind a dentry. May fault for shared inodes. */
+function readVisible(
+  context: Context,
+  bytes: Buffer,
+  start: number,
+  ino: Ino,
+  shared: boolean,
+  into: Attributes,
+): void {
+  const { database, metadata, streams } = context
+  const type = dentryType(bytes, start)
+  if (shared) {
+    const record = database.table(SHARED).get(ino)
+    if (record !== null) readAttributes(record, 0, into)
+  } else if (type === S_IFDIR) {
+    const own = metadata.directory(ino).getChanged(DOT_KEY)
+    if (own === undefined || own === null) readAttributes(bytes, dentryInodeAt(bytes, start), into)
+    else readAttributes(own, 0, into)
+  } else {
+    readAttributes(bytes, dentryInodeAt(bytes, start), into)
+  }
+  if (type !== S_IFREG) return
+  const stream = streams.get(ino)
+  if (stream !== undefined) overlayStream(into, stream)
+}

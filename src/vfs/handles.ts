@@ -1,0 +1,72 @@
+// Open files. A handle is a number; per file it is counted how many are open and how many may write.
+//
+// Must stay true: a file is open as long as it has a handle, so its inode and its bytes stay, with or without a name.
+import { ok as assert } from 'node:assert'
+import { createReadAhead, type ReadAhead } from '../data/index.ts'
+import { errnoError } from '../platform/index.ts'
+import type { Handle } from './filesystem.ts'
+
+const O_ACCMODE = 3
+const O_RDONLY = 0
+const READ_AHEAD_BYTES_MAX = 64 << 20
+
+export interface OpenFile {
+  readonly ino: number
+  readonly writable: boolean
+  /** Made at the first read. */
+  readAhead: ReadAhead | null
+}
+
+interface Users {
+  open: number
+  writers: number
+}
+
+export class Handles {
+  readonly #files = new Map<number, OpenFile>()
+  readonly #users = new Map<number, Users>()
+  #next = 1
+
+  open(ino: number, flags: number): Handle {
+    const writable = (flags & O_ACCMODE) !== O_RDONLY
+    const handle = this.#next++
+    this.#files.set(handle, { ino, writable, readAhead: null })
+    const users = this.#users.get(ino) ?? { open: 0, writers: 0 }
+    users.open++
+    if (writable) users.writers++
+    this.#users.set(ino, users)
+    return handle as Handle
+  }
+
+  get(handle: Handle): OpenFile {
+    const file = this.#files.get(handle)
+    if (file === undefined) throw errnoError('EBADF')
+    return file
+  }
+
+  readAhead(handle: Handle): ReadAhead {
+    const file = this.get(handle)
+    file.readAhead ??= createReadAhead({ maxReadAheadBytes: READ_AHEAD_BYTES_MAX })
+    return file.readAhead
+  }
+
+  /** Tells what is left of the file's users. */
+  close(handle: Handle): { ino: number; open: number; writers: number } {
+    const file = this.get(handle)
+    this.#files.delete(handle)
+    const users = this.#users.get(file.ino)
+    assert(users !== undefined && users.open > 0)
+    users.open--
+    if (file.writable) users.writers--
+    if (users.open === 0) this.#users.delete(file.ino)
+    return { ino: file.ino, ...users }
+  }
+
+  isOpen(ino: number): boolean {
+    return this.#users.has(ino)
+  }
+
+  get size(): number {
+    return this.#files.size
+  }
+}

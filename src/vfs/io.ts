@@ -1,0 +1,171 @@
+// open, read, write, flush, release, fsync: the bytes of regular files.
+//
+// Must stay true: what a read returns was planned, and its fetches begun, in one turn; parts that live in a stream's
+// memory are handed out in that turn or copied in it.
+import type { Extent, ReadAhead, ReadPart } from '../data/index.ts'
+import { extentsOf, type Ino, type Inode, isDirectory, isRegular, type Node } from '../meta/index.ts'
+import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
+import { sliceRange } from '../segments/index.ts'
+import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
+import type { Handle, Opened, OpenFlags } from './filesystem.ts'
+
+const O_TRUNC = 0o1000
+const O_DIRECT = 0o40000
+const O_ACCMODE = 3
+const ZEROS = Buffer.alloc(128 * 1024)
+
+export function open(context: Context, ino: Ino, { flags }: OpenFlags): MaybePromise<Opened> {
+  if ((flags & O_ACCMODE) !== 0 || (flags & O_TRUNC) !== 0) assertWritable(context)
+  return context.database.run(() => openNode(context, context.metadata.nodeOf(ino), flags))
+}
+
+/** Opens a file in this turn; O_TRUNC empties it, held back from commits until the last writer has closed it. */
+export function openNode(context: Context, node: Node, flags: number): Opened {
+  const { handles, streams, writeback, clock } = context
+  const { ino, mode, sizeBytes } = node.inode
+  if (isDirectory(mode) && (flags & O_ACCMODE) !== 0) throw errnoError('EISDIR')
+  if ((flags & O_TRUNC) !== 0 && isRegular(mode)) {
+    const size = streams.get(ino)?.attributes.sizeBytes ?? sizeBytes
+    const stream = openStream(context, node)
+    stream.truncate(0, clock.now())
+    if (size > 0) writeback.hold(ino)
+    writeback.streamChanged(stream)
+  }
+  return { handle: handles.open(ino, flags), directIo: (flags & O_DIRECT) !== 0 }
+}
+
+export function read(
+  context: Context,
+  handle: Handle,
+  ino: Ino,
+  offset: number,
+  lengthBytes: number,
+): MaybePromise<readonly Uint8Array[]> {
+  const { database, metadata, streams, handles } = context
+  const readAhead = handles.readAhead(handle)
+  let isFirstTry = true
+  const answer = database.run((): Uint8Array[] | Promise<Uint8Array[]> => {
+    const mayShare = isFirstTry
+    isFirstTry = false
+    const { inode } = metadata.nodeOf(ino)
+    if (!isRegular(inode.mode)) throw errnoError(isDirectory(inode.mode) ? 'EISDIR' : 'EINVAL')
+    const stream = streams.get(ino)
+    const sizeBytes = stream?.attributes.sizeBytes ?? inode.sizeBytes
+    const end = Math.min(offset + lengthBytes, sizeBytes)
+    if (end <= offset) return []
+    const recorded = extentsOf(database, inode, offset, end)
+    const parts = stream?.plan(offset, end - offset, recorded) ?? planRecorded(recorded, offset, end)
+    const gathered = gather(context, parts, mayShare)
+    if (inode.allocatedBytes > 0) fetchAhead(context, inode, readAhead, offset, end, sizeBytes)
+    return gathered
+  })
+  return isPromise(answer) ? answer.then((parts) => parts) : answer
+}
+
+/** As Stream.plan, where nothing is unrecorded. */
+function planRecorded(recorded: readonly Extent[], from: number, to: number): ReadPart[] {
+  const parts: ReadPart[] = []
+  let at = from
+  for (const { fileOffset, range } of recorded) {
+    if (fileOffset > at) parts.push({ kind: 'zeros', lengthBytes: fileOffset - at })
+    const start = Math.max(at, fileOffset)
+    const end = Math.min(to, fileOffset + range.lengthBytes)
+    parts.push({ kind: 'stored', range: sliceRange(range, start - fileOffset, end - start) })
+    at = end
+  }
+  if (at < to) parts.push({ kind: 'zeros', lengthBytes: to - at })
+  return parts
+}
+
+/** The bytes of a plan. All stored parts are asked for in this turn. */
+function gather(context: Context, plan: readonly ReadPart[], mayShare: boolean): Uint8Array[] | Promise<Uint8Array[]> {
+  const pieces: (Uint8Array[] | Promise<Uint8Array[]>)[] = []
+  let waits = false
+  for (const part of plan) {
+    if (part.kind === 'memory') pieces.push([part.bytes])
+    else if (part.kind === 'zeros') pieces.push(zeros(part.lengthBytes))
+    else {
+      const bytes = context.segments.readData(part.range)
+      waits ||= isPromise(bytes)
+      pieces.push(bytes)
+    }
+  }
+  if (waits || !mayShare) {
+    for (const [index, part] of plan.entries()) if (part.kind === 'memory') pieces[index] = [Buffer.from(part.bytes)]
+  }
+  if (!waits) return (pieces as Uint8Array[][]).flat()
+  return Promise.all(pieces).then((done) => done.flat())
+}
+
+function zeros(lengthBytes: number): Uint8Array[] {
+  const parts: Uint8Array[] = []
+  for (let left = lengthBytes; left > 0; left -= ZEROS.length)
+    parts.push(ZEROS.subarray(0, Math.min(left, ZEROS.length)))
+  return parts
+}
+
+/** Begins fetching what a sequential reader will want next. */
+function fetchAhead(
+  context: Context,
+  inode: Inode,
+  readAhead: ReadAhead,
+  offset: number,
+  end: number,
+  sizeBytes: number,
+): void {
+  const ahead = readAhead.onRead(offset, end - offset)
+  if (ahead === null || ahead.prefetchFrom >= sizeBytes) return
+  const to = Math.min(ahead.prefetchFrom + ahead.prefetchLength, sizeBytes)
+  const wanted = context.database.run(() => extentsOf(context.database, inode, ahead.prefetchFrom, to))
+  const prefetch = (extents: readonly Extent[]) => {
+    for (const { fileOffset, range } of extents) {
+      const from = Math.max(ahead.prefetchFrom, fileOffset)
+      const until = Math.min(to, fileOffset + range.lengthBytes)
+      if (from < until) context.segments.prefetchData(sliceRange(range, from - fileOffset, until - from))
+    }
+  }
+  // A read that comes later meets the failure and reports it.
+  if (isPromise(wanted)) wanted.then(prefetch, () => {})
+  else prefetch(wanted)
+}
+
+/** Takes all of `data`. Waits while too much is dirty. EFBIG past what numbers hold exactly. */
+export function write(
+  context: Context,
+  _handle: Handle,
+  ino: Ino,
+  offset: number,
+  data: Uint8Array,
+): MaybePromise<number> {
+  const { database, metadata, streams, clock, writeback } = context
+  assertWritable(context)
+  if (offset + data.length > FILE_SIZE_MAX) throw errnoError('EFBIG')
+  if (streams.isFull) return streams.roomForWrite().then(() => write(context, _handle, ino, offset, data))
+  const dirty = streams.get(ino)
+  if (dirty !== undefined) {
+    dirty.write(offset, data, clock.now())
+    writeback.streamChanged(dirty)
+    return data.length
+  }
+  return database.run(() => {
+    const node = metadata.nodeOf(ino)
+    if (!isRegular(node.inode.mode)) throw errnoError(isDirectory(node.inode.mode) ? 'EISDIR' : 'EINVAL')
+    const stream = openStream(context, node)
+    stream.write(offset, data, clock.now())
+    writeback.streamChanged(stream)
+    return data.length
+  })
+}
+
+export function release(context: Context, handle: Handle): void {
+  const { handles, reaper, writeback } = context
+  const { ino, open: stillOpen, writers } = handles.close(handle)
+  if (writers === 0) writeback.unhold(ino)
+  if (stillOpen === 0) reaper.unused(ino)
+}
+
+export function fsync(context: Context, ino: Ino): Promise<void> {
+  if (context.readOnly) return Promise.resolve()
+  context.writeback.unhold(ino)
+  return context.writeback.commit({ streams: [ino] })
+}

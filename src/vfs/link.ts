@@ -1,0 +1,163 @@
+// link, unlink, rmdir: names of inodes that stay, and the last ones that go.
+//
+// Must stay true: an inode moves between its homes (dentry, SHARED, ORPHANS) in one transaction, and its place in memory
+// in the same turn. Once shared, always shared.
+import {
+  DIRECTORY,
+  encodeInode,
+  encodeSharedDentry,
+  IN_ORPHANS,
+  IN_SHARED,
+  type Ino,
+  isDirectory,
+  type Node,
+  ORPHANS,
+  PARENTS,
+  REMOVED,
+  ROOT_INO,
+  SHARED,
+} from '../meta/index.ts'
+import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
+import type { Transaction } from '../tables/index.ts'
+import { assertWritable, type Context, entryOf, LINK_MAX, reference } from './context.ts'
+import { freeName, touchDirectory } from './create.ts'
+import type { Caller, Entry } from './filesystem.ts'
+
+/** link(2). Order of checks as in vfs_link: EEXIST, EPERM for directories, ENOENT for a file without a name, EMLINK. */
+export function link(
+  context: Context,
+  _caller: Caller,
+  ino: Ino,
+  newParent: Ino,
+  newName: Uint8Array,
+): MaybePromise<Entry> {
+  assertWritable(context)
+  const { database, metadata, clock, writeback } = context
+  return database.run(() => {
+    const { directory, key } = freeName(context, newParent, newName)
+    const node = metadata.nodeOf(ino)
+    const { inode } = node
+    if (isDirectory(inode.mode)) throw errnoError('EPERM')
+    if (node.home === 'orphan') throw errnoError('ENOENT')
+    if (inode.nlink >= LINK_MAX) throw errnoError('EMLINK')
+
+    const now = clock.now()
+    const transaction = database.transaction()
+    if (node.home === 'dentry') {
+      transaction.put(DIRECTORY, node.directory, node.key, encodeSharedDentry(node.name, ino, inode.mode))
+      transaction.delete(PARENTS, 0, ino)
+    }
+    inode.nlink++
+    inode.ctime = now
+    const shared: Node = { ...node, home: 'shared' }
+    metadata.put(transaction, shared)
+    transaction.put(DIRECTORY, newParent, key, encodeSharedDentry(newName, ino, inode.mode))
+    touchDirectory(directory, now)
+    metadata.put(transaction, directory)
+    database.apply(transaction)
+    metadata.places.move(ino, IN_SHARED, 0)
+    writeback.changed()
+    reference(context, shared)
+    return entryOf(context, shared)
+  })
+}
+
+/** Takes one name from an inode, whose dentry the caller deletes or replaces. Returns what to do once the transaction is
+ *  applied. */
+export function dropName(context: Context, transaction: Transaction, node: Node, now: Timespec): () => void {
+  const { metadata, reaper, writeback } = context
+  const { inode, home } = node
+  const { ino } = inode
+  if (home === 'shared' && inode.nlink > 1) {
+    inode.nlink--
+    inode.ctime = now
+    metadata.put(transaction, node)
+    return () => {}
+  }
+  if (home === 'shared') transaction.delete(SHARED, 0, ino)
+  else transaction.delete(PARENTS, 0, ino)
+  inode.nlink = 0
+  inode.ctime = now
+  if (isUnused(context, node)) return () => writeback.lostName(ino)
+  transaction.put(ORPHANS, 0, ino, encodeInode(inode))
+  return () => {
+    writeback.lostName(ino)
+    metadata.places.move(ino, IN_ORPHANS, 0)
+    reaper.orphaned(ino)
+  }
+}
+
+/** Whether nothing is left of a file once its last name goes: nobody refers to it, and it has no bytes anywhere. */
+function isUnused({ handles, metadata, streams }: Context, { inode }: Node): boolean {
+  const { ino } = inode
+  if (handles.isOpen(ino) || metadata.places.isReferenced(ino) || streams.get(ino) !== undefined) return false
+  return inode.extents !== null && inode.extents.length === 0
+}
+
+/** Removes an empty directory's table. Returns what to do once the transaction is applied. */
+export function dropDirectory(context: Context, transaction: Transaction, node: Node, now: Timespec): () => void {
+  const { metadata } = context
+  const { ino } = node.inode
+  transaction.clear(DIRECTORY, ino)
+  transaction.delete(PARENTS, 0, ino)
+  return () => {
+    if (!metadata.places.isReferenced(ino)) return
+    const { target, xattrs } = node.inode
+    metadata.removed.set(ino, {
+      ...node.inode,
+      nlink: 0,
+      ctime: now,
+      target: Buffer.from(target),
+      xattrs: Buffer.from(xattrs),
+    })
+    metadata.places.move(ino, REMOVED, 0)
+  }
+}
+
+/** unlink(2): ENOENT, EISDIR. */
+export function unlink(context: Context, _caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void> {
+  assertWritable(context)
+  const { database, metadata, clock, writeback } = context
+  return database.run(() => {
+    const directory = metadata.directoryNode(parent)
+    const found = metadata.find(parent, name)
+    if (found === null) throw errnoError('ENOENT')
+    const node = metadata.nodeAt(parent, found)
+    if (isDirectory(node.inode.mode)) throw errnoError('EISDIR')
+    const now = clock.now()
+    const transaction = database.transaction()
+    transaction.delete(DIRECTORY, parent, found.key)
+    const applied = dropName(context, transaction, node, now)
+    touchDirectory(directory, now)
+    metadata.put(transaction, directory)
+    database.apply(transaction)
+    applied()
+    writeback.changed()
+  })
+}
+
+/** rmdir(2): ENOENT, ENOTDIR, EBUSY for the root, ENOTEMPTY. */
+export function rmdir(context: Context, _caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void> {
+  assertWritable(context)
+  const { database, metadata, clock, writeback } = context
+  return database.run(() => {
+    const directory = metadata.directoryNode(parent)
+    const found = metadata.find(parent, name)
+    if (found === null) throw errnoError('ENOENT')
+    const node = metadata.nodeAt(parent, found)
+    const { ino, mode } = node.inode
+    if (!isDirectory(mode)) throw errnoError('ENOTDIR')
+    if (ino === ROOT_INO) throw errnoError('EBUSY')
+    if (!metadata.isEmptyDirectory(ino)) throw errnoError('ENOTEMPTY')
+    const now = clock.now()
+    const transaction = database.transaction()
+    transaction.delete(DIRECTORY, parent, found.key)
+    const applied = dropDirectory(context, transaction, node, now)
+    directory.inode.nlink--
+    touchDirectory(directory, now)
+    metadata.put(transaction, directory)
+    database.apply(transaction)
+    applied()
+    writeback.changed()
+  })
+}

@@ -1,0 +1,124 @@
+// rename: renameat2(2), its checks in the order of Linux' do_renameat2 and vfs_rename.
+//
+// Must stay true: when a rename puts a file over another name and the file has unrecorded data, its stream commits
+// together with the rename (design, section 5.3): writeback is told in the same turn, and may make such renames wait.
+import {
+  DIRECTORY,
+  encodeDentry,
+  encodeSharedDentry,
+  type FoundName,
+  type Ino,
+  isDirectory,
+  isRegular,
+  type Node,
+  putParent,
+} from '../meta/index.ts'
+import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
+import { assertWritable, type Context } from './context.ts'
+import { touchDirectory } from './create.ts'
+import { dropDirectory, dropName } from './link.ts'
+
+export const RENAME_NOREPLACE = 1
+
+export interface NamePlace {
+  parent: Ino
+  name: Uint8Array
+}
+
+export function rename(context: Context, from: NamePlace, to: NamePlace, flags: number): MaybePromise<void> {
+  assertWritable(context)
+  if ((flags & ~RENAME_NOREPLACE) !== 0) throw errnoError('EINVAL')
+  const done = context.database.run(() => renameTurn(context, from, to, flags))
+  // A gate, wrapped: a bare promise would be waited for by `run` itself.
+  const goOn = ({ gate }: Outcome) => gate?.then(() => rename(context, from, to, flags))
+  return isPromise(done) ? done.then(goOn) : goOn(done)
+}
+
+interface Outcome {
+  /** To wait for before trying again. */
+  gate: Promise<void> | null
+}
+const DONE: Outcome = { gate: null }
+
+/** What the checks found; everything read. */
+interface Plan {
+  source: Node
+  target: Node | null
+  oldParent: Node
+  newParent: Node
+  oldKey: number
+  newKey: number
+}
+
+/** Null: nothing to do. */
+function check(context: Context, from: NamePlace, to: NamePlace, flags: number): Plan | null {
+  const { metadata } = context
+  const oldParent = metadata.directoryNode(from.parent)
+  const newParent = from.parent === to.parent ? oldParent : metadata.directoryNode(to.parent)
+  if (newParent.home === 'removed') throw errnoError('ENOENT')
+  const sourceName = metadata.find(from.parent, from.name)
+  if (sourceName === null) throw errnoError('ENOENT')
+  const base = metadata.baseKey(to.name)
+  const targetName: FoundName | null = metadata.find(to.parent, to.name, base)
+  if (targetName !== null && (flags & RENAME_NOREPLACE) !== 0) throw errnoError('EEXIST')
+
+  const source = metadata.nodeAt(from.parent, sourceName)
+  const target = targetName === null ? null : metadata.nodeAt(to.parent, targetName)
+  const movesDirectory = isDirectory(source.inode.mode)
+  const otherParent = from.parent !== to.parent
+  if (movesDirectory && otherParent && metadata.isWithin(to.parent, source.inode.ino)) throw errnoError('EINVAL')
+  if (target !== null && otherParent && metadata.isWithin(from.parent, target.inode.ino)) throw errnoError('ENOTEMPTY')
+  if (target !== null) {
+    if (target.inode.ino === source.inode.ino) return null
+    const replacesDirectory = isDirectory(target.inode.mode)
+    if (movesDirectory && !replacesDirectory) throw errnoError('ENOTDIR')
+    if (!movesDirectory && replacesDirectory) throw errnoError('EISDIR')
+    if (replacesDirectory && !metadata.isEmptyDirectory(target.inode.ino)) throw errnoError('ENOTEMPTY')
+  }
+  const newKey = targetName?.key ?? metadata.freeKey(to.parent, base)
+  return { source, target, oldParent, newParent, oldKey: sourceName.key, newKey }
+}
+
+function renameTurn(context: Context, from: NamePlace, to: NamePlace, flags: number): Outcome {
+  const { clock, database, metadata, streams, writeback } = context
+  const plan = check(context, from, to, flags)
+  if (plan === null) return DONE
+  const { source, target, oldParent, newParent, oldKey, newKey } = plan
+  const { inode } = source
+  const bringsData = target !== null && isRegular(inode.mode) && streams.get(inode.ino) !== undefined
+  if (bringsData && writeback.renameGate !== null) return { gate: writeback.renameGate }
+
+  const now = clock.now()
+  const transaction = database.transaction()
+  let dropped = () => {}
+  if (target !== null) {
+    const drop = isDirectory(target.inode.mode) ? dropDirectory : dropName
+    dropped = drop(context, transaction, target, now)
+  }
+  transaction.delete(DIRECTORY, from.parent, oldKey)
+  inode.ctime = now
+  if (source.home === 'shared') {
+    transaction.put(DIRECTORY, to.parent, newKey, encodeSharedDentry(to.name, inode.ino, inode.mode))
+    metadata.put(transaction, source)
+  } else {
+    transaction.put(DIRECTORY, to.parent, newKey, encodeDentry(to.name, inode))
+    if (source.home === 'directory') metadata.put(transaction, source)
+    putParent(transaction, inode.ino, to.parent, newKey)
+  }
+  if (isDirectory(inode.mode)) {
+    oldParent.inode.nlink--
+    newParent.inode.nlink++
+  }
+  if (target !== null && isDirectory(target.inode.mode)) newParent.inode.nlink--
+  touchDirectory(oldParent, now)
+  touchDirectory(newParent, now)
+  metadata.put(transaction, oldParent)
+  if (newParent !== oldParent) metadata.put(transaction, newParent)
+  database.apply(transaction)
+
+  dropped()
+  if (source.home !== 'shared') metadata.places.move(inode.ino, to.parent, newKey)
+  if (bringsData) writeback.renamedOver(inode.ino)
+  writeback.changed()
+  return DONE
+}

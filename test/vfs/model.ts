@@ -1,0 +1,212 @@
+// A filesystem as plain objects: what vfs/ must agree with. Times are operation numbers; errors as Linux gives them.
+
+export interface ModelFile {
+  type: 'file' | 'directory' | 'symlink'
+  mode: number
+  nlink: number
+  data: Buffer
+  target: string
+  children: Map<string, ModelFile>
+  parent: ModelFile | null
+  mtime: number
+  ctime: number
+  /** The real inode, once known. */
+  ino: number
+}
+
+export class ModelError extends Error {
+  constructor(readonly code: string) {
+    super(code)
+  }
+}
+
+const fail = (code: string): never => {
+  throw new ModelError(code)
+}
+
+export const O_TRUNC = 0o1000
+
+export class Model {
+  /** The number of the operation under way: the time it sets. */
+  now = 0
+  readonly root: ModelFile
+
+  constructor() {
+    this.root = this.#file('directory', 0o755, null)
+  }
+
+  #file(type: ModelFile['type'], mode: number, parent: ModelFile | null, target = ''): ModelFile {
+    return {
+      type,
+      mode,
+      nlink: type === 'directory' ? 2 : 1,
+      data: Buffer.alloc(0),
+      target,
+      children: new Map(),
+      parent,
+      mtime: this.now,
+      ctime: this.now,
+      ino: 0,
+    }
+  }
+
+  at(path: string): ModelFile {
+    let file = this.root
+    for (const name of path.split('/').filter((part) => part !== '')) {
+      if (file.type !== 'directory') fail('ENOTDIR')
+      if (name.length > 255) fail('ENAMETOOLONG')
+      file = file.children.get(name) ?? fail('ENOENT')
+    }
+    return file
+  }
+
+  #split(path: string): { parent: ModelFile; name: string } {
+    const cut = path.lastIndexOf('/')
+    return { parent: this.at(path.slice(0, cut)), name: path.slice(cut + 1) }
+  }
+
+  #touch(directory: ModelFile): void {
+    directory.mtime = this.now
+    directory.ctime = this.now
+  }
+
+  make(path: string, type: ModelFile['type'], mode: number, target = ''): ModelFile {
+    const { parent, name } = this.#split(path)
+    if (parent.type !== 'directory') fail('ENOTDIR')
+    if (name.length > 255) fail('ENAMETOOLONG')
+    if (parent.children.has(name)) fail('EEXIST')
+    const file = this.#file(type, mode, parent, target)
+    parent.children.set(name, file)
+    if (type === 'directory') parent.nlink++
+    this.#touch(parent)
+    return file
+  }
+
+  /** open(O_CREAT | O_WRONLY | flags), write. */
+  write(path: string, data: Buffer, offset: number, flags: number): ModelFile {
+    const { parent, name } = this.#split(path)
+    if (parent.type !== 'directory') fail('ENOTDIR')
+    if (name.length > 255) fail('ENAMETOOLONG')
+    let file = parent.children.get(name)
+    if (file === undefined) file = this.make(path, 'file', 0o644)
+    if (file.type === 'directory') fail('EISDIR')
+    if (file.type === 'symlink') fail('ELOOP')
+    if ((flags & O_TRUNC) !== 0) {
+      file.data = Buffer.alloc(0)
+      this.#touch(file)
+    }
+    if (data.length > 0) {
+      const grown = Buffer.alloc(Math.max(file.data.length, offset + data.length))
+      file.data.copy(grown)
+      data.copy(grown, offset)
+      file.data = grown
+      this.#touch(file)
+    }
+    return file
+  }
+
+  truncate(path: string, sizeBytes: number): void {
+    const file = this.at(path)
+    if (file.type === 'directory') fail('EISDIR')
+    if (file.type === 'symlink') fail('EINVAL')
+    const cut = Buffer.alloc(sizeBytes)
+    file.data.copy(cut)
+    file.data = cut
+    this.#touch(file)
+  }
+
+  chmod(path: string, mode: number): void {
+    const file = this.at(path)
+    file.mode = mode
+    file.ctime = this.now
+  }
+
+  setMtime(path: string, mtime: number): void {
+    const file = this.at(path)
+    file.mtime = mtime
+    file.ctime = this.now
+  }
+
+  link(from: string, to: string): void {
+    const file = this.at(from)
+    const { parent, name } = this.#split(to)
+    if (parent.type !== 'directory') fail('ENOTDIR')
+    if (name.length > 255) fail('ENAMETOOLONG')
+    if (parent.children.has(name)) fail('EEXIST')
+    if (file.type === 'directory') fail('EPERM')
+    file.nlink++
+    file.ctime = this.now
+    parent.children.set(name, file)
+    this.#touch(parent)
+  }
+
+  unlink(path: string): void {
+    const { parent, name } = this.#split(path)
+    if (parent.type !== 'directory') fail('ENOTDIR')
+    if (name.length > 255) fail('ENAMETOOLONG')
+    const file = parent.children.get(name) ?? fail('ENOENT')
+    if (file.type === 'directory') fail('EISDIR')
+    file.nlink--
+    file.ctime = this.now
+    parent.children.delete(name)
+    this.#touch(parent)
+  }
+
+  rmdir(path: string): void {
+    const { parent, name } = this.#split(path)
+    if (parent.type !== 'directory') fail('ENOTDIR')
+    if (name.length > 255) fail('ENAMETOOLONG')
+    const file = parent.children.get(name) ?? fail('ENOENT')
+    if (file.type !== 'directory') fail('ENOTDIR')
+    if (file.children.size > 0) fail('ENOTEMPTY')
+    parent.children.delete(name)
+    parent.nlink--
+    this.#touch(parent)
+  }
+
+  #isWithin(file: ModelFile, ancestor: ModelFile): boolean {
+    for (let at: ModelFile | null = file; at !== null; at = at.parent) if (at === ancestor) return true
+    return false
+  }
+
+  /** True when a name was replaced. */
+  rename(from: string, to: string, noReplace: boolean): boolean {
+    const old = this.#split(from)
+    const next = this.#split(to)
+    if (old.parent.type !== 'directory' || next.parent.type !== 'directory') fail('ENOTDIR')
+    if (old.name.length > 255) fail('ENAMETOOLONG')
+    const source = old.parent.children.get(old.name) ?? fail('ENOENT')
+    if (next.name.length > 255) fail('ENAMETOOLONG')
+    const target = next.parent.children.get(next.name)
+    if (target !== undefined && noReplace) fail('EEXIST')
+    const moves = source.type === 'directory'
+    if (moves && old.parent !== next.parent && this.#isWithin(next.parent, source)) fail('EINVAL')
+    if (target !== undefined && old.parent !== next.parent && this.#isWithin(old.parent, target)) fail('ENOTEMPTY')
+    if (target === source) return false
+    if (target !== undefined) {
+      if (moves && target.type !== 'directory') fail('ENOTDIR')
+      if (!moves && target.type === 'directory') fail('EISDIR')
+      if (target.children.size > 0) fail('ENOTEMPTY')
+      target.nlink--
+      target.ctime = this.now
+      if (moves) next.parent.nlink--
+    }
+    old.parent.children.delete(old.name)
+    next.parent.children.set(next.name, source)
+    if (moves) {
+      old.parent.nlink--
+      next.parent.nlink++
+      source.parent = next.parent
+    }
+    source.ctime = this.now
+    this.#touch(old.parent)
+    this.#touch(next.parent)
+    return target !== undefined
+  }
+
+  /** Every path with its file, parents first. */
+  *walk(file: ModelFile = this.root, path = ''): Generator<[string, ModelFile]> {
+    yield [path === '' ? '/' : path, file]
+    for (const [name, child] of file.children) yield* this.walk(child, `${path}/${name}`)
+  }
+}
