@@ -13,7 +13,8 @@
 //   settles. None of them may therefore wait for another request.
 // - The loop runs in callbacks of Node's own (setImmediate), so that microtasks run after it; koffi's poll callback
 //   only schedules it.
-// - `ended` settles once, after every operation and notification has settled; the descriptor is closed then, by the loop and nobody else.
+// - `ended` settles once, after every operation and notification has settled; the descriptor is closed then, by
+//   the loop and nobody else.
 import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { type Address, FsError, libc, putIovec, type ReadableWatch } from '../platform/index.ts'
@@ -26,7 +27,7 @@ const TURN_MS = 4
 const SPIN_MS = 0.03
 const OUTSTANDING_MAX = 1024
 const OUTSTANDING_MAX_BYTES = 64 << 20
-/** Request buffers kept for the next operation that waits; each is 1 MiB, of which only what was written is resident. */
+/** Request buffers kept for the next operation that waits; of each 1 MiB only what was written is resident. */
 const SPARE_BUFFERS = 8
 /** Reads that fail in a way we do not know: so many in a row end the loop. */
 const STRANGE_ERRORS_MAX = 100

@@ -5,7 +5,7 @@
 // - Every request but FORGET, BATCH_FORGET and INTERRUPT's target gets exactly one reply.
 // - A request whose operation returned a promise is retained: its buffer is not touched until the promise settled
 //   (names and data handed to the filesystem are views of it). One that was answered at once may be overwritten.
-// - Nothing but what the kernel granted is used, and nothing is claimed that is not implemented. No WRITEBACK_CACHE (the
+// - Nothing but what the kernel granted is used, and nothing claimed that is not implemented. No WRITEBACK_CACHE (the
 //   kernel would acknowledge writes we have not seen), no POSIX_LOCKS or FLOCK_LOCKS (its own locks are complete for
 //   one writer), no READDIRPLUS_AUTO (a cold `ls -l` would take 2.6 times as long).
 // - What a request asks for and does not get is an errno, never an exception out of `handle`: FsErrors by their errno,
@@ -149,7 +149,7 @@ export class Session {
     this.#log = options.log
   }
 
-  /** Answers one request, or starts it: then the promise says when its buffer is free again. Never throws or rejects. */
+  /** Answers one request, or starts it; a promise says when its buffer is free again. Never throws or rejects. */
   handle(request: RequestBuffer): Promise<void> | undefined {
     request.answered = false
     try {
@@ -614,7 +614,7 @@ function openOutFlags(opened: Opened, flags: number): number {
 }
 
 // Attributes that nobody would enforce here: ACLs (POSIX_ACL is not claimed) and SELinux labels (the kernel gives FUSE
-// mounts one label). `ls -l` asks for both of every file, a request each, unless the first answer is EOPNOTSUPP; ENODATA
+// mounts one label). `ls -l` asks for both of every file, a request each, unless the first gets EOPNOTSUPP; ENODATA
 // makes listing 100,000 files take 4.5 s instead of 0.3.
 const FOREIGN_XATTRS = ['system.posix_acl_access', 'system.posix_acl_default', 'security.selinux'].map((name) =>
   Buffer.from(name),

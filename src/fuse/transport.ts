@@ -1,5 +1,5 @@
 // Transport: the seam between a Filesystem and the kernel. A transport mounts a filesystem at a directory and serves it
-// until it is unmounted; kernel-transport.ts speaks the kernel's protocol itself, others (fuse-native) may stand beside.
+// until it is unmounted; kernel-transport.ts speaks the protocol itself, others (fuse-native) can stand beside.
 //
 // Must stay true: a transport never touches the mount it serves, not even with stat: the answer would have to come from
 // the thread that waits for it.
@@ -56,7 +56,7 @@ export interface Mounted {
   readonly majorMinor: string
   /** Resolves when the kernel has let go and every operation under way has settled; rejects when serving broke. */
   readonly ended: Promise<EndReason>
-  /** Resolves when the mount is out of the tree (`ended` follows). EBUSY, EPERM, EINVAL when it is no mount any more. */
+  /** Resolves when the mount is out of the tree (`ended` follows). EBUSY, EPERM, EINVAL when it is no mount now. */
   unmount(options: UnmountOptions): Promise<void>
   /** The kernel drops what it caches of `ino`: attributes, and data from `offset` for `lengthBytes` (0: to the end; a
    *  negative offset: attributes only). Sent after the reply in hand, in the order of the calls; resolves when the

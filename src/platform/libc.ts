@@ -39,7 +39,7 @@ export interface Libc {
   receiveDescriptor(socket: number): number
   /** fcntl(F_SETFL, O_NONBLOCK). */
   setNonBlocking(fd: number): number
-  /** Watches `fd` in the event loop (epoll). Starts stopped; lives until it is closed, whether anybody holds it or not. */
+  /** Watches `fd` in the event loop (epoll). Starts stopped; lives until it is closed, held or not. */
   watchReadable(fd: number, onReadable: () => void): ReadableWatch
 }
 

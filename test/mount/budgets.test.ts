@@ -1,0 +1,128 @@
+// What work costs in requests (DESIGN section 9), on MinIO, by MinIO's own count, which must equal what `status` says;
+// and the barrier: killed right after it, everything is there.
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { difference, minioRequests, minioSince, type RequestCounts, segmentBytes, total } from './minio-metrics.ts'
+import { dropCaches, STORE_KINDS, type TestVolume, Volumes } from './volume-fixture.ts'
+
+const SEGMENT_BYTES = 8 << 20
+const PROGRAMS = join(import.meta.dirname, 'programs')
+const kind = STORE_KINDS.find(({ title }) => title === 'MinIO')!
+const volumes = new Volumes()
+afterEach(() => volumes.cleanUp())
+if (kind.missing !== null) process.stderr.write(`skipped: budgets: ${kind.missing}\n`)
+
+const report = (what: string, counts: RequestCounts, budget: string) =>
+  process.stderr.write(`budget: ${what}: ${JSON.stringify(counts)}, allowed ${budget}\n`)
+
+/** Runs `work` up to the barrier, and returns what it cost by MinIO's count, how many PUTs were heartbeats at most, and
+ *  how many commit intervals (5 s) passed. */
+async function cost(volume: TestVolume, work: () => Promise<unknown>) {
+  await volume.sync()
+  const [before, own] = [await settledCount(), (await volume.status()).requests]
+  const started = performance.now()
+  await work()
+  await volume.sync()
+  const elapsedSec = (performance.now() - started) / 1000
+  const expected = difference((await volume.status()).requests, own)
+  const counts = await minioSince(before, expected)
+  expect(counts, "MinIO's count, and what status says").toEqual(expected)
+  return { counts, allowance: Math.ceil(elapsedSec / 10) + 2 * Math.floor(elapsedSec / 5), elapsedSec }
+}
+
+/** MinIO's count when it has caught up with all that the volume did so far. */
+async function settledCount(): Promise<RequestCounts> {
+  let counts = await minioRequests()
+  for (let same = 0; same < 12; ) {
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    const now = await minioRequests()
+    same = JSON.stringify(now) === JSON.stringify(counts) ? same + 1 : 0
+    counts = now
+  }
+  return counts
+}
+
+describe.skipIf(kind.missing !== null)('requests on MinIO', () => {
+  const create = () => volumes.create(kind, { mount: ['--lease', '600'] })
+
+  test('mounting a cleanly unmounted volume, to the first ls of its root, takes at most 8', async () => {
+    const volume = await create()
+    await volume.shell('mkdir a b c; echo text > d')
+    await volume.unmount()
+    const before = await settledCount()
+    await volume.mount()
+    expect(await volume.shell('ls')).toBe('a\nb\nc\nd\n')
+    const expected = (await volume.status()).requests
+    const counts = await minioSince(before, expected)
+    report('mount and ls', counts, '8')
+    expect(counts).toEqual(expected)
+    expect(total(counts)).toBeLessThanOrEqual(8)
+  })
+
+  test('10,000 empty files in one directory take at most 12 PUT, and survive a kill right after the barrier', async () => {
+    const volume = await create()
+    const { counts, allowance } = await cost(volume, () =>
+      volume.shell(`mkdir many; cd many; python3 -c 'for i in range(10000): open(f"file-{i:06}", "x").close()'`),
+    )
+    report('create 10,000 files', counts, `12 PUT + ${allowance}`)
+    expect(counts.put).toBeLessThanOrEqual(12 + allowance)
+    await volume.crash()
+    await dropCaches(volumes.harness)
+    await volume.mount()
+    expect((await volume.shell('ls many | wc -l; ls many | sha256sum')).split(/\s+/)[0]).toBe('10000')
+    expect((await volume.status()).requests.get).toBeGreaterThan(0)
+  })
+
+  test('unpacking a tree takes 1.1 x B / segment + 20 PUT, its checkpoint and unmount (pages + data) / segment + 6', async () => {
+    const volume = await create()
+    const source = volumes.harness.folder()
+    const made = JSON.parse(
+      await volumes.harness.shell(`python3 ${PROGRAMS}/make_tree.py ${source}/tree 11000 1300`),
+    ) as {
+      files: number
+      bytes: number
+    }
+    await volumes.harness.shell(`tar cf ${source}/tree.tar -C ${source} tree`)
+    const { counts, allowance, elapsedSec } = await cost(volume, () => volume.shell(`tar xf ${source}/tree.tar`))
+    const allowed = Math.floor((1.1 * made.bytes) / SEGMENT_BYTES) + 20
+    report(
+      `unpack ${made.files} files, ${made.bytes} bytes in ${elapsedSec.toFixed(1)} s`,
+      counts,
+      `${allowed} PUT + ${allowance}`,
+    )
+    expect(counts.put).toBeLessThanOrEqual(allowed + allowance)
+
+    const manifest = `find tree -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum`
+    const wanted = await volumes.harness.shell(`cd ${source}; ${manifest}`)
+    await volume.crash()
+    await dropCaches(volumes.harness)
+    await volume.mount()
+    expect(await volume.shell(manifest)).toBe(wanted)
+
+    // The checkpoint: by what it leaves in the bucket behind the unpack.
+    const pagesBefore = await segmentBytes(volume.store.name)
+    const before = await settledCount()
+    await volume.unmount()
+    const unmount = await minioSince(before)
+    const changed = (await segmentBytes(volume.store.name)) - pagesBefore
+    const most = Math.ceil(changed / SEGMENT_BYTES) + 6
+    report('checkpoint and unmount', unmount, `${most} PUT`)
+    expect(unmount.put).toBeLessThanOrEqual(most)
+    await volume.mount()
+    expect(await volume.shell(manifest)).toBe(wanted)
+  })
+
+  test('an fsync of a 4 KiB file takes 1 PUT', async () => {
+    const volume = await create()
+    const script = `import os
+fd = os.open("file", os.O_WRONLY | os.O_CREAT)
+for i in range(20):
+    os.pwrite(fd, os.urandom(4096), 4096 * (i % 3))
+    os.fsync(fd)`
+    const { counts, allowance } = await cost(volume, () => volume.shell(`python3 -c '${script}'`))
+    report('20 fsyncs of 4 KiB', counts, `20 PUT + 1 for the barrier + ${allowance}`)
+    // The barrier has nothing left to do but what close(2) may have changed.
+    expect(counts.put).toBeLessThanOrEqual(20 + 1 + allowance)
+    expect(counts.put).toBeGreaterThanOrEqual(20)
+  })
+})

@@ -1,0 +1,264 @@
+// Volumes for tests: a store of its own, formatted and mounted by the built CLI (dist/main.js), as a user would.
+//
+// Must stay true:
+// - The test process never touches a mount: it reads mountinfo and /proc, and starts children under the watchdog of
+//   MountHarness.
+// - After `cleanUp` nothing is left: mounts, daemons, folders, buckets, and what daemons that were killed left in
+//   /run/cairnfs and /var/log/cairnfs. Daemons are found by a mark in their environment, so that one whose mount never
+//   came about is found too, and only those started here are ended, by their pid.
+import { randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect } from 'vitest'
+import type { MountStatus } from '../../src/cli/control-protocol.ts'
+import { findMount } from '../../src/fuse/index.ts'
+import { createTestBucket, minio } from '../s3/minio.ts'
+import { MountHarness, type RunOptions, type RunResult, shellQuote, until } from './harness.ts'
+
+const MAIN = join(import.meta.dirname, '../../dist/main.js')
+const MARK = 'CAIRNFS_TEST_DAEMON'
+const RUN = '/run/cairnfs'
+const LOGS = '/var/log/cairnfs'
+/** What an unmount may take: it sends everything that is dirty. */
+const UNMOUNT_MS = 120_000
+
+/** A store that nobody else uses. */
+export interface TestStore {
+  /** STORE on the command line. */
+  name: string
+  /** Options that `format` and `mount` both need for it. */
+  options: string[]
+  remove(): Promise<void>
+}
+
+export interface StoreKind {
+  title: string
+  /** Why there is none here. */
+  missing: string | null
+  create(harness: MountHarness): Promise<TestStore>
+}
+
+export const STORE_KINDS: readonly StoreKind[] = [
+  {
+    title: 'a local folder',
+    missing: null,
+    create: async (harness) => ({
+      name: `file://${join(harness.folder(), 'store')}`,
+      options: [],
+      remove: async () => {}, // The harness removes its folders.
+    }),
+  },
+  {
+    title: 'MinIO',
+    missing: minio === undefined ? 'no MinIO: eval "$(scripts/minio start)"' : null,
+    create: async () => {
+      const { name, options, remove } = await createTestBucket(minio!)
+      return {
+        name: `${name}/volume`,
+        options: ['--endpoint', options.endpoint!, '--path-style', '--region', options.region!],
+        remove,
+      }
+    },
+  },
+]
+
+/** The same tests over every kind of store. Where there is none they are skipped, and the reason is printed. */
+export function describeStores(promise: string, tests: (kind: StoreKind) => void): void {
+  const root = process.geteuid!() === 0 ? null : 'root only: /dev/fuse and foreign owners need it'
+  for (const kind of STORE_KINDS) {
+    const reason = root ?? kind.missing
+    if (reason !== null) process.stderr.write(`skipped: ${promise} on ${kind.title}: ${reason}\n`)
+    describe.skipIf(reason !== null)(`${promise}, on ${kind.title}${reason === null ? '' : ` (${reason})`}`, () =>
+      tests(kind),
+    )
+  }
+}
+
+/** Makes volumes, and takes all of them away. One for a test file; `cleanUp` after each test. */
+export class Volumes {
+  readonly harness = new MountHarness()
+  readonly #volumes: TestVolume[] = []
+
+  /** A new volume, formatted and mounted. */
+  async create(kind: StoreKind, options: { format?: string[]; mount?: string[] } = {}): Promise<TestVolume> {
+    const store = await kind.create(this.harness)
+    const volume = new TestVolume(this.harness, store, options.mount ?? [])
+    this.#volumes.push(volume)
+    await volume.format(options.format ?? [])
+    await volume.mount()
+    return volume
+  }
+
+  async cleanUp(): Promise<void> {
+    const volumes = this.#volumes.splice(0)
+    for (const volume of volumes) await volume.killMarked()
+    await this.harness.cleanUp()
+    for (const volume of volumes) {
+      volume.removeRuntimeFiles()
+      await volume.store.remove()
+    }
+  }
+}
+
+export class TestVolume {
+  readonly name = `cairnfs-test-${randomBytes(6).toString('hex')}`
+  readonly mountpoint: string
+  readonly store: TestStore
+  readonly #harness: MountHarness
+  readonly #mountOptions: string[]
+  #daemon: { pid: number; uuid: string; majorMinor: string } | null = null
+  readonly #leftovers = new Set<string>()
+
+  constructor(harness: MountHarness, store: TestStore, mountOptions: string[]) {
+    this.#harness = harness
+    this.store = store
+    this.#mountOptions = mountOptions
+    this.mountpoint = harness.mountpoint()
+    this.#leftovers.add(join(LOGS, `${this.name}.log`))
+  }
+
+  /** Of the daemon that serves it now. */
+  get pid(): number {
+    if (this.#daemon === null) throw new Error('not mounted')
+    return this.#daemon.pid
+  }
+
+  async format(options: string[]): Promise<void> {
+    await this.cairnfs(['format', this.store.name, '--name', this.name, ...this.store.options, ...options])
+  }
+
+  /** Mounts; resolves when the mount answers. */
+  async mount(options: string[] = []): Promise<void> {
+    const all = [...this.store.options, ...this.#mountOptions, ...options]
+    await this.cairnfs(['mount', this.store.name, this.mountpoint, ...all])
+    const status = await this.status()
+    const { majorMinor } = findMount(this.mountpoint)!
+    this.#daemon = { pid: status.pid, uuid: status.volume.uuid, majorMinor }
+    this.#leftovers.add(join(RUN, `${majorMinor.replace(':', '-')}.sock`))
+    this.#leftovers.add(join(RUN, `${status.volume.uuid}-0.lock`))
+  }
+
+  /** Unmounts, and checks that nothing of it is left. */
+  async unmount(): Promise<void> {
+    const { pid } = this
+    await this.cairnfs(['umount', this.mountpoint], UNMOUNT_MS)
+    expect(findMount(this.mountpoint), 'the mount after cairnfs umount').toBeUndefined()
+    expect(isRunning(pid), 'the daemon after cairnfs umount').toBe(false)
+    this.#daemon = null
+  }
+
+  /** Unmounts, drops the kernel's caches, and mounts again with a new daemon. */
+  async remountCold(options: string[] = []): Promise<void> {
+    const { pid } = this
+    await this.unmount()
+    await dropCaches(this.#harness)
+    await this.mount(options)
+    expect(this.pid).not.toBe(pid)
+  }
+
+  /** The barrier: everything is durable. */
+  async sync(): Promise<void> {
+    await this.cairnfs(['sync', this.mountpoint], UNMOUNT_MS)
+  }
+
+  async status(): Promise<MountStatus> {
+    return JSON.parse(await this.cairnfs(['status', this.mountpoint, '--json'])) as MountStatus
+  }
+
+  /** Ends the daemon as a crash would. Its mount stays, dead; the next `mount` replaces it. */
+  async crash(): Promise<void> {
+    const { pid } = this
+    process.kill(pid, 'SIGKILL')
+    await until(() => !isRunning(pid), `the end of daemon ${pid}`)
+    this.#daemon = null
+  }
+
+  /** Runs a script in bash inside the mount; fails unless it ends with status 0 in time. */
+  async shell(script: string, options: RunOptions & { cwd?: string } = {}): Promise<string> {
+    return this.#explained(() => this.#harness.shell(`set -e\n${script}`, { cwd: this.mountpoint, ...options }))
+  }
+
+  /** Runs a script in bash inside the mount. */
+  run(script: string, options: RunOptions & { cwd?: string } = {}): Promise<RunResult> {
+    return this.#harness.run(script, { cwd: this.mountpoint, ...options })
+  }
+
+  /** Runs the built command. */
+  cairnfs(args: string[], timeoutMs?: number): Promise<string> {
+    const command = [process.execPath, MAIN, ...args].map(shellQuote).join(' ')
+    const options = { env: { [MARK]: this.name }, ...(timeoutMs === undefined ? {} : { timeoutMs }) }
+    return this.#explained(() => this.#harness.shell(command, options))
+  }
+
+  /** All that its daemons logged. */
+  log(): string {
+    return readFileSync(join(LOGS, `${this.name}.log`), 'utf8')
+  }
+
+  /** Ends daemons of this volume that still run. */
+  async killMarked(): Promise<void> {
+    const pids = markedProcesses(this.name)
+    for (const pid of pids) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+    await until(() => !pids.some(isRunning), 'the end of daemons that were killed')
+  }
+
+  removeRuntimeFiles(): void {
+    for (const path of this.#leftovers) rmSync(path, { force: true })
+  }
+
+  /** Adds the end of the daemon's log to an error: what a program complains about is told there. */
+  async #explained<T>(action: () => Promise<T>): Promise<T> {
+    try {
+      return await action()
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n--- the log's end:\n${this.#logEnd()}`, { cause: error })
+    }
+  }
+
+  #logEnd(): string {
+    try {
+      return readFileSync(join(LOGS, `${this.name}.log`), 'utf8')
+        .split('\n')
+        .slice(-20)
+        .join('\n')
+    } catch (error) {
+      return `none: ${(error as Error).message}`
+    }
+  }
+}
+
+/** Drops what the kernel caches, as root. Dirty pages stay: only the barrier is asked to make things durable. */
+export async function dropCaches(harness: MountHarness): Promise<void> {
+  await harness.shell('echo 3 > /proc/sys/vm/drop_caches')
+}
+
+/** Whether a process runs; one that waits to be collected by its parent has ended. */
+function isRunning(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+  } catch {
+    // No such process.
+    return false
+  }
+}
+
+function markedProcesses(name: string): number[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(`${MARK}=${name}`)
+      } catch {
+        // It has ended meanwhile.
+        return false
+      }
+    })
+    .map(Number)
+}
