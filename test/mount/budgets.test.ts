@@ -2,7 +2,7 @@
 // and the barrier: killed right after it, everything is there.
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { difference, minioRequests, minioSince, type RequestCounts, segmentBytes, total } from './minio-metrics.ts'
+import { difference, type RequestCounts, segmentBytes, settledRequests, total } from './minio-metrics.ts'
 import { dropCaches, STORE_KINDS, type TestVolume, Volumes } from './volume-fixture.ts'
 
 const SEGMENT_BYTES = 8 << 20
@@ -19,27 +19,15 @@ const report = (what: string, counts: RequestCounts, budget: string) =>
  *  how many commit intervals (5 s) passed. */
 async function cost(volume: TestVolume, work: () => Promise<unknown>) {
   await volume.sync()
-  const [before, own] = [await settledCount(), (await volume.status()).requests]
+  const [before, own] = [await settledRequests(), (await volume.status()).requests]
   const started = performance.now()
   await work()
   await volume.sync()
   const elapsedSec = (performance.now() - started) / 1000
   const expected = difference((await volume.status()).requests, own)
-  const counts = await minioSince(before, expected)
+  const counts = difference(await settledRequests(), before)
   expect(counts, "MinIO's count, and what status says").toEqual(expected)
   return { counts, allowance: Math.ceil(elapsedSec / 10) + 2 * Math.floor(elapsedSec / 5), elapsedSec }
-}
-
-/** MinIO's count when it has caught up with all that the volume did so far. */
-async function settledCount(): Promise<RequestCounts> {
-  let counts = await minioRequests()
-  for (let same = 0; same < 12; ) {
-    await new Promise((resolve) => setTimeout(resolve, 1000))
-    const now = await minioRequests()
-    same = JSON.stringify(now) === JSON.stringify(counts) ? same + 1 : 0
-    counts = now
-  }
-  return counts
 }
 
 describe.skipIf(kind.missing !== null)('requests on MinIO', () => {
@@ -49,11 +37,11 @@ describe.skipIf(kind.missing !== null)('requests on MinIO', () => {
     const volume = await create()
     await volume.shell('mkdir a b c; echo text > d')
     await volume.unmount()
-    const before = await settledCount()
+    const before = await settledRequests()
     await volume.mount()
     expect(await volume.shell('ls')).toBe('a\nb\nc\nd\n')
     const expected = (await volume.status()).requests
-    const counts = await minioSince(before, expected)
+    const counts = difference(await settledRequests(), before)
     report('mount and ls', counts, '8')
     expect(counts).toEqual(expected)
     expect(total(counts)).toBeLessThanOrEqual(8)
@@ -101,9 +89,9 @@ describe.skipIf(kind.missing !== null)('requests on MinIO', () => {
 
     // The checkpoint: by what it leaves in the bucket behind the unpack.
     const pagesBefore = await segmentBytes(volume.store.name)
-    const before = await settledCount()
+    const before = await settledRequests()
     await volume.unmount()
-    const unmount = await minioSince(before)
+    const unmount = difference(await settledRequests(), before)
     const changed = (await segmentBytes(volume.store.name)) - pagesBefore
     const most = Math.ceil(changed / SEGMENT_BYTES) + 6
     report('checkpoint and unmount', unmount, `${most} PUT`)

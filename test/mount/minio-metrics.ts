@@ -24,13 +24,13 @@ const OPERATIONS: Record<string, keyof RequestCounts> = {
 
 /** All requests since MinIO began. An API that cairnfs has no word for fails the test: nothing goes uncounted. */
 export async function minioRequests(): Promise<RequestCounts> {
-  const answer = await fetch(`${endpoint}/minio/v2/metrics/cluster`)
+  const answer = await fetch(`${endpoint}/minio/metrics/v3/api/requests`)
   if (!answer.ok) throw new Error(`MinIO's metrics: status ${answer.status} (MINIO_PROMETHEUS_AUTH_TYPE=public?)`)
   const counts: RequestCounts = { get: 0, put: 0, delete: 0, list: 0, head: 0 }
-  for (const [, api, count] of (await answer.text()).matchAll(/^minio_s3_requests_total\{api="(\w+)".*\} (\S+)$/gm)) {
-    const operation = OPERATIONS[api!]
+  for (const [, api, count] of (await answer.text()).matchAll(/^minio_api_requests_total\{name="(\w+)".*\} (\S+)$/gm)) {
+    const operation = OPERATIONS[api!.toLowerCase()]
     if (operation !== undefined) counts[operation] += Number(count)
-    else if (api !== 'putbucket' && api !== 'deletebucket') throw new Error(`MinIO counted an unexpected ${api}`)
+    else if (!/^(PutBucket|DeleteBucket)$/.test(api!)) throw new Error(`MinIO counted an unexpected ${api}`)
   }
   return counts
 }
@@ -43,14 +43,14 @@ export function difference(after: RequestCounts, before: RequestCounts): Request
 
 export const total = (counts: RequestCounts): number => Object.values(counts).reduce((sum, count) => sum + count, 0)
 
-/** MinIO's count since `before`, once it shows what `expected` says (its metrics lag some seconds), or as it is when it
- *  does not come to that. */
-export async function minioSince(before: RequestCounts, expected?: RequestCounts): Promise<RequestCounts> {
-  const wanted = expected === undefined ? null : JSON.stringify(expected)
-  let counts = difference(await minioRequests(), before)
-  for (let waited = 0; waited < 60 && (wanted === null ? waited < 12 : JSON.stringify(counts) !== wanted); waited++) {
-    await new Promise((resolve) => setTimeout(resolve, 1000))
-    counts = difference(await minioRequests(), before)
+/** MinIO's count once it stands still: what was answered is counted a moment later. */
+export async function settledRequests(): Promise<RequestCounts> {
+  let counts = await minioRequests()
+  for (let same = 0; same < 5; ) {
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    const now = await minioRequests()
+    same = JSON.stringify(now) === JSON.stringify(counts) ? same + 1 : 0
+    counts = now
   }
   return counts
 }
