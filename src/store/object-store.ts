@@ -6,7 +6,12 @@
 // - Reads follow writes: a get, head or list begun after a put or delete resolved sees it.
 // - Of any number of concurrent putIfAbsent of one key, or putIfMatch with one etag, exactly one succeeds; putIfMatch
 //   on a missing key fails (PreconditionFailed or NotFound).
+// - A put of other bytes changes the etag; a put of the same bytes may keep it (S3 makes etags from content). So bodies
+//   that race by putIfMatch must differ, from each other and from what they replace: give them a session and a number.
 // - Bodies given to a put must not change until it has settled.
+// - Keys are 1 to 1,024 bytes of UTF-8 in components divided by '/'; no component is empty, '.' or '..', the first is not
+//   '.cairnfs' (keys.ts checks it, so that every store refuses the same ones with `fatal`).
+// - An aborted call rejects with the signal's reason, not with a StoreError; an aborted put may have taken effect.
 
 export type Etag = string & { readonly __brand: 'Etag' }
 
@@ -79,12 +84,35 @@ export type StoreErrorKind = 'not-found' | 'no-bucket' | 'precondition-failed' |
 
 export class StoreError extends Error {
   override readonly name = 'StoreError'
+  /** Of a `precondition-failed`: an earlier try of the same call ended without an answer, so the object that stands in
+   *  the way may be our own. Read it back and compare before deciding (set by retry.ts alone). */
+  readonly ambiguous: boolean
 
   constructor(
     readonly kind: StoreErrorKind,
     message: string,
-    options?: { cause?: unknown },
+    options?: { cause?: unknown; ambiguous?: boolean },
   ) {
     super(message, options)
+    this.ambiguous = options?.ambiguous ?? false
   }
+}
+
+/** S3 deletes at most this many keys in one request; `delete` of more is as many requests as batches. */
+export const DELETE_BATCH_KEYS = 1000
+
+/** Splits the keys of a `delete` into what one request carries. Every store and every decorator that counts, delays or
+ *  repeats requests splits in this way, so that one call of the store below is one request. */
+export function deleteBatches(keys: readonly string[]): (readonly string[])[] {
+  if (keys.length <= DELETE_BATCH_KEYS) return keys.length === 0 ? [] : [keys]
+  const batches: string[][] = []
+  for (let at = 0; at < keys.length; at += DELETE_BATCH_KEYS) batches.push(keys.slice(at, at + DELETE_BATCH_KEYS))
+  return batches
+}
+
+/** The length of a body given in parts. */
+export function bodyLengthBytes(body: readonly Uint8Array[]): number {
+  let length = 0
+  for (const part of body) length += part.length
+  return length
 }

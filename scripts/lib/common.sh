@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# What the scripts share: saying things, and having what they need. To be sourced, from the top of the repository, under
+# `set -euo pipefail`. $program names the script in its messages.
+
+say() { printf '%s: %s\n' "${program:-cairnfs}" "$*" >&2; }
+
+die() {
+  say "$*"
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Node as package.json's `engines` wants it, and npm.
+require_node() {
+  have node || die 'Node 20.20 or newer is needed: https://nodejs.org'
+  node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 20) ? 0 : 1)' ||
+    die "Node 20.20 or newer is needed; this is $(node --version)"
+  have npm || die 'npm is needed beside Node'
+}
+
+# Installs Debian packages whose command or file is missing: require_packages COMMAND:PACKAGE /FILE:PACKAGE ...
+# Without root says what to type.
+require_packages() {
+  local pair need package
+  local missing=()
+  for pair in "$@"; do
+    need=${pair%%:*} package=${pair#*:}
+    if [[ $need == /* ]]; then
+      [[ -e $need ]] || missing+=("$package")
+    elif ! have "$need"; then
+      missing+=("$package")
+    fi
+  done
+  ((${#missing[@]})) || return 0
+  if ((EUID != 0)) || ! have apt-get; then
+    die "these are missing; type: sudo apt-get install ${missing[*]}"
+  fi
+  say "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  local log
+  log=$(mktemp)
+  if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
+    </dev/null >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    die "apt-get install ${missing[*]} failed"
+  fi
+  rm -f "$log"
+}
+
+# Whether node_modules is what package-lock.json says. Packages for other machines are not there, and need not be.
+node_modules_are_current() {
+  [[ -f node_modules/.package-lock.json ]] || return 1
+  node --input-type=module <<'JS'
+import { existsSync, readFileSync } from 'node:fs'
+const read = (path) => JSON.parse(readFileSync(path, 'utf8')).packages
+const wanted = read('package-lock.json')
+const there = read('node_modules/.package-lock.json')
+const { dependencies = {}, devDependencies = {} } = JSON.parse(readFileSync('package.json', 'utf8'))
+const same = (a, b) => JSON.stringify(Object.entries(a ?? {}).sort()) === JSON.stringify(Object.entries(b ?? {}).sort())
+const stale = Object.entries(wanted).some(([path, { version, optional }]) => {
+  if (path === '') return !same(wanted[''].dependencies, dependencies) || !same(wanted[''].devDependencies, devDependencies)
+  return there[path] === undefined ? !optional : there[path].version !== version || !existsSync(path)
+})
+process.exit(stale ? 1 : 0)
+JS
+}
+
+require_node_modules() {
+  node_modules_are_current && return
+  say 'npm ci'
+  npm ci --ignore-scripts --no-audit --no-fund </dev/null >&2
+}

@@ -1,0 +1,82 @@
+// Makes names in folders survive a crash of the host: fsync of the folder, and of the parents of new folders.
+//
+// Must stay true: sync(folder) resolves only after an fsync that began after the call; a folder counts as durable only
+// when the fsync of each of its ancestors, up to the store's own folder, has ended after the folder was seen to exist.
+import { mkdir, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+interface FolderState {
+  running: Promise<void>
+  /** The fsync that all callers share who came while one was running. */
+  next: Promise<void> | undefined
+}
+
+export class LocalFolders {
+  readonly #root: string
+  readonly #states = new Map<string, FolderState>()
+  readonly #durable = new Set<string>()
+
+  /** `root` is the store's own folder, which exists; all others lie below it. */
+  constructor(root: string) {
+    this.#root = root
+    this.#durable.add(root)
+  }
+
+  /** Creates a folder and those above it. */
+  async create(folder: string): Promise<void> {
+    // Another process may have removed and created some of them: what we knew of them says nothing any more.
+    for (let at = folder; at !== this.#root; at = dirname(at)) this.#durable.delete(at)
+    await mkdir(folder, { recursive: true })
+  }
+
+  /** Makes the names in a folder durable, and the folder itself. */
+  async makeDurable(folder: string): Promise<void> {
+    const work = [this.sync(folder)]
+    const seen: string[] = []
+    for (let at = folder; !this.#durable.has(at); at = dirname(at)) {
+      seen.push(at)
+      work.push(this.sync(dirname(at)))
+    }
+    await Promise.all(work)
+    for (const at of seen) this.#durable.add(at)
+  }
+
+  /** An fsync of a folder; concurrent callers share one. */
+  sync(folder: string): Promise<void> {
+    const state = this.#states.get(folder)
+    if (state === undefined) {
+      const created: FolderState = { running: fsyncFolder(folder), next: undefined }
+      this.#states.set(folder, created)
+      this.#settle(folder, created)
+      return created.running
+    }
+    state.next ??= state.running.then(
+      () => fsyncFolder(folder),
+      () => fsyncFolder(folder),
+    )
+    return state.next
+  }
+
+  /** When the running fsync has ended the shared one takes its place, or the folder is forgotten. */
+  #settle(folder: string, state: FolderState): void {
+    const done = () => {
+      if (state.next === undefined) {
+        this.#states.delete(folder)
+        return
+      }
+      state.running = state.next
+      state.next = undefined
+      this.#settle(folder, state)
+    }
+    state.running.then(done, done)
+  }
+}
+
+async function fsyncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,327 @@
+// A bucket on S3, MinIO or any service that speaks their protocol.
+//
+// The SDK builds, signs and parses; CarryingHttpHandler moves the bytes. Bodies never enter the SDK: what travels with a
+// request (`Carried`) hangs on the command's input under a symbol, and a middleware before the signature puts it in the
+// body's place together with its length and hash.
+//
+// Must stay true:
+// - One call is one HTTP request (delete: one per 1,000 keys; a get of nothing: one more, see #emptyRange), never
+//   repeated here; retry.ts repeats.
+// - Every PUT carries the crc32c of its body, so that the service refuses what arrived damaged.
+// - send() is given no options: with any, the SDK builds its middleware anew for every request (1 ms).
+import { createHash } from 'node:crypto'
+import type { S3Client, S3ClientConfig, S3ServiceException } from '@aws-sdk/client-s3'
+import { crc32c } from '../platform/index.ts'
+import { checkKey, listLimit } from './keys.ts'
+import {
+  bodyLengthBytes,
+  deleteBatches,
+  type Etag,
+  type GetOptions,
+  type ListOptions,
+  type ListPage,
+  type ObjectStore,
+  type PutOptions,
+  type StoredObject,
+  StoreError,
+} from './object-store.ts'
+import { kindOfCode, s3Error } from './s3-errors.ts'
+import { type Carried, CarryingHttpHandler, type SignedRequest } from './s3-http.ts'
+
+export interface S3StoreOptions {
+  bucket: string
+  /** Keys are relative to it; '' or without slashes at its ends. */
+  prefix?: string
+  /** The store's name as the user gave it; `s3://BUCKET/PREFIX` unless told. */
+  name?: string
+  /** URL of the service; AWS's own for the region unless told. */
+  endpoint?: string
+  /** By AWS's rules (AWS_REGION, profile) unless told, then us-east-1. */
+  region?: string
+  /** The bucket in the URL's path, not in its host name; true unless told when an endpoint is given. */
+  pathStyle?: boolean
+  /** Profile of the credentials and config files. */
+  profile?: string
+  /** A credentials file in place of ~/.aws/credentials. */
+  credentialsFile?: string
+  /** Most requests under way at once; 64 unless told. */
+  parallelism?: number
+  /** Leave bodies out of signatures over plain http too (over https they always are: TLS and the crc32c guard them). */
+  unsignedPayload?: boolean
+  /** Create the bucket when it is missing. */
+  createBucket?: boolean
+  /** A connection on which nothing moves for so long has failed; 30 s unless told. */
+  idleTimeoutMs?: number
+}
+
+const EMPTY_SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+const CARRIED = Symbol('carried')
+
+type Sdk = typeof import('@aws-sdk/client-s3')
+
+/** Opens a bucket. Makes no request unless `createBucket`: a bucket that is missing shows at the first one. */
+export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore> {
+  // Loading the SDK takes 70 ms or more: only who uses S3 pays.
+  const sdk = await import('@aws-sdk/client-s3')
+  const client = await createClient(sdk, options)
+  const store = new S3Store(sdk, client, options)
+  if (options.createBucket) await store.createBucket()
+  return store
+}
+
+async function createClient(sdk: Sdk, options: S3StoreOptions): Promise<S3Client> {
+  const config: S3ClientConfig = {
+    forcePathStyle: options.pathStyle ?? options.endpoint !== undefined,
+    maxAttempts: 1,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    expectContinueHeader: false,
+    cacheMiddleware: true,
+    requestHandler: new CarryingHttpHandler({
+      maxSockets: options.parallelism ?? 64,
+      idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
+    }),
+  }
+  if (options.endpoint !== undefined) config.endpoint = options.endpoint
+  if (options.profile !== undefined) config.profile = options.profile
+  if (options.credentialsFile !== undefined || options.profile !== undefined)
+    config.credentials = await credentials(options)
+  config.region = options.region ?? (await defaultRegion(sdk, options.profile))
+  const client = new sdk.S3Client(config)
+  client.middlewareStack.add(carryBodies(options), { step: 'build', priority: 'low', name: 'carryBodies' })
+  return client
+}
+
+async function credentials({ credentialsFile, profile }: S3StoreOptions) {
+  const { fromIni, fromNodeProviderChain } = await import('@aws-sdk/credential-providers')
+  const chosen = profile === undefined ? {} : { profile }
+  return credentialsFile === undefined
+    ? fromNodeProviderChain(chosen)
+    : fromIni({ ...chosen, filepath: credentialsFile, ignoreCache: true })
+}
+
+/** The region by AWS's own rules; services that are not AWS rarely have one, so that none is us-east-1. */
+async function defaultRegion(sdk: Sdk, profile: string | undefined): Promise<string> {
+  const client = new sdk.S3Client(profile === undefined ? {} : { profile })
+  try {
+    return await client.config.region()
+  } catch {
+    return 'us-east-1'
+  } finally {
+    client.destroy()
+  }
+}
+
+interface BuildArguments {
+  input: object
+  request: unknown
+}
+
+/** Puts `Carried` where the body belongs, with its length and hash, so that the SDK signs without seeing a byte. */
+function carryBodies({ unsignedPayload = false }: S3StoreOptions) {
+  return <Args extends BuildArguments, Result>(next: (args: Args) => Result) =>
+    (args: Args): Result => {
+      const request = args.request as SignedRequest
+      const carried = (args.input as { [CARRIED]?: Carried })[CARRIED] ?? carry()
+      // DeleteObjects and CreateBucket have a body of their own, in XML.
+      const parts = request.body === undefined ? carried.parts : [Buffer.from(request.body as string)]
+      if (request.method === 'PUT' || request.method === 'POST')
+        request.headers['content-length'] = String(bodyLengthBytes(parts))
+      const signed = !unsignedPayload && request.protocol !== 'https:'
+      request.headers['x-amz-content-sha256'] =
+        parts.length === 0 ? EMPTY_SHA256 : signed ? sha256(parts) : 'UNSIGNED-PAYLOAD'
+      request.body = parts === carried.parts ? carried : { ...carried, parts }
+      return next(args)
+    }
+}
+
+function sha256(parts: readonly Uint8Array[]): string {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part)
+  return hash.digest('hex')
+}
+
+function carry(signal?: AbortSignal, parts: readonly Uint8Array[] = [], keepsBody = false): Carried {
+  return { parts, signal, keepsBody }
+}
+
+/** Hangs `carried` on a command's input. */
+function carrying<T extends object>(input: T, carried: Carried): T {
+  return Object.assign(input, { [CARRIED]: carried })
+}
+
+class S3Store implements ObjectStore {
+  readonly name: string
+  readonly #sdk: Sdk
+  readonly #client: S3Client
+  readonly #bucket: string
+  /** Empty or ends in '/'. */
+  readonly #prefix: string
+  readonly #endpoint: string
+
+  constructor(sdk: Sdk, client: S3Client, options: S3StoreOptions) {
+    this.#sdk = sdk
+    this.#client = client
+    this.#bucket = options.bucket
+    this.#prefix = options.prefix ? `${options.prefix}/` : ''
+    this.#endpoint = options.endpoint ?? 'AWS S3'
+    this.name = options.name ?? `s3://${options.bucket}${options.prefix ? `/${options.prefix}` : ''}`
+  }
+
+  /** Creates the bucket unless it is there. */
+  createBucket(): Promise<void> {
+    return this.#run('create the bucket', undefined, async () => {
+      try {
+        await this.#client.send(new this.#sdk.CreateBucketCommand({ Bucket: this.#bucket }))
+      } catch (error) {
+        const { name } = error as Error
+        if (name !== 'BucketAlreadyOwnedByYou' && name !== 'BucketAlreadyExists') throw error
+      }
+    })
+  }
+
+  async get(key: string, { offset = 0, lengthBytes, signal }: GetOptions = {}): Promise<StoredObject> {
+    if (lengthBytes === 0) return this.#emptyRange(key, signal)
+    const isRange = offset > 0 || lengthBytes !== undefined
+    const carried = carry(signal, [], true)
+    const input = this.#object(key, carried)
+    if (isRange)
+      Object.assign(input, { Range: `bytes=${offset}-${lengthBytes === undefined ? '' : offset + lengthBytes - 1}` })
+    const reply = await this.#run(`get ${key}`, signal, () =>
+      this.#client.send(new this.#sdk.GetObjectCommand(input)).catch((error) => {
+        if (isRange && (error as S3ServiceException).$metadata?.httpStatusCode === 416) return undefined
+        throw error
+      }),
+    )
+    if (reply === undefined) return this.#emptyRange(key, signal)
+    const received = carried.received as Buffer
+    // A service may ignore a range and send the whole object.
+    const body =
+      isRange && reply.ContentRange === undefined
+        ? Buffer.from(received.subarray(offset, lengthBytes === undefined ? undefined : offset + lengthBytes))
+        : received
+    return { body, etag: this.#etag(reply.ETag) }
+  }
+
+  put(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
+    return this.#put(key, body, options, {})
+  }
+
+  putIfAbsent(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
+    return this.#put(key, body, options, { IfNoneMatch: '*' })
+  }
+
+  putIfMatch(key: string, body: readonly Uint8Array[], etag: Etag, options: PutOptions = {}): Promise<Etag> {
+    return this.#put(key, body, options, { IfMatch: etag })
+  }
+
+  async delete(keys: readonly string[], { signal }: PutOptions = {}): Promise<void> {
+    for (const key of keys) checkKey(key)
+    for (const batch of deleteBatches(keys)) await this.#deleteBatch(batch, signal)
+  }
+
+  list(prefix: string, { startAfter, limit, signal }: ListOptions = {}): Promise<ListPage> {
+    const input = carrying(
+      {
+        Bucket: this.#bucket,
+        Prefix: this.#prefix + prefix,
+        MaxKeys: listLimit(limit),
+        // Keys may hold characters that XML cannot.
+        EncodingType: 'url' as const,
+        ...(startAfter === undefined ? {} : { StartAfter: this.#prefix + startAfter }),
+      },
+      carry(signal),
+    )
+    return this.#run(`list ${prefix}`, signal, async () => {
+      const reply = await this.#client.send(new this.#sdk.ListObjectsV2Command(input))
+      const objects = (reply.Contents ?? []).map(({ Key = '', Size = 0, ETag }) => ({
+        key: (reply.EncodingType === 'url' ? decodeKey(Key) : Key).slice(this.#prefix.length),
+        sizeBytes: Size,
+        etag: this.#etag(ETag),
+      }))
+      const last = objects[objects.length - 1]
+      return reply.IsTruncated && last !== undefined ? { objects, next: last.key } : { objects }
+    })
+  }
+
+  head(key: string, { signal }: PutOptions = {}): Promise<{ sizeBytes: number; etag: Etag }> {
+    return this.#run(`head ${key}`, signal, async () => {
+      const reply = await this.#client.send(new this.#sdk.HeadObjectCommand(this.#object(key, carry(signal))))
+      return { sizeBytes: reply.ContentLength ?? 0, etag: this.#etag(reply.ETag) }
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#client.destroy()
+  }
+
+  async #put(
+    key: string,
+    body: readonly Uint8Array[],
+    { signal }: PutOptions,
+    condition: { IfNoneMatch?: string; IfMatch?: string },
+  ): Promise<Etag> {
+    const carried = carry(signal, body)
+    const input = Object.assign(this.#object(key, carried), { ...condition, ChecksumCRC32C: crc32cHeader(body) })
+    return this.#run(`put ${key}`, signal, async () =>
+      this.#etag((await this.#client.send(new this.#sdk.PutObjectCommand(input))).ETag),
+    )
+  }
+
+  async #deleteBatch(keys: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+    const Objects = keys.map((key) => ({ Key: this.#prefix + key }))
+    const input = carrying({ Bucket: this.#bucket, Delete: { Objects, Quiet: true } }, carry(signal))
+    const what = keys.length === 1 ? `delete ${keys[0]}` : `delete ${keys.length} keys from ${keys[0]}`
+    const reply = await this.#run(what, signal, () => this.#client.send(new this.#sdk.DeleteObjectsCommand(input)))
+    const failed = (reply.Errors ?? []).filter(({ Code }) => Code !== 'NoSuchKey')
+    const [first] = failed
+    if (first === undefined) return
+    // One refusal that passes makes the whole batch worth another try: deleting again what is gone is no error.
+    const kinds = failed.map(({ Code = 'InternalError' }) => kindOfCode(Code))
+    const kind = kinds.includes('retryable') ? 'retryable' : (kinds[0] ?? 'fatal')
+    throw new StoreError(
+      kind,
+      `${this.name}: ${what}: ${failed.length} refused, ${first.Key}: ${first.Code} ${first.Message}`,
+    )
+  }
+
+  /** A range of no bytes cannot be asked for; the etag, or that there is no such object, takes a HEAD. */
+  async #emptyRange(key: string, signal: AbortSignal | undefined): Promise<StoredObject> {
+    const { etag } = await this.head(key, signal === undefined ? {} : { signal })
+    return { body: Buffer.alloc(0), etag }
+  }
+
+  #object(key: string, carried: Carried): { Bucket: string; Key: string } {
+    checkKey(key)
+    return carrying({ Bucket: this.#bucket, Key: this.#prefix + key }, carried)
+  }
+
+  #etag(etag: string | undefined): Etag {
+    if (!etag) throw new StoreError('fatal', `${this.name}: the service sends no ETag; cairnfs cannot work without`)
+    return etag as Etag
+  }
+
+  /** Runs a request; what it fails with becomes a StoreError, except that an abort rejects with its own reason. */
+  async #run<T>(what: string, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
+    signal?.throwIfAborted()
+    try {
+      return await request()
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason
+      throw s3Error(error, { name: this.name, endpoint: this.#endpoint, what })
+    }
+  }
+}
+
+function decodeKey(key: string): string {
+  return decodeURIComponent(key.replaceAll('+', ' '))
+}
+
+/** The header is the big-endian checksum in base64. */
+function crc32cHeader(parts: readonly Uint8Array[]): string {
+  let crc = 0
+  for (const part of parts) crc = crc32c(part, crc)
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(crc)
+  return bytes.toString('base64')
+}

@@ -1,0 +1,84 @@
+// The carrier of S3's requests over TLS, against a small server of our own: no MinIO needed.
+import { createServer, type Server } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openS3Store } from '../../src/store/s3.ts'
+import { expectKind, pattern } from './conformance.ts'
+
+// Signed by itself for 127.0.0.1, valid to 2126; guards nothing but this test.
+const key = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgaQakorhPqjmSUbU8
+zX9CgfHwhYuozuWSesTVgeshRjShRANCAAR1EFXoKhqtaa5+4zRp5/ZFImvQFU3B
+0IEuf2ZCz4o/Og+FZTcYwLKOJ4zP43F2/O6jhA8biGqFk/JFU/GN0mNY
+-----END PRIVATE KEY-----`
+const cert = `-----BEGIN CERTIFICATE-----
+MIIBkDCCATagAwIBAgIUT1ahRr/LzB+sNBiO1xjRR5GKRQUwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyMTA5MzYwMloYDzIxMjYxMDI4
+MDkzNjAyWjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAR1EFXoKhqtaa5+4zRp5/ZFImvQFU3B0IEuf2ZCz4o/Og+FZTcYwLKO
+J4zP43F2/O6jhA8biGqFk/JFU/GN0mNYo2QwYjAdBgNVHQ4EFgQU1+7eDV39LF7m
+OJxSmko4WvwaapMwHwYDVR0jBBgwFoAU1+7eDV39LF7mOJxSmko4WvwaapMwDwYD
+VR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMAoGCCqGSM49BAMCA0gAMEUC
+IBqN7BnxxlMekVrpBNXbZEhkUpfOCZc6yuaCDOGLF/J7AiEAuWs7iRT4tfQcT5xk
+ZEfqN5NoMRgHiw6iN74RNzSElGo=
+-----END CERTIFICATE-----`
+
+const object = pattern(3_000_001)
+const received: { headers: Record<string, unknown>; body: Buffer }[] = []
+let server: Server
+let endpoint: string
+
+beforeAll(async () => {
+  server = createServer({ key, cert }, (request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      received.push({ headers: request.headers, body: Buffer.concat(chunks) })
+      response.setHeader('etag', '"e"')
+      if (request.method !== 'GET') return void response.end()
+      response.setHeader('content-length', object.length)
+      // In uneven pieces, some of them together with the headers.
+      for (let at = 0; at < object.length; at += 70_001) response.write(object.subarray(at, at + 70_001))
+      response.end()
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  endpoint = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  process.env.AWS_ACCESS_KEY_ID ??= 'key'
+  process.env.AWS_SECRET_ACCESS_KEY ??= 'secret'
+})
+afterAll(() => {
+  server.closeAllConnections()
+  server.close()
+})
+
+const open = () => openS3Store({ bucket: 'bucket', endpoint, region: 'us-east-1', parallelism: 4 })
+
+test('a certificate that nobody vouches for is fatal, and says what to do', async () => {
+  const store = await open()
+  const error = await expectKind(store.get('a'), 'fatal')
+  expect(error.message).toContain(endpoint)
+  expect(error.message).toContain('NODE_EXTRA_CA_CERTS')
+  await store.close()
+})
+
+test('over https bodies come and go whole, on many sockets at once, and are not hashed for the signature', async () => {
+  process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
+  try {
+    const store = await open()
+    const bodies = await Promise.all(Array.from({ length: 12 }, () => store.get('a')))
+    for (const { body } of bodies) expect(body.equals(object)).toBe(true)
+    received.length = 0
+    const parts = [object.subarray(0, 10), object.subarray(10)]
+    await store.put('a', parts)
+    const put = received[0]!
+    expect(put.body.equals(object)).toBe(true)
+    expect(put.headers['x-amz-content-sha256']).toBe('UNSIGNED-PAYLOAD')
+    expect(put.headers['content-length']).toBe(String(object.length))
+    expect(put.headers['x-amz-checksum-crc32c']).toMatch(/^[A-Za-z0-9+/]{6}==$/)
+    expect(put.headers.expect).toBeUndefined()
+    await store.close()
+  } finally {
+    delete process.env.NODE_TLS_REJECT_UNAUTHORIZED
+  }
+})
