@@ -108,8 +108,6 @@ describe('the end of a mount', () => {
   it('stays mounted while a program uses it, and says how to find that program', async () => {
     const volume = await formatted()
     await volume.mount()
-    const user = harness.serve('sleep', ['60'], {})
-    user.kill('SIGKILL')
     const busy = await harness.run(`exec 9< . && ${program.cairnfs} umount ${volume.mountpoint}`, {
       cwd: volume.mountpoint,
     })
@@ -158,8 +156,8 @@ describe('the end of a mount', () => {
     await volume.mount('--commit 0.1')
     await harness.shell('echo committed > committed', { cwd: volume.mountpoint })
     const { pid } = await volume.status()
-    const used = harness.run('exec 9< . ; sleep 30', { cwd: volume.mountpoint, timeoutMs: 40_000 })
-    await until(() => readFileSync('/proc/self/mountinfo', 'utf8').includes(volume.mountpoint), 'the mount')
+    const user = harness.serve('bash', ['-c', `cd ${volume.mountpoint} && echo '{"inside":true}' && exec sleep 60`])
+    await user.message('inside')
     const began = performance.now()
     const ended = () => !isRunning(pid)
     while (!ended() && performance.now() - began < 20_000) {
@@ -169,12 +167,10 @@ describe('the end of a mount', () => {
     const tookMs = performance.now() - began
     expect(tookMs).toBeGreaterThan(5_000)
     expect(tookMs).toBeLessThan(12_000)
-    harness.abortAll()
-    await harness.run(`fuser -k -9 ${volume.mountpoint}; true`)
+    user.kill('SIGKILL')
     await volume.mount()
     expect(await harness.shell('cat committed', { cwd: volume.mountpoint })).toBe('committed\n')
     await volume.umount()
-    used.catch(() => {})
   })
 })
 

@@ -1,0 +1,103 @@
+// Going to the background. The foreground process starts the daemon, the same program with the same arguments, as a child
+// in a session of its own; the daemon tells over a pipe (descriptor 3) when the mount answers, or why it does not; the
+// foreground process passes that on and ends.
+//
+// A process that stays in front (-f) becomes the daemon itself, by one exec: libuv reads UV_THREADPOOL_SIZE before a
+// program can set it, and a mount served by four threads can lock up (fuse/index.ts).
+//
+// Must stay true: arguments and environment hold no secret that the user did not put there; a daemon that ends in any way
+// before it has told closes the pipe, so that nobody waits for ever.
+import { spawn } from 'node:child_process'
+import { closeSync, writeSync } from 'node:fs'
+import { constants } from 'node:os'
+import type { Readable } from 'node:stream'
+import { replaceProcess } from '../platform/index.ts'
+
+/** Set in the daemon's environment, and taken out of it at once. */
+const ROLE = 'CAIRNFS_DAEMON'
+const THREADS = '16'
+const THREADS_MIN = 8
+const REPORT_FD = 3
+
+/** What a daemon tells, once. */
+export type Report = { ready: true } | { ready: false; message: string; exitStatus: number }
+
+/** Whether this process was started as a daemon; the first call takes the mark away. */
+export function takeDaemonRole(): boolean {
+  const isDaemon = process.env[ROLE] !== undefined
+  delete process.env[ROLE]
+  return isDaemon
+}
+
+/** The daemon's report to the process that started it. */
+export function sendReport(report: Report): void {
+  try {
+    writeSync(REPORT_FD, JSON.stringify(report))
+  } catch {
+    // Nobody listens any more (it was interrupted): the mount goes on.
+  }
+  closeSync(REPORT_FD)
+}
+
+/** Starts the daemon and waits for its report. Resolves to it, or to what its end says. */
+export async function startDaemon(): Promise<Report> {
+  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...threadPool(), [ROLE]: '1' },
+  })
+  const interrupt = () => child.kill('SIGTERM')
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
+  const complaints = collect(child.stderr as Readable)
+  const ended = new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(`cannot be started: ${error.message}`))
+    child.once('exit', (status, signal) => resolve(signal === null ? `ended with status ${status}` : `got ${signal}`))
+  })
+  const text = await collect(child.stdio[REPORT_FD] as Readable)
+  if (text !== '') {
+    const report = JSON.parse(text) as Report
+    // One that failed has something to clear away: when we return, nothing is left of it.
+    if (!report.ready) await ended
+    child.stderr?.destroy()
+    child.unref()
+    return report
+  }
+  const how = await ended
+  const lastWords = (await complaints).trim().split('\n').at(-1)
+  return {
+    ready: false,
+    exitStatus: 1,
+    message: `the daemon ${how} before the mount answered${lastWords ? `: ${lastWords}` : ''}`,
+  }
+}
+
+/** In front: makes sure that this process has threads enough, by beginning it again if need be. */
+export function ensureThreads(): void {
+  if (Object.keys(threadPool()).length === 0) return
+  const environment = Object.fromEntries(
+    Object.entries({ ...process.env, ...threadPool() }).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, value]],
+    ),
+  )
+  replaceProcess(process.execPath, [...process.execArgv, ...process.argv.slice(1)], environment)
+}
+
+/** What to add to the environment for threads enough; nothing when they are set. */
+function threadPool(): { UV_THREADPOOL_SIZE?: string } {
+  return Number(process.env.UV_THREADPOOL_SIZE ?? 0) >= THREADS_MIN ? {} : { UV_THREADPOOL_SIZE: THREADS }
+}
+
+function collect(stream: Readable): Promise<string> {
+  return new Promise((resolve) => {
+    let text = ''
+    stream.setEncoding('utf8').on('data', (part: string) => {
+      text += part
+    })
+    stream.once('close', () => resolve(text)).once('error', () => resolve(text))
+  })
+}
+
+/** The exit status of a process that a signal ended, as the shell counts. */
+export function signalStatus(signal: NodeJS.Signals): number {
+  return 128 + constants.signals[signal]
+}

@@ -1,0 +1,102 @@
+// What a daemon and the commands say to each other over RUN/cairnfs/MAJ-MIN.sock: JSON, one object a line. The client
+// sends one Command; the daemon answers with any number of `progress` and then one `done` or `error`. After the `done` of
+// an unmount the connection stays open until the daemon's process ends.
+//
+// Must stay true: a field once given keeps its name and meaning (`status --json` prints them); a line is at most
+// LINE_MAX_BYTES long, and whoever sends more is cut off.
+
+export const LINE_MAX_BYTES = 64 * 1024
+
+export type Command =
+  | { command: 'status' }
+  /** As fsync of the root directory, with progress. */
+  | { command: 'sync' }
+  /** Sync, then unmount. With `force` what is dirty is given up, and files in use do not hinder it. */
+  | { command: 'unmount'; force: boolean }
+
+export type Reply =
+  | { reply: 'progress'; dirtyBytes: number }
+  | { reply: 'done'; pid: number; status?: MountStatus; lostBytes?: number }
+  | { reply: 'error'; message: string }
+
+/** Requests to the store since the mount, by operation; what was tried again counts again. */
+export interface RequestCounts {
+  get: number
+  put: number
+  delete: number
+  list: number
+  head: number
+}
+
+/** What `cairnfs status --json` prints. */
+export interface MountStatus {
+  version: string
+  volume: { name: string; uuid: string }
+  /** To the letter as it was given to `mount`. */
+  store: string
+  mountpoint: string
+  pid: number
+  readOnly: boolean
+  uptimeSec: number
+  /** Written and not yet in the store. */
+  dirtyBytes: number
+  journal: {
+    /** Since the last checkpoint. */
+    objects: number
+    bytes: number
+    /** Of names and attributes that no acknowledged commit holds yet. */
+    unacknowledgedBytes: number
+    /** Commits that were replayed when it was mounted. */
+    replayedCommits: number
+  }
+  checkpoint: { number: number; epoch: number; changeBytes: number }
+  cache: { blockBytes: number; pageBytes: number; memoryBytes: number }
+  requests: RequestCounts
+  /** Why nothing can be written any more, if so. */
+  failure: string | null
+}
+
+/** Cuts a stream of bytes into lines and hands on each as JSON. False from `push`: the peer sent what is no JSON line. */
+export class LineReader {
+  #pending = ''
+  readonly #onLine: (value: unknown) => void
+
+  constructor(onLine: (value: unknown) => void) {
+    this.#onLine = onLine
+  }
+
+  push(text: string): boolean {
+    const lines = (this.#pending + text).split('\n')
+    this.#pending = lines.pop() ?? ''
+    if (this.#pending.length > LINE_MAX_BYTES) return false
+    for (const line of lines) {
+      let value: unknown
+      try {
+        value = JSON.parse(line)
+      } catch {
+        // The caller cuts the connection.
+        return false
+      }
+      this.#onLine(value)
+    }
+    return true
+  }
+}
+
+export function encodeLine(value: Command | Reply): string {
+  return `${JSON.stringify(value)}\n`
+}
+
+/** The Command in a decoded line, or null. */
+export function asCommand(value: unknown): Command | null {
+  if (typeof value !== 'object' || value === null || !('command' in value)) return null
+  switch (value.command) {
+    case 'status':
+    case 'sync':
+      return { command: value.command }
+    case 'unmount':
+      return { command: 'unmount', force: 'force' in value && value.force === true }
+    default:
+      return null
+  }
+}

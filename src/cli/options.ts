@@ -1,0 +1,310 @@
+// The options of `format` and `mount`: one table, from which the command line (`--long-name VALUE`), the words of -o
+// (`long_name=VALUE`) and the help are made.
+//
+// Must stay true: every long option is also a word of -o; where both are given the long one counts, and of two words the
+// later. An unknown word is refused by its name alone: its value might be a secret.
+import { resolve } from 'node:path'
+import { type Command, Option } from 'commander'
+import type { LogLevel } from '../observe/index.ts'
+import { UsageError } from './errors.ts'
+import { type OptionWord, parseOptionString } from './option-strings.ts'
+import { parseCount, parseDuration, parseSize } from './units.ts'
+
+export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
+
+interface OptionSpec {
+  name: string
+  /** Name of the value in the help; none: a flag. */
+  value?: string
+  help: string
+  /** As text, as the user would write it. */
+  default?: string
+}
+
+const STORE_OPTIONS: readonly OptionSpec[] = [
+  { name: 'endpoint', value: 'URL', help: 'an S3-compatible service, e.g. http://127.0.0.1:9000 (default: AWS)' },
+  { name: 'region', value: 'NAME', help: "the bucket's region (default: as the AWS chain says)" },
+  { name: 'path-style', help: 'address http://host/bucket instead of http://bucket.host (MinIO by name needs it)' },
+  { name: 'profile', value: 'NAME', help: 'profile in the AWS credentials and config files' },
+  { name: 'credentials-file', value: 'FILE', help: 'AWS credentials file to use; fstab has no environment' },
+  { name: 'unsigned-payload', help: 'do not sign the bodies of requests over http (https never does)' },
+  { name: 'parallelism', value: 'N', help: 'requests to the store at a time', default: '20' },
+  {
+    name: 'unsafe-single-writer',
+    help: 'accept a store without conditional writes; you see to it that one host writes',
+  },
+]
+
+const FORMAT_OPTIONS: readonly OptionSpec[] = [
+  { name: 'name', value: 'NAME', help: 'name of the volume (default: the last part of STORE)' },
+  { name: 'segment-size', value: 'SIZE', help: 'largest object that data is packed into', default: '8M' },
+  { name: 'force', help: 'delete the volume that is there, and everything in it, first' },
+  { name: 'create-bucket', help: 'make the bucket when there is none' },
+  ...STORE_OPTIONS,
+]
+
+const MOUNT_OPTIONS: readonly OptionSpec[] = [
+  { name: 'commit', value: 'SECONDS', help: 'what is older than this is durable, without any fsync', default: '5' },
+  { name: 'memory', value: 'SIZE', help: 'for dirty data, caches and metadata together', default: '1G' },
+  { name: 'lease', value: 'SECONDS', help: 'a writer that shows no sign of life for this long is dead', default: '30' },
+  { name: 'log-level', value: 'LEVEL', help: `one of ${LOG_LEVELS.join(', ')}`, default: 'info' },
+  { name: 'read-only', help: 'mount the state as it is now; writes nothing (also -o ro)' },
+  { name: 'allow-other', help: 'let other users in (root: always; others need user_allow_other in /etc/fuse.conf)' },
+  ...STORE_OPTIONS,
+]
+
+/** How to reach a store: what `openStore` of store/ wants to know. */
+export interface StoreSettings {
+  endpoint?: string
+  region?: string
+  pathStyle: boolean
+  profile?: string
+  credentialsFile?: string
+  unsignedPayload: boolean
+  parallelism: number
+  unsafeSingleWriter: boolean
+}
+
+export interface FormatSettings {
+  name?: string
+  segmentSizeBytes: number
+  force: boolean
+  createBucket: boolean
+  store: StoreSettings
+}
+
+/** What the kernel itself is to observe, from mount(8)'s words. */
+export interface KernelFlags {
+  readOnly: boolean
+  nosuid: boolean
+  nodev: boolean
+  noexec: boolean
+  noatime: boolean
+  sync: boolean
+  dirsync: boolean
+}
+
+export interface MountSettings {
+  commitMs: number
+  memoryBytes: number
+  leaseMs: number
+  logLevel: LogLevel
+  allowOther: boolean
+  kernel: KernelFlags
+  store: StoreSettings
+}
+
+/** Of each option the text given, true for flags, or its default. */
+type Values = ReadonlyMap<string, string | true>
+
+/** Words of mount(8) and fstab(5) and what they say to the kernel; the empty ones say nothing to us. Reading times are
+ *  never kept (DESIGN section 3), so all the atime words are one. */
+const KERNEL_WORDS: Record<string, Partial<KernelFlags>> = {
+  ro: { readOnly: true },
+  rw: { readOnly: false },
+  nosuid: { nosuid: true },
+  suid: { nosuid: false },
+  nodev: { nodev: true },
+  dev: { nodev: false },
+  noexec: { noexec: true },
+  exec: { noexec: false },
+  sync: { sync: true },
+  async: { sync: false },
+  dirsync: { dirsync: true },
+  noatime: { noatime: true },
+  atime: { noatime: false },
+  relatime: {},
+  norelatime: {},
+  strictatime: {},
+  nostrictatime: {},
+  nodiratime: {},
+  diratime: {},
+  lazytime: {},
+  nolazytime: {},
+  defaults: {},
+}
+/** Words that mount(8), systemd or libfuse act on, not we. `user` and `users` imply what fstab(5) says. */
+const RESTRICTED = { nosuid: true, nodev: true, noexec: true }
+const IGNORED_WORDS: Record<string, Partial<KernelFlags>> = {
+  user: RESTRICTED,
+  users: RESTRICTED,
+  owner: { nosuid: true, nodev: true },
+  group: { nosuid: true, nodev: true },
+  nouser: {},
+  nousers: {},
+  noowner: {},
+  nogroup: {},
+  auto: {},
+  noauto: {},
+  nofail: {},
+  '-netdev': {},
+  comment: {},
+  'default-permissions': {},
+}
+
+/** Adds the options to a command, -o among them. */
+export function addOptions(command: Command, of: 'format' | 'mount'): void {
+  const specs = of === 'format' ? FORMAT_OPTIONS : MOUNT_OPTIONS
+  for (const spec of specs) {
+    const flags = spec.value === undefined ? `--${spec.name}` : `--${spec.name} <${spec.value}>`
+    command.addOption(
+      new Option(flags, spec.default === undefined ? spec.help : `${spec.help} (default: ${spec.default})`),
+    )
+  }
+  const words = of === 'mount' ? 'ro, nosuid, ... as mount(8), and every' : 'every'
+  command.addOption(
+    new Option('-o <options>', `comma-separated: ${words} long option, as long_name=VALUE`).argParser(
+      (text: string, before: string[] | undefined) => [...(before ?? []), text],
+    ),
+  )
+}
+
+export function readFormatSettings(options: Record<string, unknown>): FormatSettings {
+  const { values } = gather(FORMAT_OPTIONS, options, { isSloppy: false, allowsKernelWords: false })
+  const name = textOf(values, 'name')
+  return {
+    ...(name === undefined ? {} : { name }),
+    segmentSizeBytes: parsed(values, 'segment-size', parseSize),
+    force: values.has('force'),
+    createBucket: values.has('create-bucket'),
+    store: readStoreSettings(values),
+  }
+}
+
+/** `isSloppy`: unknown words of -o are left out instead of refused (mount -s). */
+export function readMountSettings(
+  options: Record<string, unknown>,
+  { isRoot, isSloppy = false }: { isRoot: boolean; isSloppy?: boolean },
+): MountSettings {
+  const { values, kernel } = gather(MOUNT_OPTIONS, options, { isSloppy, allowsKernelWords: true })
+  const logLevel = textOf(values, 'log-level') as LogLevel
+  if (!LOG_LEVELS.includes(logLevel)) {
+    throw new UsageError(`--log-level: '${logLevel}' is none of ${LOG_LEVELS.join(', ')}`)
+  }
+  const memoryBytes = parsed(values, 'memory', parseSize)
+  if (memoryBytes < 64 * 1024 ** 2) throw new UsageError('--memory: at least 64M are needed')
+  return {
+    commitMs: atLeast(values, 'commit', 100),
+    memoryBytes,
+    leaseMs: atLeast(values, 'lease', 1000),
+    logLevel,
+    allowOther: isRoot || values.has('allow-other'),
+    kernel: {
+      // fusermount3 adds nosuid and nodev for users whatever is asked; root gets what ext4 would give.
+      nosuid: !isRoot,
+      nodev: !isRoot,
+      noexec: false,
+      noatime: false,
+      sync: false,
+      dirsync: false,
+      ...kernel,
+      readOnly: values.has('read-only') || kernel.readOnly === true,
+    },
+    store: readStoreSettings(values),
+  }
+}
+
+function readStoreSettings(values: Values): StoreSettings {
+  const endpoint = textOf(values, 'endpoint')
+  const region = textOf(values, 'region')
+  const profile = textOf(values, 'profile')
+  const credentialsFile = textOf(values, 'credentials-file')
+  if (endpoint !== undefined) checkEndpoint(endpoint)
+  return {
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(region === undefined ? {} : { region }),
+    ...(profile === undefined ? {} : { profile }),
+    // The daemon changes its directory.
+    ...(credentialsFile === undefined ? {} : { credentialsFile: resolve(credentialsFile) }),
+    pathStyle: values.has('path-style'),
+    unsignedPayload: values.has('unsigned-payload'),
+    unsafeSingleWriter: values.has('unsafe-single-writer'),
+    parallelism: parsed(values, 'parallelism', (text) => parseCount(text, 1)),
+  }
+}
+
+function checkEndpoint(endpoint: string): void {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : null
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new UsageError('--endpoint: give a URL such as http://127.0.0.1:9000')
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new UsageError('--endpoint: keys do not belong into the URL: use --credentials-file, --profile or AWS_*')
+  }
+}
+
+function gather(
+  specs: readonly OptionSpec[],
+  options: Record<string, unknown>,
+  { isSloppy, allowsKernelWords }: { isSloppy: boolean; allowsKernelWords: boolean },
+): { values: Values; kernel: Partial<KernelFlags> } {
+  const values = new Map<string, string | true>()
+  const kernel: Partial<KernelFlags> = {}
+  for (const spec of specs) if (spec.default !== undefined) values.set(spec.name, spec.default)
+  for (const word of ((options.o as string[] | undefined) ?? []).flatMap(parseOptionString)) {
+    const spec = specs.find(({ name }) => name === word.name)
+    if (spec !== undefined) values.set(spec.name, valueOfWord(spec, word))
+    else if (allowsKernelWords && takeKernelWord(word, kernel)) continue
+    else if (!isSloppy) throw unknownWord(word)
+  }
+  for (const spec of specs) {
+    const given = options[camelCase(spec.name)]
+    if (typeof given === 'string' || given === true) values.set(spec.name, given)
+  }
+  return { values, kernel }
+}
+
+function valueOfWord(spec: OptionSpec, word: OptionWord): string | true {
+  if (spec.value === undefined) {
+    if (word.value === null) return true
+    throw new UsageError(`-o ${underscored(spec.name)} takes no value`)
+  }
+  if (word.value === null || word.value === '') {
+    throw new UsageError(`-o ${underscored(spec.name)} needs a value: ${underscored(spec.name)}=${spec.value}`)
+  }
+  return word.value
+}
+
+/** Whether it is a word of mount(8); takes what it means. */
+function takeKernelWord({ name, value }: OptionWord, kernel: Partial<KernelFlags>): boolean {
+  if (name.toLowerCase().startsWith('x-')) return true
+  const ignored = IGNORED_WORDS[name]
+  const meaning = ignored ?? (value === null ? KERNEL_WORDS[name] : undefined)
+  if (meaning === undefined) return false
+  Object.assign(kernel, meaning)
+  return true
+}
+
+function unknownWord({ name }: OptionWord): UsageError {
+  if (name === 'remount') return new UsageError('-o remount: cannot change a mount: umount it and mount it again')
+  return new UsageError(`-o: unknown option '${underscored(name)}': see cairnfs mount --help`)
+}
+
+function textOf(values: Values, name: string): string | undefined {
+  const value = values.get(name)
+  return value === true ? undefined : value
+}
+
+/** The value of an option that has a default, parsed; errors name the option. */
+function parsed<T>(values: Values, name: string, parse: (text: string) => T): T {
+  try {
+    return parse(textOf(values, name) ?? '')
+  } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`--${name}: ${error.message}`)
+    throw error
+  }
+}
+
+function atLeast(values: Values, name: string, leastMs: number): number {
+  const ms = parsed(values, name, parseDuration)
+  if (ms < leastMs) throw new UsageError(`--${name}: at least ${leastMs / 1000} s`)
+  return ms
+}
+
+function underscored(name: string): string {
+  return name.replaceAll('-', '_')
+}
+
+function camelCase(name: string): string {
+  return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())
+}

@@ -1,0 +1,57 @@
+// What a store's failure means to somebody who waits at a prompt: the cause, the thing and the remedy on one line, by the
+// kind of the failure. The full story (tries, requests) is the log's.
+import { parseStoreName, StoreError } from '../store/index.ts'
+import { CommandError } from './errors.ts'
+
+export interface StorePlace {
+  name: string
+  endpoint: string | undefined
+}
+
+/** Runs `task`; a StoreError that it ends with becomes a CommandError for people. */
+export async function explainingStore<T>(place: StorePlace, task: () => Promise<T>): Promise<T> {
+  try {
+    return await task()
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error
+    throw Object.assign(new CommandError(explain(error, place), 1, { cause: error }), permissionCode(error))
+  }
+}
+
+function explain(error: StoreError, { name, endpoint = 'AWS' }: StorePlace): string {
+  const cause = rootCause(error)
+  // A name that cannot be read is refused by the store's own line, which does not repeat it.
+  if (error.kind === 'fatal' || error.kind === 'not-found' || error.kind === 'precondition-failed') return error.message
+  if (parseStoreName(name).kind === 'file') {
+    switch (error.kind) {
+      case 'no-bucket':
+        return `${name}: the folder does not exist: check the name, or make a volume there with cairnfs format`
+      case 'denied':
+        return `${name}: no permission (${cause}): check the folder's owner and mode, or run as root`
+      case 'retryable':
+        return `${name}: the folder does not answer (${cause}): check the disk or server it lies on`
+    }
+  }
+  switch (error.kind) {
+    case 'no-bucket':
+      return `${name}: ${endpoint} has no such bucket: check the name, or make it with cairnfs format --create-bucket`
+    case 'denied':
+      return `${name}: ${endpoint} denies access (${cause}): check the keys (AWS_*, --profile, --credentials-file) and their rights`
+    case 'retryable':
+      return `${name}: no answer from ${endpoint} (${cause}): check --endpoint, the network, and that the service runs`
+  }
+}
+
+/** The name or message of the error that began it. */
+function rootCause(error: Error): string {
+  let root = error
+  while (root.cause instanceof Error) root = root.cause
+  if (root === error) return error.message
+  const isNamed = root.name !== 'Error' && root.name !== 'StoreError'
+  return isNamed && root.message.length > 80 ? root.name : isNamed ? `${root.name}: ${root.message}` : root.message
+}
+
+/** By it the mount helper tells a lack of permission from other failures. */
+function permissionCode({ kind }: StoreError): { code?: string } {
+  return kind === 'denied' ? { code: 'EACCES' } : {}
+}

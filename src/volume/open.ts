@@ -1,0 +1,190 @@
+// Opening a volume: the layers put together, from the store up to the filesystem, and taken apart again.
+//
+// Life: readVolumeJson, openVolume (takes the slot, replays the journal), a transport serves `filesystem`, `close` once
+// nobody uses it any more.
+//
+// Must stay true:
+// - `close` resolves only when everything is in the store and the slot is released; after it failed, or instead of it,
+//   `abandon` leaves slot and journal as they are, for the next mount.
+// - The store given in stays the caller's: it is not closed here.
+import { createStreams } from '../data/index.ts'
+import { DIRECTORY, ROOT_INO, TABLE_KINDS } from '../meta/index.ts'
+import { type Clock, FsError, type Random } from '../platform/index.ts'
+import { createSegmentStore, type SegmentId } from '../segments/index.ts'
+import type { ObjectStore } from '../store/index.ts'
+import {
+  type DatabaseOptions,
+  type DatabaseStatus,
+  type Holder,
+  type Judgement,
+  openDatabase,
+  openDatabaseReadOnly,
+  type WritableDatabase,
+} from '../tables/index.ts'
+import { createFilesystem, type Filesystem } from '../vfs/index.ts'
+import { shareMemory } from './memory-shares.ts'
+import type { VolumeIdentity } from './volume-json.ts'
+
+export type VolumeLog = (level: 'info' | 'warn' | 'error', message: string) => void
+
+export interface OpenVolumeOptions {
+  store: ObjectStore
+  identity: VolumeIdentity
+  /** Null: read-only, takes no slot and writes nothing. */
+  writer: VolumeWriter | null
+  clock: Clock
+  random: Random
+  log: VolumeLog
+  /** One budget for dirty data, caches and metadata: see memory-shares.ts. */
+  memoryBytes: number
+  /** A commit begins this long after the first change. */
+  commitMs: number
+  /** Requests to the store at a time, each way. */
+  parallelism: number
+  /** Of the root directory, where the volume has none yet. */
+  rootOwner: { uid: number; gid: number }
+}
+
+export interface VolumeWriter {
+  self: Omit<Holder, 'session'>
+  leaseMs: number
+  judge: (holder: Holder) => Promise<Judgement>
+  /** Checks the store's conditional writes; called unless this was done through `endpoint` before. Null: never. */
+  probe: { endpoint: string; run: () => Promise<void> } | null
+  /** The slot was lost, or the journal cannot be written: the mount is read-only from now on. */
+  onFailure: (error: FsError) => void
+}
+
+export interface VolumeStatus extends DatabaseStatus {
+  /** File bytes that no segment holds yet, and records in no acknowledged commit. */
+  dirtyBytes: number
+  cachedBlockBytes: number
+}
+
+export interface Volume {
+  readonly identity: VolumeIdentity
+  readonly filesystem: Filesystem
+  readonly status: VolumeStatus
+  /** The barrier: everything so far is durable when it resolves. */
+  sync(): Promise<void>
+  /** Writes what is left, makes a checkpoint, releases the slot. Called again it gives the same promise. */
+  close(): Promise<void>
+  /** Gives up what is dirty; the journal stays for the next mount. Starts nothing any more. */
+  abandon(): void
+}
+
+/** Opens a volume. Throws FsError EBUSY naming the holder when it is held, EROFS when only reading is possible. */
+export async function openVolume(options: OpenVolumeOptions): Promise<Volume> {
+  const { store, identity, writer, clock, random, log, commitMs, parallelism, rootOwner } = options
+  if (writer !== null && identity.isReadOnly) {
+    throw new FsError(
+      'EROFS',
+      `${store.name} uses features that this cairnfs can only read: mount it with -o ro, or use a newer cairnfs`,
+    )
+  }
+  const shares = shareMemory(options.memoryBytes)
+  const segments = createSegmentStore({
+    store,
+    volumeUuid: identity.uuid,
+    segmentSizeBytes: identity.json.segmentSize,
+    cacheBytes: shares.blockBytes,
+    uploads: parallelism,
+    fetches: parallelism,
+    clock,
+    log: { warn: (details, message) => log('warn', `${message}${inWords(details)}`) },
+  })
+  const databaseOptions: DatabaseOptions = {
+    store,
+    segments,
+    kinds: TABLE_KINDS,
+    pinned: [{ kind: DIRECTORY, owner: ROOT_INO }],
+    volumeUuid: identity.uuid,
+    volumeJson: identity.bytes,
+    clock,
+    random,
+    log,
+    pageCacheBytes: shares.pageBytes,
+    changeBytesMax: shares.changeBytes,
+  }
+  const writable =
+    writer === null
+      ? null
+      : await openDatabase(databaseOptions, {
+          holder: writer.self,
+          leaseMs: writer.leaseMs,
+          judge: writer.judge,
+          takeOver: false,
+          onFailure: writer.onFailure,
+        })
+  const database = writable ?? (await openDatabaseReadOnly(databaseOptions))
+  const streams = createStreams({
+    maxPieceBytes: segments.maxPieceBytes,
+    dirtyLimitBytes: shares.dirtyBytes,
+    clock,
+    segments,
+    takeSegmentId: () => database.takeId('segment') as SegmentId,
+    onPressure: () => filesystem.writeBackUnderPressure(),
+    onError: (error) => log('warn', `an upload failed and will be tried again: ${(error as Error).message}`),
+  })
+  const filesystem = createFilesystem({
+    database,
+    streams,
+    segments,
+    clock,
+    hashKey: identity.hashKey,
+    log,
+    readOnly: writer === null,
+    commitIntervalMs: commitMs,
+  })
+  let closing: Promise<void> | null = null
+  const closeInOrder = async () => {
+    await filesystem.close()
+    await streams.deleteUnnamed()
+    await database.close(filesystem.checkpointHooks)
+  }
+  const volume: Volume = {
+    identity,
+    filesystem,
+    get status() {
+      const status = database.status
+      return {
+        ...status,
+        failure: status.failure ?? filesystem.status().failure,
+        dirtyBytes: streams.dirtyBytes + status.unacknowledgedBytes,
+        cachedBlockBytes: segments.cachedBytes,
+      }
+    },
+    sync: () => filesystem.sync(),
+    close() {
+      closing ??= closeInOrder()
+      return closing
+    },
+    abandon() {
+      // Nothing waits: the process is about to end.
+      void database.close('abandon')
+    },
+  }
+  try {
+    if (writable !== null && writer?.probe) await probeOnce(writable, writer.probe)
+    await filesystem.start({ ...rootOwner, mode: 0o755 })
+    return volume
+  } catch (error) {
+    // The slot was taken: it must not stay behind.
+    await volume.close()
+    throw error
+  }
+}
+
+/** Checks the store's conditional writes through an endpoint, once in the life of the volume. */
+async function probeOnce(database: WritableDatabase, probe: NonNullable<VolumeWriter['probe']>): Promise<void> {
+  if (database.probed.includes(probe.endpoint)) return
+  await probe.run()
+  await database.noteProbed(probe.endpoint)
+}
+
+/** Details of a log line as text behind it. */
+function inWords(details: object): string {
+  return Object.entries(details)
+    .map(([name, value]) => `, ${name} ${value instanceof Error ? value.message : JSON.stringify(value)}`)
+    .join('')
+}
