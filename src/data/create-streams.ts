@@ -148,6 +148,9 @@ class AllStreams implements OwnedStreams, StreamHost {
         this.#dirtyBytes += deltaBytes
         if (deltaBytes < 0 && this.#waiters.length > 0) this.#letWritersIn()
       },
+      onStored: (deltaBytes) => {
+        stream.earlyBytes += deltaBytes
+      },
       onUnnamed: (segment) => this.#deleteLater(segment),
     })
   }

@@ -35,6 +35,7 @@ export class FileStream implements Stream {
   readonly ino: number
   /** Changed by generations through their hooks only. */
   dirtyBytes = 0
+  earlyBytes = 0
   readonly #host: StreamHost
   readonly #spans = new SequentialSpans()
   #active: Generation

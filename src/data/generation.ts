@@ -50,6 +50,8 @@ export interface Piece {
 export interface GenerationHooks {
   readonly pool: SlabPool
   onDirty(deltaBytes: number): void
+  /** Of bytes that runs begin or cease to refer to in stored pieces. */
+  onStored(deltaBytes: number): void
   /** No run refers to this stored segment, and no record ever did. */
   onUnnamed(segment: SegmentId): void
 }
@@ -164,6 +166,7 @@ export class Generation {
     piece.range = range
     this.onTheirWay.delete(piece)
     this.#hooks.onDirty(-piece.lengthBytes)
+    this.#hooks.onStored(piece.liveBytes)
     this.#releaseMemory(piece)
     if (piece.liveBytes === 0) this.#unused(piece)
   }
@@ -286,6 +289,7 @@ export class Generation {
   #discounted(piece: Piece, lengthBytes: number): void {
     piece.liveBytes -= lengthBytes
     if (piece.state === 'memory') this.#hooks.onDirty(-lengthBytes)
+    else if (piece.state === 'stored') this.#hooks.onStored(-lengthBytes)
     if (piece.liveBytes > 0) return
     if (piece.state === 'memory') this.#releaseMemory(piece)
     else if (piece.state === 'stored') this.#unused(piece)

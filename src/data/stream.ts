@@ -59,6 +59,8 @@ export interface Stream {
   readonly attributes: StreamAttributes
   /** Bytes in memory that no segment holds yet, both generations. */
   readonly dirtyBytes: number
+  /** Bytes that segments hold already, but no record names yet, both generations. */
+  readonly earlyBytes: number
   /** Whether anything at all is unrecorded (bytes, size or times), in the active and in the frozen generation. */
   readonly isDirty: boolean
   readonly frozen: FrozenGeneration | null

@@ -40,12 +40,16 @@ function extentBefore(table: Table, offset: number): Extent | null {
   let to = offset
   for (let window = 128 * 1024; to > 0 && offset - to < EXTENT_MAX_BYTES; window *= 16) {
     const from = Math.max(0, to - window)
-    let last: Extent | null = null
+    let lastKey = -1
+    let last: Buffer | null = null
+    let lastStart = 0
     table.scan(from, to - 1, (key, bytes, start) => {
-      last = { fileOffset: key, range: decodeRange(bytes, start) }
+      lastKey = key
+      last = bytes
+      lastStart = start
       return true
     })
-    if (last !== null) return last
+    if (last !== null) return { fileOffset: lastKey, range: decodeRange(last, lastStart) }
     to = from
   }
   return null

@@ -125,7 +125,7 @@ export function encodeFrame(frame: SegmentFrame): { header: Buffer; tail: Buffer
 
   const tail = Buffer.alloc(contentsBytes + FOOTER_BYTES)
   contents.forEach((entry, i) => {
-    encodeEntry(entry, tail, i * CONTENTS_ENTRY_BYTES)
+    encodeContentsEntry(entry, tail, i * CONTENTS_ENTRY_BYTES)
   })
   const footer = tail.subarray(contentsBytes)
   footer.writeUInt32LE(crc32c(tail.subarray(0, contentsBytes)), 0)
@@ -142,7 +142,8 @@ export function encodeFrame(frame: SegmentFrame): { header: Buffer; tail: Buffer
   return { header, tail }
 }
 
-function encodeEntry(entry: StoredContentsEntry, buffer: Buffer, at: number): void {
+/** Writes one line of a table of contents: of a segment, or of a commit's data. */
+export function encodeContentsEntry(entry: StoredContentsEntry, buffer: Buffer, at: number): void {
   writeUint53(buffer, entry.owner, at)
   writeUint53(buffer, entry.key, at + 8)
   buffer.writeUInt32LE(entry.offset, at + 16)
@@ -151,7 +152,7 @@ function encodeEntry(entry: StoredContentsEntry, buffer: Buffer, at: number): vo
   buffer.writeUInt8(entry.tableKind, at + 28)
 }
 
-function decodeEntry(buffer: Buffer, at: number): StoredContentsEntry {
+export function decodeContentsEntry(buffer: Buffer, at: number): StoredContentsEntry {
   return {
     owner: readUint53(buffer, at),
     key: readUint53(buffer, at + 8),
@@ -225,7 +226,7 @@ export function readContents(object: Buffer, options: ReadContentsOptions = {}):
   let fingerprint = 0
   const word = Buffer.alloc(4)
   for (let i = 0; i < count; i++) {
-    const entry = decodeEntry(contents, i * CONTENTS_ENTRY_BYTES)
+    const entry = decodeContentsEntry(contents, i * CONTENTS_ENTRY_BYTES)
     check(entry.offset === offset && entry.lengthBytes > 0, `has a gap before its piece at ${entry.offset}`)
     check(Number.isSafeInteger(entry.owner) && Number.isSafeInteger(entry.key), `has a bad owner or key (entry ${i})`)
     check((entry.tableKind === 0) === (kind === 'data'), `holds data and pages (entry ${i})`)

@@ -2,6 +2,9 @@
 // upward: locations at once, durability when `upload` resolves, verified bytes. Asks downward: an ObjectStore.
 export { createSegmentStore, type SegmentStoreOptions, type TunableSegmentStore } from './create-segment-store.ts'
 export {
+  CONTENTS_ENTRY_BYTES,
+  decodeContentsEntry,
+  encodeContentsEntry,
   maxPieceBytesOf,
   parseSegmentKey,
   type ReadContentsOptions,

@@ -15,7 +15,7 @@
 //   64  u32  record bytes   68  u32  slot
 //   72  u32  0              76  u32  crc32c of bytes 0..76, then of everything behind the data
 //   80  ..   file data, in blocks as in a segment (each block carries its own crc32c)
-//   ..  ..   table of contents: u64 owner, u64 key, u32 table kind, u32 offset in the data, u32 length, u32 0
+//   ..  ..   table of contents of the data, its entries as in a segment (segments/format.ts)
 //   ..  ..   records, by table:  u8 table kind, u8 cleared (1: what the table held before is gone), u16 0, u32 count,
 //            u64 owner; then `count` times  u64 key, u32 version, u16 length (0xffff: the key is deleted), u16 0, record
 //
@@ -25,14 +25,20 @@
 // changes nothing.
 import { ok as assert } from 'node:assert'
 import { crc32c, FsError } from '../platform/index.ts'
-import type { ContentsEntry, PackedData, SegmentId } from '../segments/index.ts'
+import {
+  CONTENTS_ENTRY_BYTES,
+  type ContentsEntry,
+  decodeContentsEntry,
+  encodeContentsEntry,
+  type PackedData,
+  type SegmentId,
+} from '../segments/index.ts'
 import { readU64, writeU64 } from './page.ts'
 
 export const COMMIT_HEADER_BYTES = 80
 const MAGIC = 0x4a4e5243 // "CRNJ"
 const KIND_COMMIT = 3
 const KIND_SEAL = 4
-const CONTENTS_ENTRY_BYTES = 32
 const TABLE_HEADER_BYTES = 16
 const RECORD_HEADER_BYTES = 16
 const DELETED = 0xffff
@@ -115,14 +121,8 @@ function encodeHeader(volumeUuid: Buffer, identity: CommitIdentity, kind: number
 
 function encodeContents(contents: readonly ContentsEntry[]): Buffer {
   const bytes = Buffer.alloc(contents.length * CONTENTS_ENTRY_BYTES)
-  let at = 0
-  for (const entry of contents) {
-    writeU64(bytes, at, entry.owner)
-    writeU64(bytes, at + 8, entry.key)
-    bytes.writeUInt32LE(entry.tableKind, at + 16)
-    bytes.writeUInt32LE(entry.offset, at + 20)
-    bytes.writeUInt32LE(entry.lengthBytes, at + 24)
-    at += CONTENTS_ENTRY_BYTES
+  for (const [index, entry] of contents.entries()) {
+    encodeContentsEntry({ ...entry, crc: 0 }, bytes, index * CONTENTS_ENTRY_BYTES)
   }
   return bytes
 }
@@ -180,6 +180,8 @@ export function decodeCommit(object: Buffer, key: string, volumeUuid: Buffer): D
   const seq = readU64(object, 24)
   if (journalKey(slot, epoch, seq) !== key) throw bad('lies at the wrong place')
   const dataId = readU64(object, 48)
+  const tables = decodeRecords(object, recordsAt)
+  if (tables === null) throw bad('has malformed records')
   return {
     slot,
     epoch,
@@ -191,40 +193,38 @@ export function decodeCommit(object: Buffer, key: string, volumeUuid: Buffer): D
       stored: object.subarray(COMMIT_HEADER_BYTES, contentsAt),
       contents: decodeContents(object, contentsAt, contentsCount),
     },
-    tables: decodeRecords(object, recordsAt),
+    tables,
   }
 }
 
 function decodeContents(object: Buffer, at: number, count: number): ContentsEntry[] {
   return Array.from({ length: count }, (_, index) => {
-    const entry = at + index * CONTENTS_ENTRY_BYTES
-    return {
-      owner: readU64(object, entry),
-      key: readU64(object, entry + 8),
-      tableKind: object.readUInt32LE(entry + 16),
-      offset: object.readUInt32LE(entry + 20),
-      lengthBytes: object.readUInt32LE(entry + 24),
-    }
+    const { owner, key, tableKind, offset, lengthBytes } = decodeContentsEntry(
+      object,
+      at + index * CONTENTS_ENTRY_BYTES,
+    )
+    return { owner, key, tableKind, offset, lengthBytes }
   })
 }
 
-function decodeRecords(object: Buffer, at: number): CommitTable[] {
+/** Null when they do not fill the rest of the object exactly. */
+function decodeRecords(object: Buffer, at: number): CommitTable[] | null {
   const tables: CommitTable[] = []
-  while (at < object.length) {
+  while (at + TABLE_HEADER_BYTES <= object.length) {
     const count = object.readUInt32LE(at + 4)
     const records = new Map<number, CommitRecord>()
     tables.push({ kind: object[at]!, cleared: object[at + 1] === 1, owner: readU64(object, at + 8), records })
     at += TABLE_HEADER_BYTES
     for (let index = 0; index < count; index++) {
+      if (at + RECORD_HEADER_BYTES > object.length) return null
       const key = readU64(object, at)
       const version = object.readUInt32LE(at + 8)
       const length = object.readUInt16LE(at + 12)
       at += RECORD_HEADER_BYTES
       const record = length === DELETED ? null : object.subarray(at, at + length)
-      at += record?.length ?? 0
+      at += length === DELETED ? 0 : length
       records.set(key, { record, version })
     }
   }
-  assert(at === object.length, 'records end with the object')
-  return tables
+  return at === object.length ? tables : null
 }

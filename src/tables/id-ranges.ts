@@ -22,8 +22,7 @@ export class IdRanges {
     this.#slot = slot
     const counter = (sort: IdSort): Counter => {
       const range = durable.find((each) => each.sort === SORTS[sort] && each.slot === slot)
-      if (range === undefined)
-        throw new FsError('EIO', `root reserves no ${sort} ids for slot ${slot}: run cairnfs fsck`)
+      if (range === undefined) throw new FsError('EIO', `root reserves no ${sort} ids for slot ${slot}: it is damaged`)
       return { next: range.end, end: range.end }
     }
     this.#counters = { ino: counter('ino'), segment: counter('segment') }

@@ -50,7 +50,7 @@ export interface DatabaseOptions {
   pinned: readonly { kind: TableKind; owner: number }[]
   /** 16 bytes. */
   volumeUuid: Buffer
-  /** volume.json as it is: its copy goes into every checkpoint, for fsck. */
+  /** volume.json as it is: its copy goes into the last page segment of every checkpoint. */
   volumeJson: Buffer
   clock: Clock
   random: Random
@@ -169,7 +169,8 @@ export async function openDatabaseReadOnly(options: DatabaseOptions): Promise<Da
     )
     const after = await readRoot(options)
     if (before.etag !== after.etag) continue
-    if (commits === null) throw new FsError('EIO', 'the journal lost an object: run cairnfs fsck')
+    if (commits === null)
+      throw new FsError('EIO', 'an object of the journal is gone: acknowledged changes are lost with it')
     return new ReadOnlyDatabase(options, before.root, commits)
   }
 }
@@ -177,7 +178,9 @@ export async function openDatabaseReadOnly(options: DatabaseOptions): Promise<Da
 async function readRoot(options: DatabaseOptions): Promise<{ root: Root; etag: Etag }> {
   const { body, etag } = await options.store.get(ROOT_KEY).catch((error: unknown) => {
     if (error instanceof StoreError && error.kind === 'not-found') {
-      throw new FsError('EIO', `the volume has no ${ROOT_KEY} object: run cairnfs fsck --repair`, { cause: error })
+      throw new FsError('EIO', `the volume has no ${ROOT_KEY} object: bring it back from a copy of the bucket`, {
+        cause: error,
+      })
     }
     throw error
   })
@@ -298,7 +301,7 @@ interface Opened {
   ids: IdRanges
   session: Buffer
   replay: readonly DecodedCommit[]
-  /** Journal objects of earlier tenures, seals included: trimmed once contained. */
+  /** Commits of earlier tenures: trimmed once contained. */
   oldKeys: readonly string[]
 }
 

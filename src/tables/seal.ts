@@ -3,9 +3,11 @@
 // Must stay true:
 // - A tenure's commits are those from its first seq on without a gap, up to its seal. What lies behind a gap was never
 //   acknowledged. An epoch that never stood in `root` has no commits.
+// - Where `root` knows the seal's place, every commit before it is there, or the volume is not opened: EIO.
 // - The seal is created with If-None-Match at the first free place: either we win it, and the old writer's commit there
 //   fails, or we find what won, and go on behind it. So a commit is acknowledged exactly when it lies before the seal.
 import PQueue from 'p-queue'
+import { FsError } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import { type DecodedCommit, decodeCommit, encodeSeal, journalKey, journalPrefix } from './commit-format.ts'
 import type { Tenure } from './root.ts'
@@ -45,10 +47,12 @@ export async function readTenures(
     const objects = await listTenure(source, slot, tenure)
     let seq = tenure.firstSeq
     let sealSeq: number | null = null
+    const mustReach = tenure.sealSeq
     for (; sealSeq === null; seq++) {
       const key = journalKey(slot, tenure.epoch, seq)
       let body = objects.get(key)
       if (body === undefined) {
+        if (mustReach !== null) throw new FsError('EIO', `${key} is missing: acknowledged changes are lost with it`)
         if (seal === null || seal.epoch !== tenure.epoch) break
         body = await sealOrRead(source, { slot, seq, epoch: tenure.epoch, session: seal.sealAs.session })
       }

@@ -73,7 +73,7 @@ export async function readSlot(store: ObjectStore, slot: number): Promise<{ stat
   try {
     return { state: stateSchema.parse(JSON.parse(body.toString())), etag }
   } catch (error) {
-    throw new FsError('EIO', `${key} is damaged: run cairnfs fsck`, { cause: error })
+    throw new FsError('EIO', `${key} is damaged: bring it back from a copy of the bucket`, { cause: error })
   }
 }
 
@@ -136,8 +136,7 @@ export class WriterSlot {
       log('warn', `taking the volume over from ${who}`)
       return true
     }
-    const held = () =>
-      new FsError('EBUSY', `the volume is mounted elsewhere (${who}): unmount it there, or give --take-over`)
+    const held = () => new FsError('EBUSY', `the volume is mounted elsewhere (${who}): unmount it there first`)
     switch (await options.judge(state)) {
       case 'dead':
         log('info', `the holder is gone (${who}): its lock file is free, not waiting for the lease`)

@@ -3,8 +3,9 @@
 // Modes and owners are names operations; the size and the times of regular files are operations of the file's stream.
 import { type Ino, type Inode, isDirectory, isRegular, S_IFMT, S_ISGID, S_ISUID } from '../meta/index.ts'
 import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
-import { assertWritable, type Context, FILE_SIZE_MAX, openStream, TTL_SEC, visibleAttributes } from './context.ts'
+import { assertWritable, type Context, FILE_SIZE_MAX, openStream, TTL_SEC } from './context.ts'
 import type { Attributes, Caller, SetAttributes } from './filesystem.ts'
+import { visibleAttributes } from './visible.ts'
 
 const S_IXGRP = 0o010
 

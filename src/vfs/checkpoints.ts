@@ -37,6 +37,7 @@ export class Checkpoints {
   now(): Promise<void> {
     this.#underWay ??= this.#write().finally(() => {
       this.#underWay = null
+      this.#lookLater()
     })
     return this.#underWay
   }
@@ -56,14 +57,19 @@ export class Checkpoints {
 
   /** Begins one in the background if it is due; else looks again later, while anything is unwritten. */
   consider(): void {
-    const { clock, database, log } = this.#context()
+    const { database, log } = this.#context()
     if (this.#stopped || this.#underWay !== null) return
     if (database.checkpointDue) {
       this.now().catch((error: Error) => log('error', `checkpoint failed (the next one tries again): ${error.message}`))
       return
     }
+    this.#lookLater()
+  }
+
+  #lookLater(): void {
+    const { clock, database } = this.#context()
     const { changeBytes, failure } = database.status
-    if (changeBytes === 0 || failure !== null || this.#timer !== null) return
+    if (this.#stopped || this.#timer !== null || changeBytes === 0 || failure !== null) return
     this.#timer = clock.after(LOOK_INTERVAL_MS, () => {
       this.#timer = null
       this.consider()

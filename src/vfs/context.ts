@@ -2,7 +2,7 @@
 // every change. One per filesystem.
 
 import type { Stream, StreamAttributes, Streams } from '../data/index.ts'
-import { type Attributes, attributesOf, isRegular, laterOf, type Metadata, type Node } from '../meta/index.ts'
+import type { Metadata, Node } from '../meta/index.ts'
 import { type Clock, errnoError, type MaybePromise } from '../platform/index.ts'
 import type { SegmentStore } from '../segments/index.ts'
 import type { Database } from '../tables/index.ts'
@@ -10,6 +10,7 @@ import type { Entry } from './filesystem.ts'
 import type { Handles } from './handles.ts'
 import { placeOf } from './place.ts'
 import type { Reaper } from './reaper.ts'
+import { visibleAttributes } from './visible.ts'
 import type { Writeback } from './writeback.ts'
 
 export type Log = (level: 'info' | 'warn' | 'error', message: string) => void
@@ -58,32 +59,6 @@ export function run<T>(context: Context, operation: () => T): MaybePromise<T> {
 /** EROFS on a read-only mount, and after a write that could not be made. */
 export function assertWritable(context: Context): void {
   if (context.readOnly || context.writeback.failure !== null) throw errnoError('EROFS')
-}
-
-/** The attributes that the caller sees: what is recorded, and the stream on top. */
-export function visibleAttributes(context: Context, node: Node): Attributes {
-  const attributes = attributesOf(node.inode)
-  if (isRegular(attributes.mode)) {
-    const stream = context.streams.get(attributes.ino)
-    if (stream !== undefined) overlayStream(attributes, stream)
-  }
-  return attributes
-}
-
-/** Writes a stream's attributes over recorded ones, in place. */
-export function overlayStream(attributes: Attributes, stream: Stream): void {
-  const { sizeBytes, mtime, ctime, atime } = stream.attributes
-  const allocated = attributes.allocatedBytes + stream.dirtyBytes
-  attributes.allocatedBytes = Math.min(allocated, Math.max(sizeBytes, stream.dirtyBytes))
-  attributes.sizeBytes = sizeBytes
-  attributes.mtime.sec = mtime.sec
-  attributes.mtime.nsec = mtime.nsec
-  const changed = laterOf(ctime, attributes.ctime)
-  attributes.ctime.sec = changed.sec
-  attributes.ctime.nsec = changed.nsec
-  if (atime === null) return
-  attributes.atime.sec = atime.sec
-  attributes.atime.nsec = atime.nsec
 }
 
 export function entryOf(context: Context, node: Node): Entry {

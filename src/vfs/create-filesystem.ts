@@ -43,6 +43,8 @@ export interface MountedFilesystem extends Filesystem {
   writeBackUnderPressure(): void
   /** Drops all orphans, makes everything durable, stops timers. The database is then closed with `checkpointHooks`. */
   close(): Promise<void>
+  /** Stops everything in the background; what is dirty is given up. */
+  abandon(): void
   readonly checkpointHooks: CheckpointHooks
   /** Resolves when no orphan is left that could be dropped now. */
   orphansEmptied(): Promise<void>
@@ -77,6 +79,11 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
 
   const sync = (): Promise<void> =>
     readOnly ? Promise.resolve() : writeback.commit({ streams: 'all', includeHeld: true })
+  const stop = () => {
+    reaper.stop()
+    checkpoints.stop()
+    writeback.stop()
+  }
   let pressed = false
 
   return {
@@ -139,12 +146,11 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
         await reaper.reapAll()
         await sync()
       } finally {
-        reaper.stop()
-        checkpoints.stop()
-        writeback.stop()
+        stop()
         await reaper.idle()
       }
     },
+    abandon: stop,
     checkpointHooks: checkpoints.hooks,
     orphansEmptied: () => reaper.idle(),
     status: () => ({

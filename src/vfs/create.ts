@@ -31,9 +31,12 @@ import { errnoError, type MaybePromise, type Timespec } from '../platform/index.
 import { assertWritable, type Context, entryOf, reference } from './context.ts'
 import type { Caller, Entry, Opened, OpenFlags } from './filesystem.ts'
 import { openNode } from './io.ts'
+import { isDots } from './lookup.ts'
 
 const O_EXCL = 0o200
+const O_TRUNC = 0o1000
 const NOTHING = Buffer.alloc(0)
+const SLASH = 0x2f
 
 interface NewFile {
   caller: Caller
@@ -63,8 +66,15 @@ function freeOrFound(context: Context, parent: Ino, name: Uint8Array): FreeName 
   const directory = metadata.directoryNode(parent)
   if (directory.home === 'removed') throw errnoError('ENOENT')
   const base = metadata.baseKey(name)
+  checkNewName(name)
   const found = metadata.find(parent, name, base)
   return { directory, found, key: found?.key ?? metadata.freeKey(parent, base) }
+}
+
+/** Kernels do not ask for such names; exports may. */
+export function checkNewName(name: Uint8Array): void {
+  if (isDots(name)) throw errnoError('EEXIST')
+  if (name.includes(SLASH) || name.includes(0)) throw errnoError('EINVAL')
 }
 
 /** A name came or went: a directory's mtime and ctime change. */
@@ -176,7 +186,7 @@ export function create(
       place.found === null
         ? make(context, { caller, parent, name, mode: S_IFREG | (mode & 0o7777) }, place)
         : regularNode(context, parent, place.found)
-    const opened = openNode(context, node, flags)
+    const opened = openNode(context, node, place.found === null ? flags & ~O_TRUNC : flags)
     reference(context, node)
     return { entry: entryOf(context, node), opened }
   })

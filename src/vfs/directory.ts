@@ -8,7 +8,6 @@ import {
   DOT_DOT_KEY,
   DOT_KEY,
   dentryIno,
-  dentryInodeAt,
   dentryIsShared,
   dentryName,
   dentryType,
@@ -16,15 +15,13 @@ import {
   IN_SHARED,
   type Ino,
   KEY_MAX,
-  readAttributes,
   S_IFDIR,
-  S_IFREG,
-  SHARED,
 } from '../meta/index.ts'
 import type { MaybePromise } from '../platform/index.ts'
 import { PageFault, type Table } from '../tables/index.ts'
-import { type Context, overlayStream } from './context.ts'
+import type { Context } from './context.ts'
 import type { Attributes, DirectorySink } from './filesystem.ts'
+import { readVisible } from './visible.ts'
 
 const DOT_NAME = Buffer.from('.')
 const DOT_DOT_NAME = Buffer.from('..')
@@ -72,9 +69,9 @@ function scanEntries(
         tookSome ||= took
         return took
       }
-      const shared = dentryIsShared(bytes, start)
-      readVisible(context, bytes, start, ino, shared, attributes)
+      readVisible(context, bytes, start, attributes)
       if (!sink(name, ino, attributes.mode, cookieOf(key), attributes)) return false
+      const shared = dentryIsShared(bytes, start)
       places.reference(ino, shared ? IN_SHARED : directory, shared ? 0 : key)
       tookSome = true
       return true
@@ -82,30 +79,4 @@ function scanEntries(
   } catch (thrown) {
     if (!(thrown instanceof PageFault) || !tookSome) throw thrown
   }
-}
-
-/** The visible attributes behind a dentry. May fault for shared inodes. */
-function readVisible(
-  context: Context,
-  bytes: Buffer,
-  start: number,
-  ino: Ino,
-  shared: boolean,
-  into: Attributes,
-): void {
-  const { database, metadata, streams } = context
-  const type = dentryType(bytes, start)
-  if (shared) {
-    const record = database.table(SHARED).get(ino)
-    if (record !== null) readAttributes(record, 0, into)
-  } else if (type === S_IFDIR) {
-    const own = metadata.directory(ino).getChanged(DOT_KEY)
-    if (own === undefined || own === null) readAttributes(bytes, dentryInodeAt(bytes, start), into)
-    else readAttributes(own, 0, into)
-  } else {
-    readAttributes(bytes, dentryInodeAt(bytes, start), into)
-  }
-  if (type !== S_IFREG) return
-  const stream = streams.get(ino)
-  if (stream !== undefined) overlayStream(into, stream)
 }

@@ -140,7 +140,7 @@ export function write(
   const { database, metadata, streams, clock, writeback } = context
   assertWritable(context)
   if (offset + data.length > FILE_SIZE_MAX) throw errnoError('EFBIG')
-  if (streams.isFull) return streams.roomForWrite().then(() => write(context, _handle, ino, offset, data))
+  if (streams.isFull) return writeback.waitForRoom().then(() => write(context, _handle, ino, offset, data))
   const dirty = streams.get(ino)
   if (dirty !== undefined) {
     dirty.write(offset, data, clock.now())

@@ -1,35 +1,56 @@
 // lookup, forget, getattr, readlink: what is there.
-import { type Ino, isSymlink, NAME_MAX, type Node, ROOT_INO } from '../meta/index.ts'
+import {
+  blankAttributes,
+  dentryIsShared,
+  type FoundName,
+  IN_SHARED,
+  type Ino,
+  isSymlink,
+  NAME_MAX,
+  ROOT_INO,
+} from '../meta/index.ts'
 import { errnoError, type MaybePromise } from '../platform/index.ts'
-import { type Context, entryOf, reference, TTL_SEC, visibleAttributes } from './context.ts'
+import { type Context, entryOf, reference, TTL_SEC } from './context.ts'
 import type { Attributes, Entry } from './filesystem.ts'
+import { readVisible, visibleAttributes } from './visible.ts'
 
 const DOT = 0x2e
 
 export function lookup(context: Context, parent: Ino, name: Uint8Array): MaybePromise<Entry> {
   return context.database.run(() => {
-    const node = nodeByName(context, parent, name)
-    const entry = entryOf(context, node)
-    reference(context, node)
-    return entry
+    const { metadata } = context
+    if (isDots(name)) return dotsEntry(context, parent, name)
+    const { bytes, start, key } = existing(context, parent, name)
+    const attributes = blankAttributes()
+    readVisible(context, bytes, start, attributes)
+    const shared = dentryIsShared(bytes, start)
+    metadata.places.reference(attributes.ino, shared ? IN_SHARED : parent, shared ? 0 : key)
+    return { attributes, entryTtlSec: TTL_SEC, attributeTtlSec: TTL_SEC }
   })
 }
 
-/** ENOENT; ENOTDIR when `parent` is none. "." and ".." work too: who exports a filesystem asks for them. */
-export function nodeByName(context: Context, parent: Ino, name: Uint8Array): Node {
+/** ENOENT; ENOTDIR when `parent` is no directory. */
+function existing(context: Context, parent: Ino, name: Uint8Array): FoundName {
   const { metadata } = context
-  if (name[0] === DOT && name.length === 1) return metadata.directoryNode(parent)
-  if (name[0] === DOT && name[1] === DOT && name.length === 2) {
-    metadata.directoryNode(parent)
-    return metadata.directoryNode(metadata.parentDirectory(parent))
-  }
   if (name.length > NAME_MAX) metadata.directoryNode(parent)
   const found = metadata.find(parent, name)
-  if (found === null) {
-    metadata.directoryNode(parent)
-    throw errnoError('ENOENT')
-  }
-  return metadata.nodeAt(parent, found)
+  if (found !== null) return found
+  metadata.directoryNode(parent)
+  throw errnoError('ENOENT')
+}
+
+/** Whether a name is "." or "..". */
+export function isDots(name: Uint8Array): boolean {
+  return name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT))
+}
+
+/** "." and "..": who exports a filesystem asks for them. */
+function dotsEntry(context: Context, parent: Ino, name: Uint8Array): Entry {
+  const { metadata } = context
+  let node = metadata.directoryNode(parent)
+  if (name.length === 2) node = metadata.directoryNode(metadata.parentDirectory(parent))
+  reference(context, node)
+  return entryOf(context, node)
 }
 
 export function forget(context: Context, ino: Ino, count: number): void {

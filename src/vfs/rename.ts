@@ -15,7 +15,7 @@ import {
 } from '../meta/index.ts'
 import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import { assertWritable, type Context } from './context.ts'
-import { touchDirectory } from './create.ts'
+import { checkNewName, touchDirectory } from './create.ts'
 import { dropDirectory, dropName } from './link.ts'
 
 export const RENAME_NOREPLACE = 1
@@ -59,6 +59,7 @@ function check(context: Context, from: NamePlace, to: NamePlace, flags: number):
   const sourceName = metadata.find(from.parent, from.name)
   if (sourceName === null) throw errnoError('ENOENT')
   const base = metadata.baseKey(to.name)
+  checkNewName(to.name)
   const targetName: FoundName | null = metadata.find(to.parent, to.name, base)
   if (targetName !== null && (flags & RENAME_NOREPLACE) !== 0) throw errnoError('EEXIST')
 

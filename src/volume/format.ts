@@ -108,7 +108,12 @@ async function makeRootDirectory(options: FormatOptions, identity: VolumeIdentit
 
 /** A name for the volume from its store's: the last part, with what NAME_PATTERN forbids left out. */
 export function defaultName(storeName: string): string {
-  const last = storeName.replace(/\/+$/, '').split('/').at(-1) ?? ''
+  const last =
+    storeName
+      .replace(/^\w+:\/\//, '')
+      .replace(/\/+$/, '')
+      .split('/')
+      .at(-1) ?? ''
   const allowed = last.replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+/, '')
   return allowed.slice(0, 63) || 'volume'
 }

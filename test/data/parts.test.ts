@@ -62,6 +62,7 @@ describe('Generation', () => {
       onDirty: (delta: number) => {
         dirty += delta
       },
+      onStored: () => {},
       onUnnamed: () => {},
     }
     const generation = new Generation(hooks)

@@ -1,27 +1,13 @@
-// The carrier of S3's requests over TLS, against a small server of our own: no MinIO needed.
+// The carrier of S3's requests over TLS, against a small server of our own: no MinIO needed, but openssl.
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openS3Store } from '../../src/store/s3.ts'
 import { expectKind, pattern } from './conformance.ts'
-
-// Signed by itself for 127.0.0.1, valid to 2126; guards nothing but this test.
-const key = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgaQakorhPqjmSUbU8
-zX9CgfHwhYuozuWSesTVgeshRjShRANCAAR1EFXoKhqtaa5+4zRp5/ZFImvQFU3B
-0IEuf2ZCz4o/Og+FZTcYwLKOJ4zP43F2/O6jhA8biGqFk/JFU/GN0mNY
------END PRIVATE KEY-----`
-const cert = `-----BEGIN CERTIFICATE-----
-MIIBkDCCATagAwIBAgIUT1ahRr/LzB+sNBiO1xjRR5GKRQUwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyMTA5MzYwMloYDzIxMjYxMDI4
-MDkzNjAyWjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAAR1EFXoKhqtaa5+4zRp5/ZFImvQFU3B0IEuf2ZCz4o/Og+FZTcYwLKO
-J4zP43F2/O6jhA8biGqFk/JFU/GN0mNYo2QwYjAdBgNVHQ4EFgQU1+7eDV39LF7m
-OJxSmko4WvwaapMwHwYDVR0jBBgwFoAU1+7eDV39LF7mOJxSmko4WvwaapMwDwYD
-VR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMAoGCCqGSM49BAMCA0gAMEUC
-IBqN7BnxxlMekVrpBNXbZEhkUpfOCZc6yuaCDOGLF/J7AiEAuWs7iRT4tfQcT5xk
-ZEfqN5NoMRgHiw6iN74RNzSElGo=
------END CERTIFICATE-----`
+import { temporaryFolder } from './temporary-folder.ts'
 
 const object = pattern(3_000_001)
 const received: { headers: Record<string, unknown>; body: Buffer }[] = []
@@ -29,6 +15,9 @@ let server: Server
 let endpoint: string
 
 beforeAll(async () => {
+  const folder = await temporaryFolder()
+  const { key, cert } = selfSigned(folder.path)
+  await folder.remove()
   server = createServer({ key, cert }, (request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -51,6 +40,15 @@ afterAll(() => {
   server.closeAllConnections()
   server.close()
 })
+
+/** A key and a certificate for 127.0.0.1 that no authority vouches for. */
+function selfSigned(folder: string): { key: Buffer; cert: Buffer } {
+  const [key, cert] = [join(folder, 'key'), join(folder, 'cert')]
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+  const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']
+  execFileSync('openssl', ['req', '-x509', ...curve, '-keyout', key, '-out', cert, ...subject], { stdio: 'ignore' })
+  return { key: readFileSync(key), cert: readFileSync(cert) }
+}
 
 const open = () => openS3Store({ bucket: 'bucket', endpoint, region: 'us-east-1', parallelism: 4 })
 

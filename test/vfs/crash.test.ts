@@ -7,6 +7,7 @@ import { FsError, type Random, seededRandom } from '../../src/platform/index.ts'
 import { type ObjectStore, StoreError } from '../../src/store/index.ts'
 import { ROOT_INO } from '../../src/vfs/index.ts'
 import { FaultyDatabase } from '../meta/faulty-database.ts'
+import { checkConsistency } from './consistency.ts'
 import { CALLER, formatVolume, mount, Paths, type World } from './world.ts'
 
 const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 150)
@@ -273,7 +274,11 @@ async function check(expected: Expectation, world: World, seed: number): Promise
 async function play(seed: number): Promise<void> {
   const random = seededRandom(seed)
   const disk = await formatVolume()
-  const options = { segmentSizeBytes: 64 * 1024, inlineBytesMax: 16 * 1024 }
+  const options = {
+    segmentSizeBytes: 64 * 1024,
+    inlineBytesMax: 16 * 1024,
+    dirtyLimitBytes: random.next() < 0.3 ? 150_000 : 64 << 20,
+  }
   const store = crashing(disk, random, 30 + Math.floor(random.next() * 120))
   const wrap =
     random.next() < 0.5
@@ -289,9 +294,12 @@ async function play(seed: number): Promise<void> {
 
   const recovered = await mount({ ...options, store: disk })
   await check(run.expected, recovered, seed)
+  await recovered.fs.orphansEmptied()
+  await checkConsistency(recovered.database)
   await recovered.unmount()
   const again = await mount({ ...options, store: disk })
   await check(run.expected, again, seed)
+  await checkConsistency(again.database)
   await again.unmount()
 }
 

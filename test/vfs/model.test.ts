@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { isRegular, S_IFMT } from '../../src/meta/index.ts'
 import { FsError, seededRandom } from '../../src/platform/index.ts'
 import { FaultyDatabase } from '../meta/faulty-database.ts'
+import { checkConsistency } from './consistency.ts'
 import { Model, ModelError, type ModelFile } from './model.ts'
 import { CALLER, type MountOptions, mount, Paths, type World } from './world.ts'
 
@@ -227,6 +228,7 @@ async function play(steps: readonly Step[], seed: number): Promise<void> {
   await compare(model, real.paths)
   await real.remount(true)
   await compare(model, real.paths)
+  await checkConsistency(world.database)
   expect(faulty).not.toBeNull()
 }
 

@@ -142,7 +142,10 @@ export async function mount(options: MountOptions = {}): Promise<World> {
       await database.close(fs.checkpointHooks)
       await streams.deleteUnnamed()
     },
-    abandon: () => database.close('abandon'),
+    abandon() {
+      fs.abandon()
+      return database.close('abandon')
+    },
   }
 }
 

@@ -1,0 +1,276 @@
+// From streams into the tables: freezing, placing their bytes (in segments, or in front of a commit), recording. What a
+// round of write-back (writeback.ts) consists of.
+//
+// Must stay true:
+// - A frozen generation is recorded before its stream freezes again; only what is durable, or rides along, is recorded.
+// - A commit is closed only when every file that a rename in it put over another one is recorded as it was then.
+// - Whatever fails leaves streams dirty or frozen: the next round takes them up again.
+import { ok as assert } from 'node:assert'
+import type { FrozenGeneration, Stream } from '../data/index.ts'
+import { deleteUnused, type Node, recordStream, UsageChanges } from '../meta/index.ts'
+import { isPromise, type MaybePromise } from '../platform/index.ts'
+import type { SegmentId } from '../segments/index.ts'
+import type { CommitData } from '../tables/index.ts'
+import type { Context } from './context.ts'
+import { placeOf } from './place.ts'
+
+/** Streams recorded in one turn. */
+const STREAMS_PER_TURN = 64
+/** Streams whose data rides in a commit: they are recorded in one turn. */
+const STREAMS_INLINE_MAX = 1024
+
+interface Generation {
+  readonly ino: number
+  readonly stream: Stream
+  readonly frozen: FrozenGeneration
+  /** Whether it was frozen in this round, and so holds all that the round was asked for. */
+  readonly isWhole: boolean
+}
+
+/** A stream on its way into a commit. */
+interface Closing {
+  readonly stream: Stream
+  readonly frozen: FrozenGeneration
+  readonly node: Node
+}
+
+const NONE: ReadonlySet<number> = new Set()
+
+export class StreamRecorder {
+  readonly #context: () => Context
+  readonly #inlineBytesMax: number
+  /** Files put over another one by a rename in the open commit whose data was unrecorded then, with the rename's serial
+   *  number. */
+  readonly #renames = new Map<number, number>()
+  #renameSerial = 0
+  /** For frozen streams: the serial of the rename that they cover. */
+  readonly #coveredRename = new Map<number, number>()
+  /** Streams that were changed after they were frozen. */
+  readonly #changedSinceFreeze = new Set<number>()
+
+  constructor(context: () => Context, inlineBytesMax: number) {
+    this.#context = context
+    this.#inlineBytesMax = inlineBytesMax
+  }
+
+  streamChanged(stream: Stream): void {
+    if (stream.frozen !== null) this.#changedSinceFreeze.add(stream.ino)
+  }
+
+  /** A rename put this file over another, in this turn. */
+  renamedOver(ino: number): void {
+    if (this.#context().streams.get(ino)?.isDirty) this.#renames.set(ino, ++this.#renameSerial)
+  }
+
+  lostName(ino: number): void {
+    this.#renames.delete(ino)
+  }
+
+  /** What must be recorded before the open commit may be closed. */
+  required(wanted: ReadonlySet<number>): Stream[] {
+    const { streams } = this.#context()
+    const required: Stream[] = []
+    for (const ino of wanted) {
+      const stream = streams.get(ino)
+      if (stream?.isDirty) required.push(stream)
+    }
+    for (const ino of this.#renames.keys()) {
+      const stream = streams.get(ino)
+      if (stream?.isDirty && !wanted.has(ino)) required.push(stream)
+    }
+    return required
+  }
+
+  /** The last turn of a round: what is left rides in the commit. Null when it is too much, or when a generation that is
+   *  frozen already does not hold all that is needed. */
+  closeCommit(wanted: ReadonlySet<number>): MaybePromise<{ durable: Promise<void> } | null> {
+    const { database } = this.#context()
+    const frozenHere = new Set<FrozenGeneration>()
+    let id: SegmentId | null = null
+    const takeId = (): SegmentId => {
+      id ??= database.takeId('segment') as SegmentId
+      return id
+    }
+    // Begins again where a page is missing: what it has frozen by then stays frozen, and is packed anew.
+    return database.run(() => this.#closeTurn(wanted, frozenHere, takeId))
+  }
+
+  #closeTurn(
+    wanted: ReadonlySet<number>,
+    frozenHere: Set<FrozenGeneration>,
+    takeId: () => SegmentId,
+  ): { durable: Promise<void> } | null {
+    const { database, metadata } = this.#context()
+    const required = this.required(wanted)
+    if (!this.#fitsCommit(required, frozenHere)) return null
+    const closing = this.#freezeInOrder(required, frozenHere)
+    const data = this.#packRuns(closing, takeId)
+    const transaction = database.transaction()
+    const usage = new UsageChanges(data?.id ?? null)
+    for (const { frozen, node } of closing) {
+      recordStream(database, transaction, usage, node.inode, frozen.changes())
+      metadata.put(transaction, node)
+    }
+    usage.putInto(database, transaction)
+    if (closing.length > 0) database.apply(transaction)
+    for (const { stream } of closing) this.#recorded(stream)
+    assert(this.required(NONE).length === 0, 'no rename over a name goes without its data')
+    return { durable: data === null ? database.commit() : database.commit(data) }
+  }
+
+  #fitsCommit(required: readonly Stream[], frozenHere: ReadonlySet<FrozenGeneration>): boolean {
+    if (required.length > STREAMS_INLINE_MAX) return false
+    let bytes = 0
+    for (const stream of required) {
+      bytes += stream.dirtyBytes
+      if (bytes > this.#inlineBytesMax || !this.#mayClose(stream, frozenHere)) return false
+    }
+    return true
+  }
+
+  #freezeInOrder(required: readonly Stream[], frozenHere: Set<FrozenGeneration>): Closing[] {
+    const { metadata } = this.#context()
+    // Reads that can be made before anything is frozen.
+    const nodes = required.map((stream) => (metadata.exists(stream.ino) ? metadata.nodeOf(stream.ino) : null))
+    const closing: Closing[] = []
+    for (const [index, stream] of required.entries()) {
+      const node = nodes[index] as Node | null
+      const frozen = node === null ? null : (stream.frozen ?? this.#freeze(stream))
+      if (node === null || frozen === null) continue
+      frozenHere.add(frozen)
+      closing.push({ stream, frozen, node })
+    }
+    return closing.sort((a, b) => comparePlaces(placeOf(a.node), placeOf(b.node)))
+  }
+
+  /** Lays the bytes out for the commit; null when there are none. */
+  #packRuns(closing: readonly Closing[], takeId: () => SegmentId): CommitData | null {
+    const runs = closing.flatMap(({ frozen }) =>
+      frozen.runs.map(({ fileOffset, parts }) => ({ owner: frozen.ino, fileOffset, parts })),
+    )
+    if (runs.length === 0) {
+      for (const { frozen } of closing) frozen.place([])
+      return null
+    }
+    const id = takeId()
+    const { packed, ranges } = this.#context().segments.packInMemory(id, runs)
+    let at = 0
+    for (const { frozen } of closing) {
+      const count = frozen.runs.length
+      frozen.place(ranges.slice(at, at + count))
+      at += count
+    }
+    return { id, packed }
+  }
+
+  /** Whether recording what is frozen, or can be frozen now, brings all that is needed of the stream. */
+  #mayClose(stream: Stream, frozenHere: ReadonlySet<FrozenGeneration>): boolean {
+    const { segments, streams } = this.#context()
+    // Runs that leave early must have arrived first; they count as dirty until then.
+    if (stream.dirtyBytes >= segments.maxPieceBytes && streams.uploadsUnderWay > 0) return false
+    if (stream.frozen === null) return true
+    if (!frozenHere.has(stream.frozen)) return false
+    return !(this.#renames.has(stream.ino) && this.#changedSinceFreeze.has(stream.ino))
+  }
+
+  #freeze(stream: Stream): FrozenGeneration | null {
+    const { ino } = stream
+    this.#changedSinceFreeze.delete(ino)
+    const serial = this.#renames.get(ino)
+    if (serial !== undefined) this.#coveredRename.set(ino, serial)
+    return stream.freeze()
+  }
+
+  /** The frozen generation stands in the tables now. */
+  #recorded(stream: Stream): void {
+    const { ino } = stream
+    stream.recorded()
+    this.#changedSinceFreeze.delete(ino)
+    if (this.#renames.get(ino) === this.#coveredRename.get(ino) || !stream.isDirty) this.#renames.delete(ino)
+    this.#coveredRename.delete(ino)
+    this.#context().streams.release(ino)
+  }
+
+  /** Freezes, uploads and records these streams. Of `wanted` goes what was recorded whole. */
+  async uploadAndRecord(required: readonly Stream[], wanted: Set<number>): Promise<void> {
+    const { metadata, segments } = this.#context()
+    const generations: Generation[] = []
+    for (const stream of required) {
+      const isWhole = stream.frozen === null
+      const frozen = stream.frozen ?? this.#freeze(stream)
+      if (frozen !== null) generations.push({ ino: stream.ino, stream, frozen, isWhole })
+    }
+    const sorted = await this.#inListingOrder(generations)
+    const taken: SegmentId[] = []
+    // Runs whose early upload was given up join those in memory: what has new runs by then is packed again.
+    for (let left = sorted; left.length > 0; ) left = await this.#upload(left, taken)
+
+    for (let first = 0; first < sorted.length; first += STREAMS_PER_TURN) {
+      const batch = sorted.slice(first, first + STREAMS_PER_TURN)
+      const recorded = this.#context().database.run(() => this.#recordTurn(batch))
+      if (isPromise(recorded)) await recorded
+      for (const { ino, isWhole } of batch) if (isWhole) wanted.delete(ino)
+      await this.#context().clock.yield()
+    }
+    if (taken.length > 0) await deleteUnused(metadata, segments, taken)
+  }
+
+  /** Packs and uploads; returns those whose runs changed meanwhile. */
+  async #upload(generations: readonly Generation[], taken: SegmentId[]): Promise<Generation[]> {
+    const { clock, segments, streams } = this.#context()
+    const packer = segments.dataPacker(() => {
+      const id = streams.takeSegmentId()
+      taken.push(id)
+      return id
+    })
+    const packed = new Map<Generation, FrozenGeneration['runs']>()
+    for (const [index, generation] of generations.entries()) {
+      if (index % STREAMS_PER_TURN === STREAMS_PER_TURN - 1) await clock.yield()
+      const { ino, frozen } = generation
+      const { runs } = frozen
+      frozen.place(runs.map((run) => packer.add(ino, run.fileOffset, run.parts)))
+      packed.set(generation, runs)
+    }
+    const inos = generations.map(({ ino }) => ino)
+    const [uploaded, settled] = await Promise.allSettled([packer.upload(), streams.settled(inos)])
+    if (uploaded.status === 'rejected') throw uploaded.reason
+    if (settled.status === 'rejected') throw settled.reason
+    return generations.filter((generation) => generation.frozen.runs !== packed.get(generation))
+  }
+
+  #recordTurn(generations: readonly Generation[]): void {
+    const { database, metadata, streams } = this.#context()
+    // A file may have been dropped while its bytes were on their way.
+    const alive = generations.filter(({ ino, frozen }) => streams.get(ino)?.frozen === frozen && metadata.exists(ino))
+    const transaction = database.transaction()
+    const usage = new UsageChanges()
+    for (const { ino, frozen } of alive) {
+      const node = metadata.nodeOf(ino)
+      recordStream(database, transaction, usage, node.inode, frozen.changes())
+      metadata.put(transaction, node)
+    }
+    usage.putInto(database, transaction)
+    database.apply(transaction)
+    for (const { stream } of alive) this.#recorded(stream)
+  }
+
+  /** By directory and key: what was written together is listed, and read, together. */
+  async #inListingOrder(generations: readonly Generation[]): Promise<Generation[]> {
+    const { database, metadata } = this.#context()
+    const placed: { generation: Generation; place: { directory: number; key: number } }[] = []
+    for (let first = 0; first < generations.length; first += STREAMS_PER_TURN) {
+      const batch = generations.slice(first, first + STREAMS_PER_TURN)
+      const found = database.run(() =>
+        batch.map(({ ino }) => metadata.places.get(ino) ?? metadata.placeByTables(ino) ?? { directory: 0, key: 0 }),
+      )
+      const places = isPromise(found) ? await found : found
+      for (const [index, generation] of batch.entries()) placed.push({ generation, place: places[index]! })
+    }
+    placed.sort((a, b) => comparePlaces(a.place, b.place))
+    return placed.map(({ generation }) => generation)
+  }
+}
+
+function comparePlaces(a: { directory: number; key: number }, b: { directory: number; key: number }): number {
+  return a.directory - b.directory || a.key - b.key
+}

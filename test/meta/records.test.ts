@@ -1,0 +1,217 @@
+// The records of inodes and dentries, the keys of names, and recorded extents, against plain expectations.
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { Extent } from '../../src/data/index.ts'
+import {
+  decodeInode,
+  dentryIno,
+  dentryInodeAt,
+  dentryIsShared,
+  dentryName,
+  dentryType,
+  dropExtents,
+  EXTENTS,
+  encodeDentry,
+  encodeInode,
+  encodeSharedDentry,
+  extentsOf,
+  FIRST_NAME_KEY,
+  type Ino,
+  type Inode,
+  liveBytes,
+  Metadata,
+  nameKeys,
+  newInode,
+  ROOT_INO,
+  recordStream,
+  UsageChanges,
+} from '../../src/meta/index.ts'
+import { DIRECTORY } from '../../src/meta/table-kinds.ts'
+import type { SegmentId } from '../../src/segments/index.ts'
+import { mount } from '../vfs/world.ts'
+
+const u32 = fc.integer({ min: 0, max: 0xffffffff })
+const u53 = fc.oneof(fc.nat(1000), fc.maxSafeNat())
+const time = fc.record({
+  sec: fc.oneof(fc.integer({ min: -5, max: 5 }), fc.maxSafeInteger()),
+  nsec: fc.nat(999_999_999),
+})
+const extent = fc
+  .record({ segment: u53, offset: u32, skipBytes: fc.nat(32767), lengthBytes: fc.integer({ min: 1, max: 1 << 23 }) })
+  .map((range) => ({
+    ...range,
+    segment: range.segment as SegmentId,
+    pieceBytes: range.skipBytes + range.lengthBytes,
+  }))
+const some = (max: number) => fc.uint8Array({ minLength: 0, maxLength: max }).map((array) => Buffer.from(array))
+const inode: fc.Arbitrary<Inode> = fc.record({
+  ino: u53.map((ino) => ino as Ino),
+  generation: u32,
+  mode: fc.nat(0xffff),
+  uid: u32,
+  gid: u32,
+  nlink: u32,
+  rdev: u32,
+  sizeBytes: u53,
+  allocatedBytes: u53,
+  atime: time,
+  mtime: time,
+  ctime: time,
+  btime: time,
+  flags: u32,
+  realm: u53,
+  extents: fc.option(fc.array(fc.record({ fileOffset: u53, range: extent }), { maxLength: 4 }), { nil: null }),
+  target: some(100),
+  xattrs: some(100),
+})
+
+test('an inode record says what the inode was', () => {
+  fc.assert(
+    fc.property(inode, (one) => {
+      expect(decodeInode(encodeInode(one), 0)).toEqual(one)
+    }),
+  )
+})
+
+test('a dentry record says its name, its type and its inode', () => {
+  fc.assert(
+    fc.property(inode, fc.uint8Array({ minLength: 1, maxLength: 255 }), (one, name) => {
+      const record = Buffer.concat([Buffer.from('before'), encodeDentry(name, one)])
+      expect(dentryName(record, 6).equals(name)).toBe(true)
+      expect([dentryIno(record, 6), dentryType(record, 6), dentryIsShared(record, 6)]).toEqual([
+        one.ino,
+        one.mode & 0o170000,
+        false,
+      ])
+      expect(decodeInode(record, dentryInodeAt(record, 6))).toEqual(one)
+      const shared = encodeSharedDentry(name, one.ino, one.mode)
+      expect([dentryIno(shared, 0), dentryType(shared, 0), dentryIsShared(shared, 0)]).toEqual([
+        one.ino,
+        one.mode & 0o170000,
+        true,
+      ])
+    }),
+  )
+})
+
+test('names are hashed by SipHash-2-4: the vector of its paper', () => {
+  const key = Buffer.from(Array.from({ length: 16 }, (_, at) => at))
+  const message = Buffer.from(Array.from({ length: 15 }, (_, at) => at))
+  // 0xa129ca6149be45e5: its top 45 bits, then an ordinal of 0.
+  expect(nameKeys(key)(message)).toBe(Number(0xa129ca6149be45e5n >> 19n) * 256)
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 255 }), (name) => {
+      const found = nameKeys(key)(name)
+      expect(Number.isSafeInteger(found + 255) && found >= FIRST_NAME_KEY && found % 256 === 0).toBe(true)
+    }),
+  )
+})
+
+test('names of one hash get the lowest free ordinal each, and are told apart', async () => {
+  const { database } = await mount()
+  const metadata = new Metadata({ database, nameKeys: () => 512 })
+  const put = (text: string, ino: number) => {
+    const name = Buffer.from(text)
+    const key = metadata.freeKey(ROOT_INO, metadata.baseKey(name))
+    const transaction = database.transaction()
+    const now = { sec: 0, nsec: 0 }
+    transaction.put(
+      DIRECTORY,
+      ROOT_INO,
+      key,
+      encodeDentry(name, newInode({ ino: ino as Ino, mode: 0o100644, uid: 0, gid: 0, now })),
+    )
+    database.apply(transaction)
+    return key
+  }
+  expect(['a', 'b', 'c'].map((name, at) => put(name, at + 10))).toEqual([512, 513, 514])
+  const found = metadata.find(ROOT_INO, Buffer.from('b'))!
+  expect(dentryIno(found.bytes, found.start)).toBe(11)
+  expect(metadata.find(ROOT_INO, Buffer.from('d'))).toBeNull()
+  const transaction = database.transaction()
+  transaction.delete(DIRECTORY, ROOT_INO, 513)
+  database.apply(transaction)
+  expect(put('e', 13)).toBe(513)
+  for (let at = 3; at < 256; at++) put(`more ${at}`, at + 20)
+  expect(() => put('one too many', 9)).toThrow('ENOSPC')
+})
+
+const FILE_BYTES = 400
+const change = fc.record({
+  truncateTo: fc.option(fc.nat(FILE_BYTES), { nil: null }),
+  runs: fc.array(fc.record({ gap: fc.nat(30), length: fc.integer({ min: 1, max: 40 }) }), { maxLength: 8 }),
+})
+
+test('recorded extents hold of each byte where it was written last, and usage counts them', async () => {
+  const { database } = await mount()
+  let ino = 1000
+  let segment = 1
+  await fc.assert(
+    fc.asyncProperty(fc.array(change, { maxLength: 12 }), async (changes) => {
+      const file = newInode({ ino: ++ino as Ino, mode: 0o100644, uid: 0, gid: 0, now: { sec: 0, nsec: 0 } })
+      /** Of each byte: its segment and its place there. */
+      const expected: (string | null)[] = Array(FILE_BYTES).fill(null)
+      const used = new Set<number>()
+      for (const { truncateTo, runs } of changes) {
+        if (truncateTo !== null) expected.fill(null, truncateTo)
+        const extents: Extent[] = []
+        let at = 0
+        for (const { gap, length } of runs) {
+          const fileOffset = at + gap
+          at = fileOffset + length
+          if (at > FILE_BYTES) break
+          const range = {
+            segment: ++segment as SegmentId,
+            offset: 0,
+            pieceBytes: length,
+            skipBytes: 0,
+            lengthBytes: length,
+          }
+          used.add(segment)
+          extents.push({ fileOffset, range })
+          for (let byte = 0; byte < length; byte++) expected[fileOffset + byte] = `${segment}+${byte}`
+        }
+        const transaction = database.transaction()
+        const usage = new UsageChanges()
+        const attributes = { sizeBytes: FILE_BYTES, mtime: file.mtime, ctime: file.ctime, atime: null }
+        recordStream(database, transaction, usage, file, { truncateTo, extents, attributes })
+        usage.putInto(database, transaction)
+        database.apply(transaction)
+        checkBytes(extentsOf(database, file, 0, FILE_BYTES), expected)
+        const middle = extentsOf(database, file, 100, 200)
+        checkBytes(
+          middle,
+          expected.map((byte, place) => (place >= 100 && place < 200 ? byte : null)),
+          100,
+          200,
+        )
+        for (const id of used) {
+          const live = expected.filter((byte) => byte?.startsWith(`${id}+`)).length
+          expect(liveBytes(database, id as SegmentId) ?? 0).toBe(live)
+        }
+      }
+      for (let gone = false; !gone; ) {
+        const transaction = database.transaction()
+        const usage = new UsageChanges()
+        gone = dropExtents(database, transaction, usage, file, 3)
+        usage.putInto(database, transaction)
+        database.apply(transaction)
+      }
+      expect(file.allocatedBytes).toBe(0)
+      expect(database.table(EXTENTS, file.ino).isEmpty()).toBe(true)
+      for (const id of used) expect(liveBytes(database, id as SegmentId)).toBe(0)
+    }),
+    { numRuns: 100 },
+  )
+})
+
+function checkBytes(extents: readonly Extent[], expected: readonly (string | null)[], from = 0, to = FILE_BYTES): void {
+  const found: (string | null)[] = Array(expected.length).fill(null)
+  for (const { fileOffset, range } of extents) {
+    for (let at = 0; at < range.lengthBytes; at++) {
+      const place = fileOffset + at
+      if (place >= from && place < to) found[place] = `${range.segment}+${range.offset + range.skipBytes + at}`
+    }
+  }
+  expect(found).toEqual(expected)
+}

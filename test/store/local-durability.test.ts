@@ -1,0 +1,105 @@
+// What the local store has synced, and when: seen by watching every fsync that this process makes.
+//
+// A crash of the host cannot be had in a test; that the calls are made, in order, on the right files, can.
+import { type FileHandle, open, readFile, readlink, rm } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { type ObjectStore, openLocalStore } from '../../src/store/index.ts'
+import { type TemporaryFolder, temporaryFolder } from './temporary-folder.ts'
+
+let folder: TemporaryFolder
+let store: ObjectStore
+/** What was synced, in order: paths relative to the store, '' for its own folder, `tmp` for a temporary file. */
+let synced: string[]
+/** Called before each fsync. */
+let beforeSync: (path: string) => Promise<void>
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  store = await openLocalStore({ path: folder.path })
+  synced = []
+  beforeSync = async () => undefined
+  const handle = await open(folder.path, 'r')
+  const prototype = Object.getPrototypeOf(handle) as FileHandle
+  await handle.close()
+  const sync = prototype.sync
+  vi.spyOn(prototype, 'sync').mockImplementation(async function (this: FileHandle) {
+    const path = relative(folder.path, await readlink(`/proc/self/fd/${this.fd}`))
+    const name = path.startsWith('.cairnfs/tmp-') ? 'tmp' : path
+    await beforeSync(name)
+    await sync.call(this)
+    synced.push(name)
+  })
+})
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await folder.remove()
+})
+
+const since = () => synced.splice(0).sort()
+
+test('a put syncs the file, its folder and each new parent, once; later ones the file and its folder', async () => {
+  await store.put('a/b/c', [Buffer.from('x')])
+  expect(since()).toEqual(['', 'a', 'a/b', 'tmp'])
+  await store.put('a/b/d', [])
+  expect(since()).toEqual(['a/b', 'tmp'])
+  await store.putIfAbsent('a/b/e', [])
+  expect(since()).toEqual(['a/b', 'tmp'])
+  await store.putIfMatch('a/b/e', [Buffer.from('y')], (await store.head('a/b/e')).etag)
+  expect(since()).toEqual(['a/b', 'tmp'])
+  await store.put('a/x', [])
+  expect(since()).toEqual(['a', 'tmp'])
+})
+
+test('parents that another process made are synced too: it may not have come to that', async () => {
+  await store.put('a/b/c', [])
+  since()
+  const other = await openLocalStore({ path: folder.path })
+  await other.put('a/b/d', [])
+  expect(since()).toEqual(['', 'a', 'a/b', 'tmp'])
+})
+
+test('folders that were removed and made again are synced again', async () => {
+  await store.put('a/b/c', [])
+  since()
+  await rm(join(folder.path, 'a'), { recursive: true })
+  await store.put('a/b/c', [])
+  expect(since()).toEqual(['', 'a', 'a/b', 'tmp'])
+})
+
+test('the content is synced before the key names it', async () => {
+  await store.put('a', [Buffer.from('old')])
+  beforeSync = async (path) => {
+    if (path === 'tmp') expect(await readFile(join(folder.path, 'a'), 'utf8')).toBe('old')
+    if (path === '') expect(await readFile(join(folder.path, 'a'), 'utf8')).toBe('new')
+  }
+  await store.put('a', [Buffer.from('new')])
+  expect(synced).toEqual(['tmp', '', 'tmp', ''])
+})
+
+test('a delete syncs each folder it took names from, once', async () => {
+  for (const key of ['a/1', 'a/2', 'b/1', 'c/1']) await store.put(key, [])
+  since()
+  await store.delete(['a/1', 'a/2', 'b/1', 'b/missing', 'd/missing'])
+  expect(since()).toEqual(['a', 'b'])
+})
+
+test('concurrent puts share the syncs of their folder, each by one that began after its name was there', async () => {
+  await store.put('a/0', [])
+  since()
+  const present = new Set<string>()
+  beforeSync = async (path) => {
+    if (path !== 'a') return
+    const { readdirSync } = await import('node:fs')
+    for (const name of readdirSync(join(folder.path, 'a'))) present.add(`a/${name}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  await Promise.all(
+    Array.from({ length: 16 }, async (_, i) => {
+      await store.put(`a/${i}`, [Buffer.from('x')])
+      expect(present.has(`a/${i}`)).toBe(true)
+    }),
+  )
+  const folderSyncs = since().filter((path) => path === 'a').length
+  expect(folderSyncs).toBeLessThan(10)
+})
