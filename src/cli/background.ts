@@ -67,7 +67,7 @@ export async function startDaemon(): Promise<Report> {
   return {
     ready: false,
     exitStatus: 1,
-    message: `the daemon ${how} before the mount answered${lastWords ? `: ${lastWords}` : ''}`,
+    message: `the daemon ${how} before the mount answered: ${lastWords || 'see its log'}`,
   }
 }
 

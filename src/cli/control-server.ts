@@ -1,8 +1,9 @@
 // The daemon's side of the control socket.
 //
 // Must stay true: only the daemon's user can connect (mode 0600 in a directory of mode 0700); a client that goes away, or
-// sends nonsense, disturbs nobody; what it began goes on.
-import { chmodSync, rmSync } from 'node:fs'
+// sends nonsense, disturbs nobody; what it began goes on; the socket of another mount is never removed, though the kernel
+// may have given it our device number, and so our socket's name, as soon as our mount was gone.
+import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { asCommand, type Command, encodeLine, LineReader, type MountStatus, type Reply } from './control-protocol.ts'
 import { describeError } from './errors.ts'
@@ -24,21 +25,25 @@ export interface ControlServer {
 
 /** Serves at `path`. What lies there is a dead daemon's: device numbers of mounts are unique while they last. */
 export async function serveControl(path: string, handlers: ControlHandlers): Promise<ControlServer> {
-  rmSync(path, { force: true })
+  // libuv, when it closes a socket, removes the name that was bound, whatever has it by then: so it is not `path`.
+  const boundPath = `${path}.${process.pid}`
+  rmSync(boundPath, { force: true })
   const answers = new Set<Promise<void>>()
   const server = createServer((socket) => serveClient(socket, handlers, answers))
   server.maxConnections = CONNECTIONS_MAX
   const umask = process.umask(0o177)
   try {
-    await listen(server, path)
+    await listen(server, boundPath)
   } finally {
     process.umask(umask)
   }
-  chmodSync(path, 0o600)
+  chmodSync(boundPath, 0o600)
+  const { ino } = lstatSync(boundPath)
+  renameSync(boundPath, path)
   return {
     close() {
       server.close()
-      rmSync(path, { force: true })
+      if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true })
     },
     answered: async () => void (await Promise.all(answers)),
   }

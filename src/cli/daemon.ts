@@ -12,6 +12,7 @@ import type { MountStatus } from './control-protocol.ts'
 import { serveControl } from './control-server.ts'
 import { CommandError, codeOf } from './errors.ts'
 import { describeSelf, holderJudge, takeSlotLock } from './held-slot.ts'
+import { endOnUncaught } from './last-resort.ts'
 import { fieldsFirst, openLog } from './log.ts'
 import { type OpenedStore, openCountedStore } from './open-store.ts'
 import type { MountSettings } from './options.ts'
@@ -93,6 +94,10 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     level: settings.logLevel,
     isForeground: order.isForeground,
     volumeName: identity.json.name,
+  })
+  endOnUncaught((error) => {
+    const stack = error instanceof Error ? error.stack : undefined
+    log.error('the daemon met a bug and ends; the next mount replays the journal', { error, stack })
   })
   log.info('mounting', { version: VERSION, store: storeName, volume: identity.json.uuid, mountpoint, pid: process.pid })
 

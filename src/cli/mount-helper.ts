@@ -5,11 +5,13 @@
 // are mount(8)'s.
 import { spawnSync } from 'node:child_process'
 import { CommandError, codeOf, describeError, UsageError } from './errors.ts'
+import { endOnUncaught } from './last-resort.ts'
 import { mount } from './mount.ts'
 import { readMountSettings } from './options.ts'
 
 /** mount(8), "EXIT STATUS". */
-const Exit = { usageOrPermission: 1, failure: 32 } as const
+/** Of mount(8)'s codes: a mount that does not come about ends with 1, as `cairnfs mount` does; an unmount with 32. */
+const Exit = { mountFailed: 1, umountFailed: 32, usageOrPermission: 1 } as const
 
 export interface HelperArguments {
   positional: string[]
@@ -25,13 +27,15 @@ export async function runMountHelper(argv: readonly string[]): Promise<number> {
   process.removeAllListeners('warning')
   const isUmount = argv[2] === '--umount'
   const program = isUmount ? 'umount.fuse.cairnfs' : 'mount.cairnfs'
+  const tell = (error: unknown) => process.stderr.write(`${program}: ${describeError(error)}\n`)
+  endOnUncaught(tell)
   try {
     const args = parseHelperArguments(argv.slice(isUmount ? 3 : 2), isUmount ? 'flnrv' : 'sfnv')
     if (args.namespace !== null) return enterNamespace(args.namespace, argv)
     return isUmount ? await runUmount(args) : await runMount(args, program)
   } catch (error) {
-    process.stderr.write(`${program}: ${describeError(error)}\n`)
-    return helperStatus(error)
+    tell(error)
+    return isUmount ? umountStatus(error) : Exit.mountFailed
   }
 }
 
@@ -74,7 +78,7 @@ async function runMount({ positional, flags, options }: HelperArguments, program
   const settings = readMountSettings({ o: options }, { isRoot, isSloppy: flags.has('s') })
   // A fake mount ends before the system call (mount(8), -f).
   if (flags.has('f')) return 0
-  return mount({ storeName, dir, settings, isForeground: false }, { program, statusOf: helperStatus })
+  return mount({ storeName, dir, settings, isForeground: false }, { program, statusOf: () => Exit.mountFailed })
 }
 
 async function runUmount({ positional, flags }: HelperArguments): Promise<number> {
@@ -99,11 +103,11 @@ function enterNamespace(namespace: string, argv: readonly string[]): number {
     stdio: 'inherit',
   })
   if (error !== undefined) throw new CommandError(`nsenter cannot be run (${codeOf(error)}): install util-linux`)
-  return status ?? Exit.failure
+  return status ?? Exit.mountFailed
 }
 
-function helperStatus(error: unknown): number {
+function umountStatus(error: unknown): number {
   const code = codeOf(error)
   const isOurs = error instanceof UsageError || code === 'EPERM' || code === 'EACCES'
-  return isOurs ? Exit.usageOrPermission : Exit.failure
+  return isOurs ? Exit.usageOrPermission : Exit.umountFailed
 }

@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander'
 import { CommandError, describeError } from './errors.ts'
 import { formatCommand } from './format.ts'
 import { installHelperCommand } from './install-helper.ts'
+import { endOnUncaught } from './last-resort.ts'
 import { mountCommand } from './mount.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
@@ -17,6 +18,7 @@ export async function runCairnfs(argv: readonly string[]): Promise<number> {
   quietWarnings()
   const word = argv[2]
   let isCommand = false
+  endOnUncaught((error) => reportFailure(error, isCommand ? `cairnfs ${word}` : 'cairnfs'))
   try {
     const program = makeProgram()
     isCommand = program.commands.some((command) => command.name() === word)

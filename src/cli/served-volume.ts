@@ -131,12 +131,21 @@ export class ServedVolume implements ControlHandlers {
   /** Concurrent askers share one attempt; after a failure the next begins anew. */
   #syncAndDetach(onProgress: (dirtyBytes: number) => void): Promise<void> {
     this.#unmounting ??= (async () => {
-      await this.sync(onProgress)
+      await this.sync(onProgress).catch((error: unknown) => {
+        throw this.#unstored(error)
+      })
       await this.#parts.mounted.unmount({ mode: 'normal' })
     })().finally(() => {
       this.#unmounting = null
     })
     return this.#unmounting
+  }
+
+  #unstored(error: unknown): CommandError {
+    const { volume, mounted } = this.#parts
+    const size = formatSize(volume.status.dirtyBytes)
+    const message = `${mounted.mountpoint} stays mounted, ${size} are not stored: ${describeError(error)}: umount again when that is mended, or give them up with --force`
+    return new CommandError(message, 1, { cause: error })
   }
 
   /** From here to the end: waits until the kernel lets go, then closes the volume. Never rejects. */

@@ -70,7 +70,8 @@ export interface WriterOptions {
   onFailure: (error: FsError) => void
 }
 
-/** Puts `root` and the slot of a new volume, which has no tables yet. */
+/** Puts `root` and the slot of a new volume, which has no tables yet. Throws FsError EEXIST where there are some
+ *  already: of two formats at once one fails. */
 export async function formatDatabase(store: ObjectStore, volumeUuid: Buffer): Promise<void> {
   const slot: SlotState = {
     slot: SLOT,
@@ -95,8 +96,15 @@ export async function formatDatabase(store: ObjectStore, volumeUuid: Buffer): Pr
     tables: [],
     pageSegments: new Map(),
   }
+  const body = encodeRoot(volumeUuid, root)
+  try {
+    await store.putIfAbsent(ROOT_KEY, [body])
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
+    const isOurs = (await store.get(ROOT_KEY)).body.equals(body)
+    if (!isOurs) throw new FsError('EEXIST', 'the volume is being formatted by somebody else too: try again later')
+  }
   await store.put(slotKey(SLOT), [encodeSlot(slot)])
-  await store.put(ROOT_KEY, [encodeRoot(volumeUuid, root)])
 }
 
 /** Opens a database for writing: takes the slot, replays, puts `root`. Throws FsError EBUSY when it is held. */

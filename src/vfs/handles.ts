@@ -2,6 +2,7 @@
 //
 // Must stay true: a file is open as long as it has a handle, so its inode and its bytes stay, with or without a name.
 import { ok as assert } from 'node:assert'
+import { LRUCache } from 'lru-cache'
 import { createReadAhead, type ReadAhead } from '../data/index.ts'
 import { errnoError } from '../platform/index.ts'
 import type { Handle } from './filesystem.ts'
@@ -9,6 +10,11 @@ import type { Handle } from './filesystem.ts'
 const O_ACCMODE = 3
 const O_RDONLY = 0
 const READ_AHEAD_BYTES_MAX = 64 << 20
+const SHARED_READERS_MAX = 256
+/** What a transport gives where it opened nothing. */
+const NO_HANDLE = 0 as Handle
+
+const newReadAhead = () => createReadAhead({ maxReadAheadBytes: READ_AHEAD_BYTES_MAX })
 
 export interface OpenFile {
   readonly ino: number
@@ -26,6 +32,7 @@ export class Handles {
   readonly #files = new Map<number, OpenFile>()
   readonly #users = new Map<number, Users>()
   #next = 1
+  readonly #sharedReaders = new LRUCache<number, ReadAhead>({ max: SHARED_READERS_MAX })
 
   open(ino: number, flags: number): Handle {
     const writable = (flags & O_ACCMODE) !== O_RDONLY
@@ -44,10 +51,19 @@ export class Handles {
     return file
   }
 
-  readAhead(handle: Handle): ReadAhead {
+  /** The reader behind a handle. On a read-only mount the kernel opens nothing and reads with NO_HANDLE: then all that
+   *  read a file are one reader. */
+  readAhead(handle: Handle, ino: number): ReadAhead {
+    if (handle === NO_HANDLE) return this.#sharedReaders.get(ino) ?? this.#newSharedReader(ino)
     const file = this.get(handle)
-    file.readAhead ??= createReadAhead({ maxReadAheadBytes: READ_AHEAD_BYTES_MAX })
+    file.readAhead ??= newReadAhead()
     return file.readAhead
+  }
+
+  #newSharedReader(ino: number): ReadAhead {
+    const reader = newReadAhead()
+    this.#sharedReaders.set(ino, reader)
+    return reader
   }
 
   /** Tells what is left of the file's users. */

@@ -42,7 +42,7 @@ export function read(
   lengthBytes: number,
 ): MaybePromise<readonly Uint8Array[]> {
   const { database, metadata, streams, handles } = context
-  const readAhead = handles.readAhead(handle)
+  const readAhead = handles.readAhead(handle, ino)
   let isFirstTry = true
   const answer = database.run((): Uint8Array[] | Promise<Uint8Array[]> => {
     const mayShare = isFirstTry

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -46,6 +46,14 @@ function talk(text: string, count: number): Promise<unknown[]> {
     socket.once('close', () => resolve(replies)).once('error', reject)
   })
 }
+
+it('leaves the socket of a mount that was given the same device number meanwhile', async () => {
+  const next = await serveControl(path, handlers)
+  server.close()
+  expect(await talk('{"command":"status"}\n', 1)).toMatchObject([{ reply: 'done' }])
+  next.close()
+  expect(readdirSync(folder)).toEqual([])
+})
 
 it('answers commands in JSON lines, several over one connection, and tells failures', async () => {
   expect(statSync(path).mode & 0o777).toBe(0o600)

@@ -1,11 +1,11 @@
 // docs/HACKING.md does what it says: its blocks marked `sh test` are run as they stand, in order, in one shell.
 //
 // Must stay true: whatever a block left (a mount, a process, a folder) is gone afterwards, also when it failed or hung.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { abortConnection, parseMountinfo, unmountAt } from '../../src/fuse/index.ts'
-import { MountHarness } from '../mount/harness.ts'
+import { MountHarness, until } from '../mount/harness.ts'
 
 const TOP = join(import.meta.dirname, '../..')
 const RUN_MS = 60_000
@@ -23,6 +23,20 @@ function blocks(text: string, info: string): string[] {
 const mounts = () =>
   parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')).filter((entry) => entry.mountpoint.startsWith(folder))
 
+/** What the blocks have started, stopped daemons too: processes whose TMPDIR is the test's own folder. */
+function startedPids(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(`TMPDIR=${folder}`)
+      } catch {
+        return false // ended meanwhile, or not ours to read
+      }
+    })
+}
+
 beforeEach(() => {
   folder = harness.folder()
 })
@@ -32,6 +46,7 @@ afterEach(async () => {
     abortConnection(majorMinor)
     await unmountAt(mountpoint, { mode: 'lazy' })
   }
+  for (const pid of startedPids()) process.kill(pid, 'SIGKILL')
   await harness.cleanUp()
 })
 
@@ -58,5 +73,6 @@ test('the command blocks of HACKING.md work and leave nothing behind (needs root
   expect(result, result.stderr + result.stdout).toMatchObject({ status: 0, timedOut: false })
   expect(result.stdout).toContain('the reader is free again')
   expect(mounts()).toEqual([])
+  await until(() => startedPids().length === 0, 'the end of all that was started')
   expect(await harness.shell('ls -A', { cwd: folder })).toBe('')
 })

@@ -7,7 +7,7 @@
 //   /run/cairnfs and /var/log/cairnfs. Daemons are found by a mark in their environment, so that one whose mount never
 //   came about is found too, and only those started here are ended, by their pid.
 import { randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import type { MountStatus } from '../../src/cli/control-protocol.ts'
@@ -91,7 +91,10 @@ export class Volumes {
 
   async cleanUp(): Promise<void> {
     const volumes = this.#volumes.splice(0)
-    for (const volume of volumes) await volume.killMarked()
+    for (const volume of volumes) {
+      await volume.killMarked()
+      volume.removeSocket()
+    }
     await this.harness.cleanUp()
     for (const volume of volumes) {
       volume.removeRuntimeFiles()
@@ -106,7 +109,9 @@ export class TestVolume {
   readonly store: TestStore
   readonly #harness: MountHarness
   readonly #mountOptions: string[]
-  #daemon: { pid: number; uuid: string; majorMinor: string } | null = null
+  #pid: number | null = null
+  /** Of daemons that were killed; another mount may have got the name since. */
+  readonly #deadSockets: { path: string; ino: number }[] = []
   readonly #leftovers = new Set<string>()
 
   constructor(harness: MountHarness, store: TestStore, mountOptions: string[]) {
@@ -119,23 +124,21 @@ export class TestVolume {
 
   /** Of the daemon that serves it now. */
   get pid(): number {
-    if (this.#daemon === null) throw new Error('not mounted')
-    return this.#daemon.pid
+    if (this.#pid === null) throw new Error('not mounted')
+    return this.#pid
   }
 
   async format(options: string[]): Promise<void> {
-    await this.cairnfs(['format', this.store.name, '--name', this.name, ...this.store.options, ...options])
+    const told = await this.cairnfs(['format', this.store.name, '--name', this.name, ...this.store.options, ...options])
+    this.#leftovers.add(join(RUN, `${/uuid (\S+)/.exec(told)?.[1]}-0.lock`))
   }
 
   /** Mounts; resolves when the mount answers. */
   async mount(options: string[] = []): Promise<void> {
     const all = [...this.store.options, ...this.#mountOptions, ...options]
     await this.cairnfs(['mount', this.store.name, this.mountpoint, ...all])
-    const status = await this.status()
-    const { majorMinor } = findMount(this.mountpoint)!
-    this.#daemon = { pid: status.pid, uuid: status.volume.uuid, majorMinor }
-    this.#leftovers.add(join(RUN, `${majorMinor.replace(':', '-')}.sock`))
-    this.#leftovers.add(join(RUN, `${status.volume.uuid}-0.lock`))
+    const { pid } = await this.status()
+    this.#pid = pid
   }
 
   /** Unmounts, and checks that nothing of it is left. */
@@ -144,7 +147,7 @@ export class TestVolume {
     await this.cairnfs(['umount', this.mountpoint], UNMOUNT_MS)
     expect(findMount(this.mountpoint), 'the mount after cairnfs umount').toBeUndefined()
     expect(isRunning(pid), 'the daemon after cairnfs umount').toBe(false)
-    this.#daemon = null
+    this.#pid = null
   }
 
   /** Unmounts, drops the kernel's caches, and mounts again with a new daemon. */
@@ -168,9 +171,11 @@ export class TestVolume {
   /** Ends the daemon as a crash would. Its mount stays, dead; the next `mount` replaces it. */
   async crash(): Promise<void> {
     const { pid } = this
+    const socket = this.#socketPath()
     process.kill(pid, 'SIGKILL')
     await until(() => !isRunning(pid), `the end of daemon ${pid}`)
-    this.#daemon = null
+    if (socket !== null) this.#deadSockets.push({ path: socket, ino: lstatSync(socket).ino })
+    this.#pid = null
   }
 
   /** Runs a script in bash inside the mount; fails unless it ends with status 0 in time. */
@@ -208,8 +213,23 @@ export class TestVolume {
     await until(() => !pids.some(isRunning), 'the end of daemons that were killed')
   }
 
+  /** Of a daemon that was killed. Only while its mount is there: then the device number, its name, is no other's. */
+  removeSocket(): void {
+    const path = this.#socketPath()
+    if (path !== null) rmSync(path, { force: true })
+  }
+
   removeRuntimeFiles(): void {
+    for (const { path, ino } of this.#deadSockets) {
+      if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path)
+    }
     for (const path of this.#leftovers) rmSync(path, { force: true })
+  }
+
+  /** Of the daemon that serves the mountpoint. */
+  #socketPath(): string | null {
+    const entry = findMount(this.mountpoint)
+    return entry === undefined ? null : join(RUN, `${entry.majorMinor.replace(':', '-')}.sock`)
   }
 
   /** Adds the end of the daemon's log to an error: what a program complains about is told there. */

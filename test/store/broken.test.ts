@@ -68,6 +68,13 @@ describe('the probe', () => {
     expect(await probeStore(store, random)).toEqual(['put-if-match'])
   })
 
+  test('finds a store that tells everybody that they won, and keeps the first', async () => {
+    const store = brokenStore((intact) => ({
+      putIfAbsent: (key, body) => intact.putIfAbsent(key, body).catch(async () => (await intact.head(key)).etag),
+    }))
+    expect(await probeStore(store, random)).toEqual(['put-if-absent'])
+  })
+
   test('finds a store where nobody wins', async () => {
     const store = brokenStore((intact) => ({
       putIfAbsent: async (key, body) => {

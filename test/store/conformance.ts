@@ -477,6 +477,7 @@ export async function listAll(store: ObjectStore, prefix: string, limit: number)
     const page = await store.list(prefix, startAfter === undefined ? { limit } : { limit, startAfter })
     expect(page.objects.length).toBeLessThanOrEqual(limit)
     keys.push(...page.objects.map(({ key }) => key))
+    if (page.next !== undefined) expect(page.next, 'a listing moves on').not.toBe(startAfter)
     startAfter = page.next
   } while (startAfter !== undefined)
   return keys

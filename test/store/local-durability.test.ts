@@ -103,3 +103,16 @@ test('concurrent puts share the syncs of their folder, each by one that began af
   const folderSyncs = since().filter((path) => path === 'a').length
   expect(folderSyncs).toBeLessThan(10)
 })
+
+test('a write that the kernel takes only a part of goes on where it stopped', async () => {
+  const handle = await open(folder.path, 'r')
+  const prototype = Object.getPrototypeOf(handle) as FileHandle
+  await handle.close()
+  const writev = prototype.writev
+  vi.spyOn(prototype, 'writev').mockImplementation(async function (this: FileHandle, parts) {
+    const first = Buffer.from(parts.find((part) => part.byteLength > 0) as Uint8Array)
+    return await writev.call(this, [first.subarray(0, 3)])
+  })
+  await store.put('a', [Buffer.from('0123'), Buffer.alloc(0), Buffer.from('456789'), Buffer.from('ab')])
+  expect(await readFile(join(folder.path, 'a'), 'utf8')).toBe('0123456789ab')
+})
