@@ -46,6 +46,16 @@ export class UsageChanges {
   }
 }
 
+/** Live bytes of all file data that is recorded: one row a segment is read. May fault. */
+export function allLiveBytes(reader: TableReader): number {
+  let sum = 0
+  reader.table(USAGE).scan(0, Number.MAX_SAFE_INTEGER, (_, bytes, start) => {
+    sum += readU64(bytes, start)
+    return true
+  })
+  return sum
+}
+
 /** Live bytes of a segment; null when no record ever named it. */
 export function liveBytes(reader: TableReader, segment: SegmentId): number | null {
   const row = reader.table(USAGE).get(segment)

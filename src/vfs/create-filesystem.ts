@@ -114,7 +114,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
       if (ino === ROOT_INO || readOnly) return sync()
       return writeback.commit({ streams: [] })
     },
-    statfs: () => statfs(),
+    statfs: () => statfs(context),
 
     async start(root = { uid: 0, gid: 0, mode: 0o755 }) {
       if (!(await database.run(() => metadata.hasRoot()))) {

@@ -1,5 +1,6 @@
 // The first things anyone does with a filesystem, before and after they are recorded, and after a remount.
 import { expect, test } from 'vitest'
+import { ROOT_INO } from '../../src/vfs/index.ts'
 import { mount, Paths } from './world.ts'
 
 test('what was created, written, renamed and unlinked is there after an unmount and a mount', async () => {
@@ -38,4 +39,24 @@ test('an fsync of a small file costs one PUT', async () => {
   expect((await world.store.list('segments/')).objects.length).toBe(0)
   const crashed = await mount({ store: world.store })
   expect(await new Paths(crashed.fs).read('/f')).toEqual(Buffer.alloc(4096, 7))
+})
+
+test('statfs counts what files hold, durable or not', async () => {
+  const world = await mount()
+  const paths = new Paths(world.fs)
+  const used = async () => {
+    const { totalBytes, freeBytes } = await world.fs.statfs(ROOT_INO)
+    return totalBytes - freeBytes
+  }
+  expect(await used()).toBe(0)
+  await paths.write('/a', Buffer.alloc(100_000, 1))
+  expect(await used()).toBe(100_000)
+  await world.fs.sync()
+  expect(await used()).toBe(100_000)
+  await paths.unlink('/a')
+  // The references that lookups took go with the mount.
+  await world.unmount()
+  const again = await mount({ store: world.store })
+  const { totalBytes, freeBytes } = await again.fs.statfs(ROOT_INO)
+  expect(totalBytes - freeBytes).toBe(0)
 })

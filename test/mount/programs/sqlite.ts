@@ -20,10 +20,9 @@ export async function transactionsComeBack(
   volume: TestVolume,
   { mode, count, timeoutMs }: { mode: JournalMode; count: number; timeoutMs: number },
 ): Promise<void> {
-  const read = `while kill -0 $writer 2>&-; do [ -s db ] && python3 ${TRANSACTIONS} check db; sleep 0.5; done`
   const write = `python3 ${TRANSACTIONS} write db ${mode} ${count}`
-  // A reader may come before the tables are there: only what it finds wrong counts, and that is in the last check too.
-  await volume.shell(`${write} & writer=$!; (${read}) > /dev/null 2>&1 & wait $writer; status=$?; wait; exit $status`, {
+  const read = `while kill -0 $writer 2>&-; do [ ! -s db ] || python3 ${TRANSACTIONS} check db || exit; sleep 0.5; done`
+  await volume.shell(`${write} & writer=$!; (${read}) > /dev/null & reader=$!; wait $writer; wait $reader`, {
     timeoutMs,
   })
   expect(await check(volume, timeoutMs)).toBe(count)

@@ -57,7 +57,8 @@ def check(path):
     if told != ['ok']:
         sys.exit('\n'.join(told))
     db.execute('BEGIN')
-    number, found = progress(db), rows(db)
+    tables = db.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0]
+    number, found = (progress(db), rows(db)) if tables == 2 else (0, [])
     db.execute('COMMIT')
     model = sqlite3.connect(':memory:', isolation_level=None)
     model.executescript(SCHEMA)
