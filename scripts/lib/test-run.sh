@@ -10,19 +10,21 @@
 run_name=
 run_folder=
 run_child=
-started_minio=
+compiled_before=
 
 begin_run() {
+  compiled_before=$(compiled_tests)
   run_folder=$(mktemp -d /tmp/cairnfs-test-run-XXXXXX)
   run_name=${run_folder##*/}
-  chmod 1777 "$run_folder" # tests run programs as other users
-  mkdir "$run_folder/tmp" "$run_folder/results"
-  chmod 1777 "$run_folder/tmp"
-  export TMPDIR=$run_folder/tmp CAIRNFS_TEST_RUN=$run_name
   trap 'end_run' EXIT
   trap 'exit 129' HUP
   trap 'exit 130' INT
   trap 'exit 143' TERM
+  chmod 1777 "$run_folder" # tests run programs as other users
+  mkdir "$run_folder/tmp" "$run_folder/results"
+  chmod 1777 "$run_folder/tmp"
+  # A MinIO of its own: tests compare its counts of requests with ours.
+  export TMPDIR=$run_folder/tmp CAIRNFS_TEST_RUN=$run_name CAIRNFS_MINIO_STATE=$run_folder/minio
 }
 
 # Runs a command so that signals are seen at once. Its status is the command's.
@@ -41,22 +43,36 @@ end_run() {
   set +e
   # Daemons get the time to unmount and to remove their sockets, while their store still answers.
   signal_run TERM
-  for _ in {1..30}; do
-    [[ -n $(run_pids) ]] || break
-    sleep 0.1
-  done
+  local deadline=$((SECONDS + 4))
+  while ((SECONDS < deadline)) && [[ -n $(run_pids) ]]; do sleep 0.1; done
   signal_run KILL
   unmount_run
-  [[ -z $started_minio ]] || scripts/minio stop
+  [[ ! -e $CAIRNFS_MINIO_STATE/running ]] || scripts/minio stop
+  signal_run KILL minio
   remove_run_folder
+  remove_compiled_tests
 }
 
-# The pids of this run's processes, MinIO apart, which scripts/minio ends.
+# What test/mount/harness.ts compiles must lie where node_modules is found.
+compiled_tests() { find node_modules/.cache -maxdepth 1 -name 'cairnfs-test-??????' 2>/dev/null || true; }
+
+# Those that came during the run and that its tests, interrupted, did not remove. One that a process is using belongs to
+# another run.
+remove_compiled_tests() {
+  local folder in_use
+  in_use=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ')
+  for folder in $(compiled_tests); do
+    [[ $compiled_before == *"$folder"* || $in_use == *"$folder"* ]] || rm -rf -- "$folder"
+  done
+}
+
+# The pids of this run's processes; without an argument MinIO's apart, which scripts/minio ends.
 run_pids() {
   local environ pid
   for environ in /proc/[0-9]*/environ; do
     pid=${environ//[!0-9]/}
-    if grep -qsxz "CAIRNFS_TEST_RUN=$run_name" "$environ" && [[ $(cat "/proc/$pid/comm" 2>/dev/null) != minio ]] &&
+    if grep -qsxz "CAIRNFS_TEST_RUN=$run_name" "$environ" &&
+      [[ $(cat "/proc/$pid/comm" 2>/dev/null) != minio || -n ${1:-} ]] &&
       grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$pid/status"; then
       printf '%s\n' "$pid"
     fi
@@ -65,7 +81,7 @@ run_pids() {
 
 signal_run() {
   local pid
-  for pid in $(run_pids); do kill -"$1" "$pid" 2>/dev/null; done
+  for pid in $(run_pids "${2:-}"); do kill -"$1" "$pid" 2>/dev/null; done
 }
 
 # What is mounted below the run's folder; the last mounted first. Their servers are dead: nothing here waits for one.
