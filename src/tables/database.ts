@@ -107,6 +107,12 @@ export interface Database extends TableReader {
   /** Applies a transaction in this turn: visible at once, in the open commit. Throws FsError EROFS on a read-only
    *  database and EIO on one that failed. */
   apply(transaction: Transaction): void
+  /** Why nothing can be made durable any more; null while it can. */
+  readonly failure: Error | null
+  /** Somebody else has the slot: what is in memory here may be stale. */
+  readonly isLost: boolean
+  /** Changes ought to wait: those not yet acknowledged, or not yet in pages, take more than their share of memory. */
+  readonly isFull: boolean
   /** Bytes of records in the open commit. */
   readonly openCommitBytes: number
   /** Closes the open commit, with `data` in front, in this turn, and uploads it. Resolves when it and all before it are

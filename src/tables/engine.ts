@@ -79,6 +79,8 @@ export class Engine implements TableReader {
   activeBytes = 0
   frozenBytes = 0
   firstChangeMs: number | null = null
+  /** When the oldest change in the frozen generation was made. */
+  frozenSinceMs: number | null = null
   replayedCommits = 0
   /** Null on a read-only database. */
   journal: JournalWriter | null = null
@@ -280,6 +282,7 @@ export class Engine implements TableReader {
     this.activeStates = new Set()
     this.frozenBytes += this.activeBytes
     this.activeBytes = 0
+    this.frozenSinceMs ??= this.firstChangeMs
     this.firstChangeMs = null
   }
 
@@ -289,6 +292,7 @@ export class Engine implements TableReader {
     for (const state of this.frozenStates) state.frozen = null
     this.frozenStates = new Set()
     this.frozenBytes = 0
+    this.frozenSinceMs = null
     this.#pruneStates()
   }
 

@@ -16,6 +16,7 @@ export class JournalWriter {
   readonly #onFailure: (error: FsError) => void
   #tail: Promise<void> = Promise.resolve()
   #failure: FsError | null = null
+  #isLost = false
   closedSeq = 0
   acknowledgedSeq = 0
   /** Of all commits closed, since the counters were last taken back by a checkpoint. */
@@ -40,8 +41,18 @@ export class JournalWriter {
     return this.#failure
   }
 
-  /** Ends the tenure from outside: the slot was lost. */
-  fail(error: FsError): void {
+  /** Somebody else has the slot. */
+  get isLost(): boolean {
+    return this.#isLost
+  }
+
+  /** Ends the tenure: the slot was lost. */
+  lose(error: FsError): void {
+    this.#isLost = true
+    this.#fail(error)
+  }
+
+  #fail(error: FsError): void {
     if (this.#failure !== null) return
     this.#failure = error
     this.#onFailure(error)
@@ -67,7 +78,7 @@ export class JournalWriter {
           cause instanceof FsError
             ? cause
             : new FsError('EIO', `the journal cannot be written: ${cause.message}`, { cause })
-        this.fail(error)
+        this.#fail(error)
       }
       if (this.#failure !== null) throw this.#failure
       this.acknowledgedSeq = identity.seq
@@ -90,8 +101,11 @@ export class JournalWriter {
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
       const there = decodeCommit((await this.#store.get(key)).body, key, this.#volumeUuid)
-      if (there.isSeal) throw new FsError('EIO', `the volume was taken over: ${key} is sealed`)
-      if (!there.session.equals(identity.session)) throw new FsError('EIO', `${key} was written by somebody else`)
+      if (there.session.equals(identity.session) && !there.isSeal) return
+      const how = there.isSeal ? 'sealed' : 'written by somebody else'
+      const lost = new FsError('EIO', `the volume was taken over: ${key} is ${how}`)
+      this.lose(lost)
+      throw lost
     }
   }
 }

@@ -39,6 +39,10 @@ const CHECKPOINT_JOURNAL_BYTES = 64 << 20
 const CHECKPOINT_JOURNAL_OBJECTS = 1000
 const CHECKPOINT_AGE_MS = 60_000
 const SLOT = 0
+/** Changes wait while this much is in commits not yet acknowledged. */
+const UNACKNOWLEDGED_BYTES_MAX = 64 << 20
+/** Changes wait while they take this much more than makes a checkpoint due. */
+const FULL_FACTOR = 1.5
 /** The last checkpoint may itself leave a little (what its hooks changed, a trim that failed). */
 const CLOSE_ROUNDS = 5
 
@@ -120,6 +124,24 @@ export async function openDatabase(options: DatabaseOptions, writer: WriterOptio
     log: options.log,
     onLost: (by) => database?.lost(by),
   })
+  // From here on: replaying a long journal may take longer than the lease.
+  slot.startHeartbeat()
+  try {
+    database = await takeRoot(options, writer, { slot, before, session })
+    return database
+  } catch (error) {
+    // We have no commits: whoever comes next replays, and seals, what we found.
+    await slot.release(0).catch((cause: Error) => options.log('warn', `the slot is not released: ${cause.message}`))
+    throw error
+  }
+}
+
+/** Steps 2 and 3. */
+async function takeRoot(
+  options: DatabaseOptions,
+  writer: WriterOptions,
+  { slot, before, session }: { slot: WriterSlot; before: SlotState; session: Buffer },
+): Promise<WritableDatabase> {
   const { epoch } = slot
   for (;;) {
     const { root, etag } = await readRoot(options)
@@ -151,7 +173,7 @@ export async function openDatabase(options: DatabaseOptions, writer: WriterOptio
         `replayed ${found.commits.length} journal objects of epochs ${[...new Set(tenures.map((tenure) => tenure.epoch))].join(', ')}`,
       )
     }
-    database = new WritableDatabase(options, writer, {
+    return new WritableDatabase(options, writer, {
       ...put,
       slot,
       ids,
@@ -159,8 +181,6 @@ export async function openDatabase(options: DatabaseOptions, writer: WriterOptio
       replay: found.commits,
       oldKeys: found.commitKeys,
     })
-    slot.startHeartbeat()
-    return database
   }
 }
 
@@ -168,18 +188,21 @@ export async function openDatabase(options: DatabaseOptions, writer: WriterOptio
 export async function openDatabaseReadOnly(options: DatabaseOptions): Promise<Database> {
   for (;;) {
     const before = await readRoot(options)
-    const commits = await readTenures(options, SLOT, before.root.tenures, null).then(
-      (found) => found.commits,
-      (error: unknown) => {
-        if (error instanceof StoreError && error.kind === 'not-found') return null
-        throw error
-      },
-    )
+    let commits: readonly DecodedCommit[] = []
+    let failure: unknown = null
+    try {
+      commits = (await readTenures(options, SLOT, before.root.tenures, null)).commits
+    } catch (error) {
+      // The writer may have trimmed meanwhile: then root has moved on.
+      failure = error
+    }
     const after = await readRoot(options)
     if (before.etag !== after.etag) continue
-    if (commits === null)
-      throw new FsError('EIO', 'an object of the journal is gone: acknowledged changes are lost with it')
-    return new ReadOnlyDatabase(options, before.root, commits)
+    if (failure === null) return new ReadOnlyDatabase(options, before.root, commits)
+    if (failure instanceof StoreError && failure.kind === 'not-found') {
+      throw new FsError('EIO', `an object of the journal is gone, acknowledged changes with it: ${failure.message}`)
+    }
+    throw failure
   }
 }
 
@@ -279,6 +302,9 @@ class ReadOnlyDatabase extends EngineDatabase implements Database {
   readonly closedSeq = 0
   readonly acknowledgedSeq = 0
   readonly checkpointDue = false
+  readonly failure = null
+  readonly isLost = false
+  readonly isFull = false
 
   constructor(options: DatabaseOptions, root: Root, replay: readonly DecodedCommit[]) {
     super(options, root, replay)
@@ -350,7 +376,7 @@ export class WritableDatabase extends EngineDatabase implements Database {
 
   /** Somebody else has the slot. */
   lost(by: string): void {
-    this.#journal.fail(new FsError('EIO', `the volume was taken over (${by})`))
+    this.#journal.lose(new FsError('EIO', `the volume was taken over (${by})`))
   }
 
   get status(): DatabaseStatus {
@@ -363,6 +389,22 @@ export class WritableDatabase extends EngineDatabase implements Database {
       failure: journal.failure,
       readOnly: false,
     }
+  }
+
+  get failure(): FsError | null {
+    return this.#journal.failure
+  }
+
+  get isLost(): boolean {
+    return this.#journal.isLost
+  }
+
+  get isFull(): boolean {
+    const { engine } = this
+    return (
+      engine.openCommitBytes + this.#journal.bytesUnderWay > UNACKNOWLEDGED_BYTES_MAX ||
+      engine.activeBytes + engine.frozenBytes > FULL_FACTOR * this.options.changeBytesMax
+    )
   }
 
   get probed(): readonly string[] {
@@ -404,12 +446,13 @@ export class WritableDatabase extends EngineDatabase implements Database {
     if (this.#journal.failure !== null || this.#checkpoint !== null) return false
     const { engine, options } = this
     const { journalBytes, journalObjects } = this.status
-    const ageMs = engine.firstChangeMs === null ? 0 : options.clock.monotonicMs() - engine.firstChangeMs
+    const sinceMs = engine.frozenSinceMs ?? engine.firstChangeMs
+    const ageMs = sinceMs === null ? 0 : options.clock.monotonicMs() - sinceMs
     return (
       journalBytes >= CHECKPOINT_JOURNAL_BYTES ||
       journalObjects >= CHECKPOINT_JOURNAL_OBJECTS ||
       ageMs >= CHECKPOINT_AGE_MS ||
-      engine.activeBytes >= options.changeBytesMax ||
+      engine.activeBytes + engine.frozenBytes >= options.changeBytesMax ||
       this.#ids.isLow
     )
   }
@@ -457,7 +500,7 @@ export class WritableDatabase extends EngineDatabase implements Database {
     const put = await replaceRoot(options, root, this.#etag)
     if (put === null) {
       const error = new FsError('EIO', 'the volume was taken over: root was put by somebody else')
-      this.#journal.fail(error)
+      this.#journal.lose(error)
       throw error
     }
     this.#root = put.root
@@ -502,7 +545,8 @@ export class WritableDatabase extends EngineDatabase implements Database {
       this.#slot.stop()
       return
     }
-    await this.#checkpoint
+    // One that fails is tried again here.
+    await this.#checkpoint?.catch((error: Error) => this.options.log('warn', `checkpoint: ${error.message}`))
     for (let round = 0; this.#isBehind; round++) {
       if (round === CLOSE_ROUNDS) throw new FsError('EIO', 'the journal could not be emptied: see the log')
       await this.checkpoint(hooks)

@@ -86,7 +86,7 @@ export class WriterSlot {
   readonly #options: SlotOptions
   #state: SlotState
   #etag: Etag
-  #beating = false
+  #updates: Promise<void> = Promise.resolve()
   #stopped = false
 
   private constructor(options: SlotOptions, state: SlotState, etag: Etag) {
@@ -175,14 +175,10 @@ export class WriterSlot {
 
   /** One sign of life. Never rejects: an unreachable store is logged, a lost slot reported. */
   async beat(): Promise<void> {
-    if (this.#beating) return
-    this.#beating = true
     try {
       await this.#update({ beat: this.#state.beat + 1 })
     } catch (error) {
       this.#options.log('warn', `no heartbeat: ${(error as Error).message}`)
-    } finally {
-      this.#beating = false
     }
   }
 
@@ -197,23 +193,40 @@ export class WriterSlot {
   /** Leaves the slot free, saying that everything up to `lastSeq` is contained. */
   async release(lastSeq: number): Promise<void> {
     this.stop()
-    while (this.#beating) await this.#options.clock.yield()
     await this.#update({ released: { lastSeq } })
   }
 
-  async #update(change: Partial<SlotState>): Promise<void> {
+  /** Updates go one after the other: each needs the etag of the one before. */
+  #update(change: Partial<SlotState>): Promise<void> {
+    const update = this.#updates.then(() => this.#put(change))
+    this.#updates = update.catch(() => {
+      // Whoever asked for it was told.
+    })
+    return update
+  }
+
+  async #put(change: Partial<SlotState>): Promise<void> {
     const { store, slot } = this.#options
     const state = { ...this.#state, ...change }
-    const etag = await putState(store, slot, state, this.#etag)
-    if (etag === null) {
+    for (;;) {
+      const etag = await putState(store, slot, state, this.#etag)
+      if (etag !== null) {
+        this.#state = state
+        this.#etag = etag
+        return
+      }
       const now = await readSlot(store, slot)
-      this.stop()
-      const by = describeHolder(now.state)
-      this.#options.onLost(by)
-      throw new FsError('EIO', `the volume was taken over (${by})`)
+      const isOurs = now.state.session === state.session && now.state.epoch === state.epoch
+      if (!isOurs) {
+        this.stop()
+        const by = describeHolder(now.state)
+        this.#options.onLost(by)
+        throw new FsError('EIO', `the volume was taken over (${by})`)
+      }
+      // An update of ours whose answer never came: it is replaced.
+      if (now.etag !== this.#etag) this.#etag = now.etag
+      else throw new FsError('EIO', `${slotKey(slot)} cannot be replaced though nobody changed it`)
     }
-    this.#state = state
-    this.#etag = etag
   }
 }
 

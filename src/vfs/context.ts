@@ -58,7 +58,8 @@ export function run<T>(context: Context, operation: () => T): MaybePromise<T> {
 
 /** EROFS on a read-only mount, and after a write that could not be made. */
 export function assertWritable(context: Context): void {
-  if (context.readOnly || context.writeback.failure !== null) throw errnoError('EROFS')
+  const { database, readOnly, writeback } = context
+  if (readOnly || writeback.failure !== null || database.failure !== null) throw errnoError('EROFS')
 }
 
 export function entryOf(context: Context, node: Node): Entry {

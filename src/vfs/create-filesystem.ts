@@ -11,6 +11,7 @@ import { type Context, type FilesystemOptions, TTL_SEC } from './context.ts'
 import { create, mkdir, mknod, symlink } from './create.ts'
 import { readdir } from './directory.ts'
 import type { Filesystem } from './filesystem.ts'
+import { createGuards } from './guards.ts'
 import { Handles } from './handles.ts'
 import { fsync, open, read, release, write } from './io.ts'
 import { link, rmdir, unlink } from './link.ts'
@@ -84,37 +85,35 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     checkpoints.stop()
     writeback.stop()
   }
+  const { reading, changing } = createGuards(database, clock)
   let pressed = false
 
   return {
     negativeTtlSec: TTL_SEC,
     entryTtlSec: TTL_SEC,
     attributeTtlSec: TTL_SEC,
-    lookup: (_caller, parent, name) => lookup(context, parent, name),
+    lookup: reading((_caller, parent, name) => lookup(context, parent, name)),
     forget: (ino, count) => forget(context, ino, count),
-    getattr: (ino) => getattr(context, ino),
-    setattr: (caller, ino, changes) => setattr(context, caller, ino, changes),
-    readlink: (ino) => readlink(context, ino),
-    mknod: (caller, parent, name, mode, rdev) => mknod(context, caller, parent, name, mode, rdev),
-    mkdir: (caller, parent, name, mode) => mkdir(context, caller, parent, name, mode),
-    symlink: (caller, parent, name, target) => symlink(context, caller, parent, name, target),
-    link: (caller, ino, newParent, newName) => link(context, caller, ino, newParent, newName),
-    unlink: (caller, parent, name) => unlink(context, caller, parent, name),
-    rmdir: (caller, parent, name) => rmdir(context, caller, parent, name),
-    rename: (_caller, from, to, flags) => rename(context, from, to, flags),
-    open: (_caller, ino, flags) => open(context, ino, flags),
-    create: (caller, parent, name, mode, flags) => create(context, caller, parent, name, mode, flags),
-    read: (handle, ino, offset, lengthBytes) => read(context, handle, ino, offset, lengthBytes),
-    write: (handle, ino, offset, data) => write(context, handle, ino, offset, data),
+    getattr: reading((ino) => getattr(context, ino)),
+    setattr: changing((caller, ino, changes) => setattr(context, caller, ino, changes)),
+    readlink: reading((ino) => readlink(context, ino)),
+    mknod: changing((caller, parent, name, mode, rdev) => mknod(context, caller, parent, name, mode, rdev)),
+    mkdir: changing((caller, parent, name, mode) => mkdir(context, caller, parent, name, mode)),
+    symlink: changing((caller, parent, name, target) => symlink(context, caller, parent, name, target)),
+    link: changing((caller, ino, newParent, newName) => link(context, caller, ino, newParent, newName)),
+    unlink: changing((caller, parent, name) => unlink(context, caller, parent, name)),
+    rmdir: changing((caller, parent, name) => rmdir(context, caller, parent, name)),
+    rename: changing((_caller, from, to, flags) => rename(context, from, to, flags)),
+    open: reading((_caller, ino, flags) => open(context, ino, flags)),
+    create: changing((caller, parent, name, mode, flags) => create(context, caller, parent, name, mode, flags)),
+    read: reading((handle, ino, offset, lengthBytes) => read(context, handle, ino, offset, lengthBytes)),
+    write: changing((handle, ino, offset, data) => write(context, handle, ino, offset, data)),
     flush: () => {},
     release: (handle) => release(context, handle),
-    fsync: (_handle, ino) => fsync(context, ino),
-    readdir: (ino, cookie, plus, sink) => readdir(context, ino, cookie, plus, sink),
-    fsyncdir: (ino) => {
-      if (ino === ROOT_INO || readOnly) return sync()
-      return writeback.commit({ streams: [] })
-    },
-    statfs: () => statfs(context),
+    fsync: reading((_handle, ino) => fsync(context, ino)),
+    readdir: reading((ino, cookie, plus, sink) => readdir(context, ino, cookie, plus, sink)),
+    fsyncdir: reading((ino) => (ino === ROOT_INO || readOnly ? sync() : writeback.commit({ streams: [] }))),
+    statfs: reading(() => statfs(context)),
 
     async start(root = { uid: 0, gid: 0, mode: 0o755 }) {
       if (!(await database.run(() => metadata.hasRoot()))) {

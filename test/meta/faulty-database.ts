@@ -57,6 +57,15 @@ export class FaultyDatabase implements Database {
   get status(): DatabaseStatus {
     return this.#inner.status
   }
+  get failure(): Error | null {
+    return this.#inner.failure
+  }
+  get isLost(): boolean {
+    return this.#inner.isLost
+  }
+  get isFull(): boolean {
+    return this.#inner.isFull
+  }
   takeId(sort: IdSort): number {
     return this.#inner.takeId(sort)
   }

@@ -1,8 +1,8 @@
 // The database against plain Maps, with crashes between store calls (before or after their effect): what is recovered is
 // what a prefix of the transactions left, no shorter than the last acknowledged commit. One seed, one world.
 import { expect, test } from 'vitest'
-import { type Clock, isPromise, type Random, seededRandom } from '../../src/platform/index.ts'
-import { createSegmentStore, type DataRange, type SegmentId, type SegmentStore } from '../../src/segments/index.ts'
+import { isPromise, type Random, seededRandom } from '../../src/platform/index.ts'
+import type { DataRange, SegmentId, SegmentStore } from '../../src/segments/index.ts'
 import { type ObjectStore, StoreError } from '../../src/store/index.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import {
@@ -14,26 +14,9 @@ import {
   type TableKind,
   type TableReader,
 } from '../../src/tables/index.ts'
+import { ALONE, clock, MANY, REFERENCES, setUp, uuid } from './world.ts'
 
-const uuid = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
-const MANY = 1 as TableKind
-const ALONE = 20 as TableKind
-const REFERENCES = 21 as TableKind
-const KINDS = [
-  { kind: MANY, groupBits: 4, perOwner: true },
-  { kind: ALONE, groupBits: 0, perOwner: false },
-  { kind: REFERENCES, groupBits: 0, perOwner: false },
-]
 const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 200)
-
-/** Time stands still: nothing in these worlds waits for it. */
-const clock: Clock = {
-  now: () => ({ sec: 0, nsec: 0 }),
-  monotonicMs: () => 0,
-  after: () => ({ cancel() {} }),
-  sleep: () => Promise.resolve(),
-  yield: () => new Promise((resolve) => setImmediate(resolve)),
-}
 
 /** Passes calls on, some of them late, until the crash; what is under way then takes effect or not, and nothing succeeds
  *  any more. Before it, puts of segments and of root fail now and then, before or after their effect. */
@@ -65,37 +48,6 @@ function crashing(store: ObjectStore, random: Random, callsToLive: number): Obje
 interface World {
   store: ObjectStore
   random: Random
-}
-
-function open(world: World, store: ObjectStore) {
-  const segments = createSegmentStore({
-    store,
-    volumeUuid: uuid,
-    segmentSizeBytes: 1 << 20,
-    cacheBytes: 1 << 20,
-    clock,
-  })
-  const options = {
-    store,
-    segments,
-    kinds: KINDS,
-    pinned: [{ kind: MANY, owner: 1 }],
-    volumeUuid: uuid,
-    volumeJson: Buffer.from('{}'),
-    clock,
-    random: world.random,
-    log: () => {},
-    pageCacheBytes: 100_000,
-    changeBytesMax: 1 << 20,
-  }
-  const writer = {
-    holder: { host: 'h', bootId: 'b', pid: 1, since: 'now', lock: null },
-    leaseMs: 30_000,
-    judge: async () => 'dead' as const,
-    takeOver: false,
-    onFailure: () => {},
-  }
-  return { segments, options, writer }
 }
 
 /** The logical content: kind/owner/key -> value. */
@@ -263,7 +215,7 @@ test(`what is recovered is a prefix of the transactions, no shorter than what wa
     for (let life = 0; life < 5; life++) {
       const isLast = life === 4
       const store = isLast ? world.store : crashing(world.store, world.random, 3 + Math.floor(world.random.next() * 90))
-      const { segments, options, writer } = open(world, store)
+      const { segments, options, writer } = setUp(world, store)
       let database: Database
       try {
         if (world.random.next() < 0.2) {

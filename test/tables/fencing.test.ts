@@ -1,0 +1,195 @@
+// Two writers of one volume: whoever lost the slot makes nothing durable any more, however late its puts arrive; and what
+// is our own, though its answer was lost, is not taken for somebody else's.
+import { expect, test } from 'vitest'
+import { seededRandom } from '../../src/platform/index.ts'
+import { type ObjectStore, StoreError } from '../../src/store/index.ts'
+import { createMemoryStore } from '../../src/store/memory.ts'
+import {
+  type CheckpointHooks,
+  type Database,
+  formatDatabase,
+  openDatabase,
+  openDatabaseReadOnly,
+} from '../../src/tables/index.ts'
+import { ALONE, setUp, uuid } from './world.ts'
+
+const HOOKS: CheckpointHooks = { repoint: async () => {}, derive() {} }
+
+async function formatted(): Promise<ObjectStore> {
+  const store = createMemoryStore()
+  await formatDatabase(store, uuid)
+  return store
+}
+
+const opened = (store: ObjectStore, seed = 1) => {
+  const { options, writer } = setUp({ random: seededRandom(seed) }, store)
+  return openDatabase(options, writer)
+}
+
+function put(database: Database, key: number, text: string): void {
+  const transaction = database.transaction()
+  transaction.put(ALONE, 0, key, Buffer.from(text))
+  database.apply(transaction)
+}
+
+const textOf = async (database: Database, key: number) =>
+  (await database.run(() => database.table(ALONE).get(key)))?.toString() ?? null
+
+/** A store whose calls of one method and key prefix wait until they are let go. */
+function delaying(store: ObjectStore, method: string, prefix: string) {
+  const waiting: (() => void)[] = []
+  const delayed = new Proxy(store, {
+    get(target, property) {
+      const member = Reflect.get(target, property) as unknown
+      if (typeof member !== 'function') return member
+      return async (...args: unknown[]) => {
+        if (property === method && String(args[0]).startsWith(prefix)) {
+          await new Promise<void>((resolve) => waiting.push(resolve))
+        }
+        return member.apply(target, args) as unknown
+      }
+    },
+  })
+  return { delayed, letGo: () => waiting.splice(0).forEach((resolve) => void resolve()), waiting }
+}
+
+/** A store that answers one call with an error after its effect. */
+function losingAnswer(store: ObjectStore, method: string, isIt: (key: string, body: string) => boolean): ObjectStore {
+  let isDone = false
+  return new Proxy(store, {
+    get(target, property) {
+      const member = Reflect.get(target, property) as unknown
+      if (typeof member !== 'function') return member
+      return async (...args: unknown[]) => {
+        const result: unknown = await member.apply(target, args)
+        const body = Array.isArray(args[1]) ? Buffer.concat(args[1] as Buffer[]).toString('latin1') : ''
+        if (isDone || property !== method || !isIt(String(args[0]), body)) return result
+        isDone = true
+        throw new StoreError('retryable', 'the answer was lost')
+      }
+    },
+  })
+}
+
+test('a commit that arrives after its writer was overtaken is not acknowledged', async () => {
+  const store = await formatted()
+  const { delayed, letGo, waiting } = delaying(store, 'putIfAbsent', 'journal/')
+  const old = await opened(delayed, 1)
+  put(old, 1, 'old')
+  const late = old.commit()
+  const next = await opened(store, 2)
+  expect(waiting.length).toBe(1)
+  letGo()
+  await expect(late).rejects.toThrow(/sealed/)
+  expect(old.isLost).toBe(true)
+  expect(() => put(old, 2, 'more')).toThrow(expect.objectContaining({ code: 'EROFS' }))
+  await expect(old.commit()).rejects.toThrow(/taken over/)
+  expect(await textOf(next, 1)).toBe(null)
+})
+
+test('nor when the tenure was contained and trimmed meanwhile', async () => {
+  const store = await formatted()
+  const { delayed, letGo } = delaying(store, 'putIfAbsent', 'journal/')
+  const old = await opened(delayed, 1)
+  put(old, 1, 'first')
+  const first = old.commit()
+  letGo()
+  await first
+  put(old, 2, 'late')
+  const late = old.commit()
+  const next = await opened(store, 2)
+  put(next, 3, 'new')
+  await next.commit()
+  await next.checkpoint(HOOKS)
+  await next.close(HOOKS)
+  letGo()
+  await expect(late).rejects.toThrow(/sealed/)
+  const last = await opened(store, 3)
+  expect(await Promise.all([1, 2, 3].map((key) => textOf(last, key)))).toEqual(['first', null, 'new'])
+})
+
+test('a checkpoint of a writer that was overtaken does not take effect', async () => {
+  const store = await formatted()
+  const old = await opened(store, 1)
+  put(old, 1, 'old')
+  await old.commit()
+  const next = await opened(store, 2)
+  put(next, 1, 'new')
+  await next.commit()
+  await expect(old.checkpoint(HOOKS)).rejects.toThrow(/taken over/)
+  expect(old.isLost).toBe(true)
+  await next.close(HOOKS)
+  expect(await textOf(await opened(store, 3), 1)).toBe('new')
+})
+
+test('a heartbeat whose answer was lost does not look like a takeover at the release', async () => {
+  const store = await formatted()
+  const isBeat = (key: string, body: string) => key.startsWith('writers/') && body.includes('"probed": [\n')
+  const database = await opened(losingAnswer(store, 'putIfMatch', isBeat))
+  await expect(database.noteProbed('here')).rejects.toThrow(/answer was lost/)
+  put(database, 1, 'kept')
+  await database.close(HOOKS)
+  expect(database.isLost).toBe(false)
+  expect(JSON.parse((await store.get('writers/0.json')).body.toString())).toMatchObject({ released: { lastSeq: 1 } })
+})
+
+test('a checkpoint that failed in the background does not keep the volume from closing', async () => {
+  const store = await formatted()
+  const isRoot = (key: string) => key === 'root'
+  let roots = 0
+  const database = await opened(losingAnswer(store, 'putIfMatch', (key) => isRoot(key) && ++roots === 2))
+  put(database, 1, 'kept')
+  const checkpoint = database.checkpoint(HOOKS)
+  const closing = database.close(HOOKS)
+  await expect(checkpoint).rejects.toThrow(/answer was lost/)
+  await closing
+  expect(await textOf(await opened(store, 2), 1)).toBe('kept')
+})
+
+test('a read-only opener that races a trim reads root again', async () => {
+  const store = await formatted()
+  const crashed = await opened(store, 1)
+  put(crashed, 1, 'one')
+  await crashed.commit()
+  const writer = await opened(store, 2)
+  const { delayed, letGo, waiting } = delaying(store, 'list', 'journal/')
+  const { options } = setUp({ random: seededRandom(3) }, delayed)
+  const reading = openDatabaseReadOnly(options)
+  while (waiting.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  await writer.checkpoint(HOOKS)
+  const letting = setInterval(letGo, 1)
+  try {
+    expect(await textOf(await reading, 1)).toBe('one')
+  } finally {
+    clearInterval(letting)
+  }
+})
+
+test('a commit missing before a known seal is an error, not an end', async () => {
+  const store = await formatted()
+  const crashed = await opened(store, 1)
+  for (const key of [1, 2, 3]) {
+    put(crashed, key, 'x')
+    await crashed.commit()
+  }
+  await opened(store, 2)
+  const { objects } = await store.list('journal/')
+  await store.delete([objects[1]!.key])
+  await expect(opened(store, 3)).rejects.toThrow(/is missing: acknowledged changes are lost/)
+  const slot = JSON.parse((await store.get('writers/0.json')).body.toString()) as { released: unknown }
+  expect(slot.released, 'the slot of a mount that did not come about').not.toBe(null)
+})
+
+test('ids are never given out twice, over clean ends and crashes', async () => {
+  const store = await formatted()
+  const seen = new Set<number>()
+  for (let life = 0; life < 6; life++) {
+    const database = await opened(store, life)
+    for (let count = 0; count < 10; count++) {
+      const id = database.takeId('ino')
+      expect(seen.has(id)).toBe(false)
+      seen.add(id)
+    }
+    if (life % 2 === 0) await database.close(HOOKS)
+  }
+})
