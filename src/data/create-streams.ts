@@ -30,13 +30,14 @@ export interface StreamsOptions {
   /** Write-back is wanted: half the limit is dirty and not on its way, or a writer waits. May be called from within
    *  `write` and `roomForWrite`, often; it should begin a commit in a later turn unless one is under way. */
   onPressure: () => void
-  /** An early upload failed (its bytes stay dirty), or an unnamed segment could not be deleted. */
+  /** An early upload failed (its bytes stay dirty), or unnamed segments could not be deleted: both are tried again. */
   onError?: (error: unknown) => void
 }
 
 /** What the owner of all streams can do besides. */
 export interface OwnedStreams extends Streams {
-  /** Deletes at once the stored pieces that nothing refers to (else a minute after they were given up): at unmount. */
+  /** Deletes at once the stored pieces that nothing refers to (else a minute after they were given up): at unmount. Never
+   *  rejects: what fails is told to `onError`, and tried again with the next ones. */
   deleteUnnamed(): Promise<void>
 }
 
@@ -122,12 +123,6 @@ class AllStreams implements OwnedStreams, StreamHost {
   async settled(inos: readonly number[]): Promise<void> {
     const generations = inos.flatMap((ino) => this.#streams.get(ino)?.committing ?? [])
     await Promise.all(generations.flatMap((generation) => [...generation.onTheirWay].map((p) => this.#ends.get(p))))
-    let failure: FsError | null = null
-    for (const generation of generations) {
-      failure ??= generation.failure
-      generation.failure = null
-    }
-    if (failure !== null) throw failure
   }
 
   async deleteUnnamed(): Promise<void> {
@@ -135,7 +130,13 @@ class AllStreams implements OwnedStreams, StreamHost {
     this.#unnamedTimer = null
     const ids = this.#unnamed
     this.#unnamed = []
-    if (ids.length > 0) await this.#options.segments.delete(ids)
+    if (ids.length === 0) return
+    try {
+      await this.#options.segments.delete(ids)
+    } catch (error) {
+      this.#unnamed = ids.concat(this.#unnamed)
+      this.#options.onError?.(error)
+    }
   }
 
   // What streams ask of their host.
@@ -177,12 +178,12 @@ class AllStreams implements OwnedStreams, StreamHost {
     )
   }
 
-  /** Never rejects: a failure is the generation's. */
+  /** Never rejects: what fails goes back to memory. */
   async #upload(stream: FileStream, generation: Generation, piece: Piece): Promise<void> {
     await this.#options.clock.yield()
     if (piece.state !== 'waiting') return
     if (piece.liveBytes < piece.lengthBytes) {
-      generation.returnToMemory(piece, null)
+      generation.returnToMemory(piece)
       return
     }
     piece.state = 'uploading'
@@ -193,9 +194,9 @@ class AllStreams implements OwnedStreams, StreamHost {
       generation.stored(piece, range)
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
-      const failure = new FsError('EIO', `data of inode ${stream.ino} cannot be stored: ${why}`, { cause })
-      this.#options.onError?.(failure)
-      generation.returnToMemory(piece, failure)
+      const what = `data of inode ${stream.ino} cannot be stored now, it leaves with a later commit: ${why}`
+      this.#options.onError?.(new FsError('EIO', what, { cause }))
+      generation.returnToMemory(piece)
     }
   }
 
@@ -215,9 +216,14 @@ class AllStreams implements OwnedStreams, StreamHost {
 
   #deleteLater(segment: SegmentId): void {
     this.#unnamed.push(segment)
+    this.#armDeletion()
+  }
+
+  #armDeletion(): void {
+    if (this.#unnamed.length === 0) return
     this.#unnamedTimer ??= this.#options.clock.after(UNNAMED_GRACE_MS, () => {
       this.#unnamedTimer = null
-      this.deleteUnnamed().catch((error: unknown) => this.#options.onError?.(error))
+      void this.deleteUnnamed().then(() => this.#armDeletion())
     })
   }
 }

@@ -214,7 +214,7 @@ class Frozen implements FrozenGeneration {
     const { runs, generation } = this
     assert(generation.onTheirWay.size === 0, `early uploads of inode ${this.ino} are under way`)
     if (this.#ranges === null && runs.length > 0) {
-      throw new FsError('EIO', `inode ${this.ino} has data without a place`, { cause: generation.failure })
+      throw new FsError('EIO', `inode ${this.ino} has data without a place`)
     }
     const extents: Extent[] = []
     for (const run of generation.hasPieces ? generation.runs : []) {

@@ -11,7 +11,6 @@
 //   all, as their memory is held whole; of pieces in memory those still referred to.
 // - A region or piece is released when no run, and for regions no piece, refers to it.
 import assert from 'node:assert'
-import type { FsError } from '../platform/index.ts'
 import type { DataRange, SegmentId } from '../segments/index.ts'
 import { RunMap } from './run-map.ts'
 import type { Region, SlabPool } from './slab.ts'
@@ -61,13 +60,12 @@ export class Generation {
   /** Waiting or uploading. */
   readonly onTheirWay = new Set<Piece>()
   truncateTo: number | null = null
-  /** Why a piece could not be stored; its bytes are dirty in memory. */
-  failure: FsError | null = null
   /** Counts pieces that went back to memory: lists of runs made before are stale. */
   returnedPieces = 0
   readonly #hooks: GenerationHooks
   /** Runs in pieces; while there are none writes need not look for them. */
   #pieceRuns = 0
+  /** Always in `runs`: else its region may be somebody else's. */
   #lastWritten: Run | null = null
 
   constructor(hooks: GenerationHooks) {
@@ -172,11 +170,10 @@ export class Generation {
   }
 
   /** The piece does not leave early: it failed, or is not whole any more. */
-  returnToMemory(piece: Piece, failure: FsError | null): void {
+  returnToMemory(piece: Piece): void {
     piece.state = 'memory'
     this.onTheirWay.delete(piece)
     this.returnedPieces += 1
-    this.failure ??= failure
     this.#hooks.onDirty(piece.liveBytes - piece.lengthBytes)
     if (piece.liveBytes === 0) this.#releaseMemory(piece)
   }
@@ -184,7 +181,7 @@ export class Generation {
   /** Before it is frozen: room behind runs is given back, and pieces that would not leave whole join the rest. */
   seal(): void {
     for (const piece of [...this.onTheirWay]) {
-      if (piece.state === 'waiting' && piece.liveBytes < piece.lengthBytes) this.returnToMemory(piece, null)
+      if (piece.state === 'waiting' && piece.liveBytes < piece.lengthBytes) this.returnToMemory(piece)
     }
     if (this.#lastWritten?.region) this.#hooks.pool.trim(this.#lastWritten.region)
     this.#lastWritten = null
@@ -206,6 +203,7 @@ export class Generation {
       this.#discounted(piece, run.length)
     }
     this.runs.clear()
+    this.#lastWritten = null
     this.#pieceRuns = 0
     this.#hooks.onDirty(-memoryBytes)
   }
@@ -266,6 +264,7 @@ export class Generation {
     const end = run.start + run.length
     if (from === run.start && to === end) {
       this.runs.remove()
+      if (run === this.#lastWritten) this.#lastWritten = null
       if (run.region !== null) this.#hooks.pool.release(run.region)
       else this.#pieceRuns -= 1
       return

@@ -5,6 +5,7 @@
 //
 // Must stay true: a slab is handed out again only when no region of it is held by anyone (runs, pieces on their way to
 // the store); where that cannot be known (`poison`) it is left to the collector instead.
+import assert from 'node:assert'
 
 export const SLAB_BYTES = 1024 * 1024
 /** A rest of a slab smaller than this is left unused rather than splitting a larger write. */
@@ -56,6 +57,7 @@ export class SlabPool {
   /** Makes room behind what is filled, up to `moreBytes`, where nothing else lies there. Returns the room. */
   grow(region: Region, moreBytes: number): number {
     const { slab } = region
+    assertHeld(region)
     const room = region.capacity - region.filled
     if (room >= moreBytes || slab !== this.#current || region.start + region.capacity !== slab.used) return room
     const more = Math.min(moreBytes - room, SLAB_BYTES - slab.used)
@@ -67,6 +69,7 @@ export class SlabPool {
   /** Gives back what was reserved and will not be filled. */
   trim(region: Region): void {
     const { slab } = region
+    assertHeld(region)
     if (slab === this.#current && region.start + region.capacity === slab.used) {
       slab.used = region.start + region.filled
       region.capacity = region.filled
@@ -95,6 +98,11 @@ export class SlabPool {
     slab.used = 0
     this.#free.push(slab)
   }
+}
+
+/** What nobody holds may lie in a slab that was handed out again: its bounds would be somebody else's bytes. */
+function assertHeld(region: Region): void {
+  assert(region.references > 0, 'a region that was given back')
 }
 
 function newSlab(): Slab {

@@ -110,7 +110,7 @@ export interface Streams {
   /** Full runs of active generations (8 MiB: `maxPieceBytes`) leave at once, in the background, with ids from here. */
   readonly uploadsUnderWay: number
   /** Waits until the early uploads of these streams' runs have ended (a frozen generation's must, before `changes`).
-   *  Rejects with EIO when one failed for good; its bytes stay dirty. */
+   *  Never rejects: the bytes of one that failed are in memory again, and `runs` lists them. */
   settled(inos: readonly number[]): Promise<void>
   readonly takeSegmentId: () => SegmentId
 }

@@ -10,7 +10,7 @@
 // - A directory's dentry may be stale (its copy is as of the last checkpoint): only `nodeOf` and `overlayDirectory` turn
 //   it into attributes.
 import { ok as assert } from 'node:assert'
-import { errnoError } from '../platform/index.ts'
+import { errnoError, FsError } from '../platform/index.ts'
 import type { Database, Table, TableReader, Transaction } from '../tables/index.ts'
 import { type Ino, isDirectory, ROOT_INO } from './attributes.ts'
 import { readU64, writeU64 } from './bytes.ts'
@@ -120,10 +120,14 @@ export class Metadata {
     return this.nodeAt(place.directory, { key: place.key, bytes: record, start: 0 })
   }
 
-  /** Whether there is such an inode (still). */
-  exists(ino: number): boolean {
-    if (ino === ROOT_INO || this.places.isReferenced(ino)) return true
-    return this.placeByTables(ino) !== null
+  /** The same; null when there is no such inode (any more). */
+  nodeIfAny(ino: number): Node | null {
+    try {
+      return this.nodeOf(ino)
+    } catch (error) {
+      if (error instanceof FsError && error.code === 'ESTALE') return null
+      throw error
+    }
   }
 
   /** A directory's node. ENOTDIR, ESTALE. */

@@ -47,6 +47,11 @@ export class Places {
     return true
   }
 
+  /** There is no such inode any more, whoever still refers to it. */
+  drop(ino: number): void {
+    this.#places.delete(ino)
+  }
+
   /** The inode lies elsewhere now. Nothing to do where nobody refers to it. */
   move(ino: number, directory: number, key: number): void {
     const place = this.#places.get(ino)

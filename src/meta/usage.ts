@@ -3,7 +3,7 @@
 //
 // Must stay true: a row's count is the sum over all recorded extents that name its segment. A segment's row at 0 stays:
 // it tells the cleaner that the segment can be deleted, and goes when it was. A commit's row goes at 0: a checkpoint
-// asserts so before the commit is trimmed.
+// asserts so before the commit is trimmed, but for damaged blocks, which are lost (repoint.ts).
 import { ok as assert } from 'node:assert'
 import type { SegmentId } from '../segments/index.ts'
 import type { TableReader, Transaction } from '../tables/index.ts'

@@ -4,6 +4,7 @@
 // turn in which it does so follows directly on `sealRenames`.
 import { deriveDirectoryCopies, repoint } from '../meta/index.ts'
 import type { Timer } from '../platform/index.ts'
+import type { SegmentId } from '../segments/index.ts'
 import type { CheckpointHooks } from '../tables/index.ts'
 import type { Context } from './context.ts'
 
@@ -15,6 +16,8 @@ export class Checkpoints {
   #underWay: Promise<void> | null = null
   #timer: Timer | null = null
   #stopped = false
+  /** Segments of moves that may be unused, as deleting them failed. */
+  readonly #taken = new Set<SegmentId>()
 
   constructor(context: () => Context) {
     this.#context = context
@@ -23,9 +26,10 @@ export class Checkpoints {
   /** What the database calls during a checkpoint. */
   readonly hooks: CheckpointHooks = {
     repoint: async (data) => {
-      const { clock, metadata, segments, streams, writeback } = this.#context()
+      const { clock, log, metadata, segments, streams, writeback } = this.#context()
+      const { takeSegmentId } = streams
       const yieldTurn = () => clock.yield()
-      await repoint(data, { metadata, segments, takeSegmentId: streams.takeSegmentId, yieldTurn })
+      await repoint(data, { metadata, segments, takeSegmentId, yieldTurn, log, taken: this.#taken })
       const unseal = await writeback.sealRenames()
       // The database goes on, and closes the commit, before anything but settled promises runs.
       void clock.yield().then(unseal)

@@ -76,7 +76,12 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     writeback,
     reaper,
   }
-  if (!readOnly) writeback.onCommitted = () => checkpoints.consider()
+  if (!readOnly) {
+    writeback.onCommitted = () => {
+      checkpoints.consider()
+      reaper.goOn()
+    }
+  }
 
   const sync = (): Promise<void> =>
     readOnly ? Promise.resolve() : writeback.commit({ streams: 'all', includeHeld: true })
@@ -127,7 +132,9 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
         database.apply(transaction)
         writeback.changed()
       }
-      if (!readOnly) await reaper.emptyOrphans()
+      if (readOnly) return
+      await reaper.emptyOrphans()
+      checkpoints.consider()
     },
     sync,
     checkpointNow: () => checkpoints.now(),

@@ -86,7 +86,10 @@ function gather(context: Context, plan: readonly ReadPart[], mayShare: boolean):
     else if (part.kind === 'zeros') pieces.push(zeros(part.lengthBytes))
     else {
       const bytes = context.segments.readData(part.range)
-      waits ||= isPromise(bytes)
+      if (isPromise(bytes)) {
+        waits = true
+        handled(bytes)
+      }
       pieces.push(bytes)
     }
   }
@@ -94,7 +97,15 @@ function gather(context: Context, plan: readonly ReadPart[], mayShare: boolean):
     for (const [index, part] of plan.entries()) if (part.kind === 'memory') pieces[index] = [Buffer.from(part.bytes)]
   }
   if (!waits) return (pieces as Uint8Array[][]).flat()
-  return Promise.all(pieces).then((done) => done.flat())
+  const gathered = Promise.all(pieces).then((done) => done.flat())
+  handled(gathered)
+  return gathered
+}
+
+/** What is planned next may throw in this turn, and then nobody waits for this read: its failure must not end the
+ *  process. Whoever does wait for it still gets it. */
+function handled(read: Promise<unknown>): void {
+  read.catch(() => {})
 }
 
 function zeros(lengthBytes: number): Uint8Array[] {

@@ -50,7 +50,7 @@ export class Reaper {
 
   /** Resolves to whether it may go on when there is more. */
   async #work(): Promise<boolean> {
-    const { clock, database, log, streams, writeback } = this.#context()
+    const { clock, database, log, metadata, streams, writeback } = this.#context()
     await clock.yield()
     try {
       while (this.#due.size > 0 && !this.#stopped && writeback.failure === null) {
@@ -66,15 +66,21 @@ export class Reaper {
           if (stay.has(ino)) continue
           this.#due.delete(ino)
           this.#orphans.delete(ino)
+          metadata.places.drop(ino)
         }
         writeback.changed()
         await clock.yield()
       }
       return !this.#stopped && writeback.failure === null
     } catch (error) {
-      log('error', `orphans are not dropped (the next mount will): ${(error as Error).message}`)
+      log('error', `orphans are not dropped (a later commit, or the next mount, will): ${(error as Error).message}`)
       return false
     }
+  }
+
+  /** A round of write-back succeeded: goes on with what a failure had stopped. */
+  goOn(): void {
+    if (this.#due.size > 0) this.#begin()
   }
 
   /** Finds what earlier mounts left, and drops it in the background. */

@@ -43,10 +43,12 @@ export class StreamRecorder {
    *  number. */
   readonly #renames = new Map<number, number>()
   #renameSerial = 0
-  /** For frozen streams: the serial of the rename that they cover. */
-  readonly #coveredRename = new Map<number, number>()
-  /** Streams that were changed after they were frozen. */
-  readonly #changedSinceFreeze = new Set<number>()
+  /** The serial of the rename that a frozen generation covers. */
+  readonly #coveredRename = new WeakMap<FrozenGeneration, number>()
+  /** Frozen generations whose stream was changed after. */
+  readonly #changedSinceFreeze = new WeakSet<FrozenGeneration>()
+  /** Segments of rounds that failed, or that could not be deleted: looked at again when a round has recorded. */
+  readonly #taken = new Set<SegmentId>()
 
   constructor(context: () => Context, inlineBytesMax: number) {
     this.#context = context
@@ -54,7 +56,7 @@ export class StreamRecorder {
   }
 
   streamChanged(stream: Stream): void {
-    if (stream.frozen !== null) this.#changedSinceFreeze.add(stream.ino)
+    if (stream.frozen !== null) this.#changedSinceFreeze.add(stream.frozen)
   }
 
   /** A rename put this file over another, in this turn. */
@@ -113,7 +115,7 @@ export class StreamRecorder {
     }
     usage.putInto(database, transaction)
     if (closing.length > 0) database.apply(transaction)
-    for (const { stream } of closing) this.#recorded(stream)
+    for (const { stream, frozen } of closing) this.#recorded(stream, frozen)
     assert(this.required(NONE).length === 0, 'no rename over a name goes without its data')
     return { durable: data === null ? database.commit() : database.commit(data) }
   }
@@ -131,7 +133,7 @@ export class StreamRecorder {
   #freezeInOrder(required: readonly Stream[], frozenHere: Set<FrozenGeneration>): Closing[] {
     const { metadata } = this.#context()
     // Reads that can be made before anything is frozen.
-    const nodes = required.map((stream) => (metadata.exists(stream.ino) ? metadata.nodeOf(stream.ino) : null))
+    const nodes = required.map(({ ino }) => metadata.nodeIfAny(ino))
     const closing: Closing[] = []
     for (const [index, stream] of required.entries()) {
       const node = nodes[index] as Node | null
@@ -170,30 +172,26 @@ export class StreamRecorder {
     if (stream.dirtyBytes >= segments.maxPieceBytes && streams.uploadsUnderWay > 0) return false
     if (stream.frozen === null) return true
     if (!frozenHere.has(stream.frozen)) return false
-    return !(this.#renames.has(stream.ino) && this.#changedSinceFreeze.has(stream.ino))
+    return !(this.#renames.has(stream.ino) && this.#changedSinceFreeze.has(stream.frozen))
   }
 
   #freeze(stream: Stream): FrozenGeneration | null {
-    const { ino } = stream
-    this.#changedSinceFreeze.delete(ino)
-    const serial = this.#renames.get(ino)
-    if (serial !== undefined) this.#coveredRename.set(ino, serial)
-    return stream.freeze()
+    const frozen = stream.freeze()
+    const serial = this.#renames.get(stream.ino)
+    if (frozen !== null && serial !== undefined) this.#coveredRename.set(frozen, serial)
+    return frozen
   }
 
   /** The frozen generation stands in the tables now. */
-  #recorded(stream: Stream): void {
+  #recorded(stream: Stream, frozen: FrozenGeneration): void {
     const { ino } = stream
     stream.recorded()
-    this.#changedSinceFreeze.delete(ino)
-    if (this.#renames.get(ino) === this.#coveredRename.get(ino) || !stream.isDirty) this.#renames.delete(ino)
-    this.#coveredRename.delete(ino)
+    if (this.#renames.get(ino) === this.#coveredRename.get(frozen) || !stream.isDirty) this.#renames.delete(ino)
     this.#context().streams.release(ino)
   }
 
   /** Freezes, uploads and records these streams. Of `wanted` goes what was recorded whole. */
   async uploadAndRecord(required: readonly Stream[], wanted: Set<number>): Promise<void> {
-    const { metadata, segments } = this.#context()
     const generations: Generation[] = []
     for (const stream of required) {
       const isWhole = stream.frozen === null
@@ -201,9 +199,8 @@ export class StreamRecorder {
       if (frozen !== null) generations.push({ ino: stream.ino, stream, frozen, isWhole })
     }
     const sorted = await this.#inListingOrder(generations)
-    const taken: SegmentId[] = []
     // Runs whose early upload was given up join those in memory: what has new runs by then is packed again.
-    for (let left = sorted; left.length > 0; ) left = await this.#upload(left, taken)
+    for (let left = sorted; left.length > 0; ) left = await this.#upload(left)
 
     for (let first = 0; first < sorted.length; first += STREAMS_PER_TURN) {
       const batch = sorted.slice(first, first + STREAMS_PER_TURN)
@@ -212,15 +209,15 @@ export class StreamRecorder {
       for (const { ino, isWhole } of batch) if (isWhole) wanted.delete(ino)
       await this.#context().clock.yield()
     }
-    if (taken.length > 0) await deleteUnused(metadata, segments, taken)
+    await deleteUnused(this.#taken, this.#context())
   }
 
   /** Packs and uploads; returns those whose runs changed meanwhile. */
-  async #upload(generations: readonly Generation[], taken: SegmentId[]): Promise<Generation[]> {
+  async #upload(generations: readonly Generation[]): Promise<Generation[]> {
     const { clock, segments, streams } = this.#context()
     const packer = segments.dataPacker(() => {
       const id = streams.takeSegmentId()
-      taken.push(id)
+      this.#taken.add(id)
       return id
     })
     const packed = new Map<Generation, FrozenGeneration['runs']>()
@@ -232,26 +229,28 @@ export class StreamRecorder {
       packed.set(generation, runs)
     }
     const inos = generations.map(({ ino }) => ino)
-    const [uploaded, settled] = await Promise.allSettled([packer.upload(), streams.settled(inos)])
+    const [uploaded] = await Promise.allSettled([packer.upload(), streams.settled(inos)])
     if (uploaded.status === 'rejected') throw uploaded.reason
-    if (settled.status === 'rejected') throw settled.reason
     return generations.filter((generation) => generation.frozen.runs !== packed.get(generation))
   }
 
   #recordTurn(generations: readonly Generation[]): void {
     const { database, metadata, streams } = this.#context()
     // A file may have been dropped while its bytes were on their way.
-    const alive = generations.filter(({ ino, frozen }) => streams.get(ino)?.frozen === frozen && metadata.exists(ino))
+    const alive: Closing[] = []
+    for (const { ino, stream, frozen } of generations) {
+      const node = streams.get(ino)?.frozen === frozen ? metadata.nodeIfAny(ino) : null
+      if (node !== null) alive.push({ stream, frozen, node })
+    }
     const transaction = database.transaction()
     const usage = new UsageChanges()
-    for (const { ino, frozen } of alive) {
-      const node = metadata.nodeOf(ino)
+    for (const { frozen, node } of alive) {
       recordStream(database, transaction, usage, node.inode, frozen.changes())
       metadata.put(transaction, node)
     }
     usage.putInto(database, transaction)
     database.apply(transaction)
-    for (const { stream } of alive) this.#recorded(stream)
+    for (const { stream, frozen } of alive) this.#recorded(stream, frozen)
   }
 
   /** By directory and key: what was written together is listed, and read, together. */

@@ -124,7 +124,7 @@ export async function openVolume(options: OpenVolumeOptions): Promise<Volume> {
     segments,
     takeSegmentId: () => database.takeId('segment') as SegmentId,
     onPressure: () => filesystem.writeBackUnderPressure(),
-    onError: (error) => log('warn', `an upload failed and will be tried again: ${(error as Error).message}`),
+    onError: (error) => log('warn', (error as Error).message),
   })
   const filesystem = createFilesystem({
     database,

@@ -78,7 +78,7 @@ describe('Generation', () => {
       [7, 3, false],
     ])
     expect(Buffer.concat(piece.parts).toString()).toBe('defg')
-    generation.returnToMemory(piece, null)
+    generation.returnToMemory(piece)
     expect(dirty).toBe(10)
     const [first] = generation.runs
     const { slab } = first!.region!

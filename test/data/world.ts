@@ -27,6 +27,9 @@ export class World {
   /** Segments of early uploads that ended well. */
   readonly earlyStored: SegmentId[] = []
   readonly deleted: SegmentId[] = []
+  /** Told to `onError`. */
+  readonly errors: unknown[] = []
+  deletesFail = false
   readonly streams: OwnedStreams
   pressure = 0
   nowMs = 1000
@@ -76,6 +79,7 @@ export class World {
           }
         },
         delete: async (ids) => {
+          if (world.deletesFail) throw new FsError('EIO', 'the store is away')
           for (const id of ids) {
             world.deleted.push(id)
             world.stored.delete(id)
@@ -86,6 +90,7 @@ export class World {
       onPressure: () => {
         this.pressure += 1
       },
+      onError: (error) => this.errors.push(error),
     })
   }
 
