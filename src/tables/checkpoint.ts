@@ -25,7 +25,8 @@ export interface CheckpointContext {
    *  trailer of the last page segment is a copy of it. */
   putRoot: (change: Pick<Root, 'tables' | 'tenures' | 'pageSegments'>, packer: PagePacker) => Promise<Root>
   trim: (containedSeq: number) => Promise<void>
-  deleteSegments: (ids: readonly SegmentId[]) => Promise<void>
+  /** Never rejects: the root is durable, and what stays is only space. Resolves to what could not be deleted. */
+  deleteSegments: (ids: readonly SegmentId[]) => Promise<readonly SegmentId[]>
 }
 
 /** Page segments of checkpoints that failed: no root came to name them, so they go once another root is durable. */
@@ -74,7 +75,7 @@ export async function writeCheckpoint(
   for (const { id } of packing) engine.segments.dropFromMemory(id)
 
   await context.trim(containedSeq)
-  if (leftOver.length > 0) await context.deleteSegments(leftOver.splice(0))
+  if (leftOver.length > 0) leftOver.push(...(await context.deleteSegments(leftOver.splice(0))))
   return root
 }
 

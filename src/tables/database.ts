@@ -64,7 +64,7 @@ export interface CommitData {
 /** What the layer above does during a checkpoint. */
 export interface CheckpointHooks {
   /** Moves the live data that commits carry under these ids into segments, by ordinary transactions. When it resolves
-   *  no record points into them any more. */
+   *  no record points into them any more, but for damaged blocks: they stay lost, and read as EIO. */
   repoint(data: readonly { id: SegmentId; packed: PackedData }[]): Promise<void>
   /** Derived records (copies of what other tables hold) brought up to date: reads the frozen state and puts changes that
    *  go to pages only, never to the journal. `changed` lists the tables of per-owner kinds with changes. Reads through

@@ -479,7 +479,14 @@ export class WritableDatabase extends EngineDatabase implements Database {
       putRoot: (change, packer) =>
         this.#putRoot({ ...this.#root, ...change, idRanges: this.#ids.plan('extend') }, packer),
       trim: (containedSeq) => this.#trim(containedSeq),
-      deleteSegments: (ids) => options.segments.delete(ids),
+      deleteSegments: (ids) =>
+        options.segments.delete(ids).then(
+          () => [],
+          (error: Error) => {
+            options.log('warn', `segments of a failed checkpoint are not deleted yet: ${error.message}`)
+            return ids
+          },
+        ),
     }
     const counted = { objects: this.#journal.objects, bytes: this.#journal.bytes }
     await writeCheckpoint(context, hooks, this.#leftOver)
