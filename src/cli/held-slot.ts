@@ -1,7 +1,7 @@
 // Who holds a volume on this host: taking the slot's lock file, and judging the holder that writers/ names.
 //
-// Must stay true: a holder is called dead only when its very lock file is there and free, or is the one that we hold now;
-// what cannot be known stays `unknown`, and the lease decides.
+// Must stay true: a holder is called dead only when it ran since this boot of this host, and its very lock file is there
+// and free, or is the one that we hold now; what cannot be known stays `unknown`, and the lease decides.
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -46,8 +46,10 @@ export async function takeSlotLock(options: {
 
 /** Judges holders for a mount that has taken `own` (null: it takes no slot). */
 export function holderJudge(own: SlotLock | null): (holder: Holder) => Promise<Judgement> {
-  return async ({ lock, host }) => {
-    if (lock === null || host !== hostname()) return 'unknown'
+  return async ({ lock, host, bootId }) => {
+    // Hosts made from one image may share name, path, device and inode: only the boot id says that it is this one. After
+    // a reboot the lease decides.
+    if (lock === null || host !== hostname() || bootId !== ownBootId()) return 'unknown'
     if (own !== null && lock.path === own.path && lock.device === own.device && lock.inode === own.inode) return 'dead'
     const state = lockState(lock)
     if (state !== 'held') return state === 'free' ? 'dead' : 'unknown'
@@ -60,9 +62,13 @@ export function holderJudge(own: SlotLock | null): (holder: Holder) => Promise<J
 export function describeSelf(lock: SlotLock | null): Omit<Holder, 'session'> {
   return {
     host: hostname(),
-    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    bootId: ownBootId(),
     pid: process.pid,
     since: new Date().toISOString(),
     lock: lock === null ? null : { path: lock.path, device: lock.device, inode: lock.inode },
   }
+}
+
+function ownBootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
 }

@@ -19,7 +19,8 @@ import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { type Address, FsError, libc, putIovec, type ReadableWatch } from '../platform/index.ts'
 import { type ReplyBuffer, RequestBuffer } from './codec.ts'
-import { REQUEST_CAPACITY_BYTES, type ReplyPort } from './session.ts'
+import { REQUEST_CAPACITY_BYTES } from './negotiation.ts'
+import type { ReplyPort } from './session.ts'
 import type { EndReason } from './transport.ts'
 
 const TURN_REQUESTS = 256

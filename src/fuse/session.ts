@@ -5,9 +5,7 @@
 // - Every request but FORGET, BATCH_FORGET and INTERRUPT's target gets exactly one reply.
 // - A request whose operation returned a promise is retained: its buffer is not touched until the promise settled
 //   (names and data handed to the filesystem are views of it). One that was answered at once may be overwritten.
-// - Nothing but what the kernel granted is used, and nothing claimed that is not implemented. No WRITEBACK_CACHE (the
-//   kernel would acknowledge writes we have not seen), no POSIX_LOCKS or FLOCK_LOCKS (its own locks are complete for
-//   one writer), no READDIRPLUS_AUTO (a cold `ls -l` would take 2.6 times as long).
+// - Nothing but what the kernel granted is used (negotiation.ts).
 // - What a request asks for and does not get is an errno, never an exception out of `handle`: FsErrors by their errno,
 //   malformed requests EINVAL with a warning, anything else EIO with its stack in the log.
 //
@@ -25,6 +23,7 @@ import { constants } from 'node:os'
 import { errnoError, FsError, isPromise, type MaybePromise } from '../platform/index.ts'
 import type { Attributes, Caller, Entry, Filesystem, Handle, Ino, Opened } from '../vfs/index.ts'
 import { DirectoryReply, MalformedRequest, ReplyBuffer, type RequestBuffer } from './codec.ts'
+import { grantedNames, type Negotiated, negotiate, TRANSFER_MAX_BYTES } from './negotiation.ts'
 import type { TransportLog } from './transport.ts'
 import {
   AttrOut,
@@ -40,13 +39,6 @@ import {
   GetxattrIn,
   GetxattrOut,
   InHeader,
-  InitFlag,
-  InitFlag2,
-  InitIn,
-  InitOut,
-  KERNEL_MAJOR,
-  KERNEL_MINOR,
-  KERNEL_MINOR_MIN,
   LinkIn,
   MkdirIn,
   MknodIn,
@@ -65,14 +57,6 @@ import {
 
 const S_IFDIR = 0o040000
 const S_IFREG = 0o100000
-const PAGE_BYTES = 4096
-/** Pages of the largest READ or WRITE we ask for: 1 MiB. */
-const MAX_PAGES = 256
-/** What the kernel allows where it does not grant MAX_PAGES. */
-const DEFAULT_MAX_PAGES = 32
-/** Requests of read-ahead and asynchronous direct I/O that the kernel may have under way at once. */
-const MAX_BACKGROUND = 64
-const CONGESTION_THRESHOLD = 48
 /** The fixed part of every reply fits; READ data, directories and xattrs leave from where they lie. */
 const REPLY_BYTES = 4096
 /** A READ answer up to this long is copied behind its header: cheaper than a second address for the kernel. */
@@ -81,37 +65,11 @@ const COPY_BYTES = 2048
 /** Buffers for listings that are kept for the next one. */
 const SPARE_DIRECTORIES = 8
 
-const WANTED =
-  InitFlag.ASYNC_READ |
-  InitFlag.ATOMIC_O_TRUNC |
-  InitFlag.BIG_WRITES |
-  InitFlag.DO_READDIRPLUS |
-  InitFlag.ASYNC_DIO |
-  InitFlag.PARALLEL_DIROPS |
-  InitFlag.ABORT_ERROR |
-  InitFlag.MAX_PAGES |
-  InitFlag.CACHE_SYMLINKS |
-  InitFlag.INIT_EXT
-const WANTED2 = InitFlag2.DIRECT_IO_ALLOW_MMAP
-
-/** The largest request, with its headers: the kernel refuses to be read with less room. */
-export const REQUEST_CAPACITY_BYTES = MAX_PAGES * PAGE_BYTES + PAGE_BYTES
-
 /** Where replies go. Each call returns 0 or a negative errno, and has read the buffers when it returns. */
 export interface ReplyPort {
   send(reply: ReplyBuffer, lengthBytes: number): number
   /** `headBytes` of `head`, then the parts. */
   sendParts(head: ReplyBuffer, headBytes: number, parts: readonly Uint8Array[]): number
-}
-
-/** What the kernel granted. */
-export interface Negotiated {
-  kernelMinor: number
-  flags: number
-  flags2: number
-  maxWriteBytes: number
-  maxPages: number
-  maxReadaheadBytes: number
 }
 
 export interface SessionOptions {
@@ -290,47 +248,11 @@ export class Session {
   }
 
   #init(r: RequestBuffer): void {
-    r.need(InitIn.sizeof)
-    const at = InHeader.sizeof
-    const major = r.u32(at + InitIn.major)
-    const minor = r.u32(at + InitIn.minor)
-    const out = this.#reply
-    out.zero(OutHeader.sizeof, OutHeader.sizeof + InitOut.sizeof)
-    const put = OutHeader.sizeof
-    out.putU32(put + InitOut.major, KERNEL_MAJOR)
-    out.putU32(put + InitOut.minor, KERNEL_MINOR)
-    if (major > KERNEL_MAJOR) {
-      // The kernel asks again with our major.
-      this.#send(r, put + InitOut.sizeof)
-      return
-    }
-    if (major < KERNEL_MAJOR || minor < KERNEL_MINOR_MIN) {
-      throw new FsError('EPROTO', `the kernel speaks FUSE ${major}.${minor}; 7.${KERNEL_MINOR_MIN} is the oldest known`)
-    }
-    const offered = r.u32(at + InitIn.flags)
-    const hasSecondWord = (offered & InitFlag.INIT_EXT) !== 0 && r.length >= at + InitIn.flags2 + 4
-    const flags = offered & WANTED
-    const flags2 = hasSecondWord ? r.u32(at + InitIn.flags2) & WANTED2 : 0
-    const maxPages = flags & InitFlag.MAX_PAGES ? MAX_PAGES : DEFAULT_MAX_PAGES
-    const negotiated: Negotiated = {
-      kernelMinor: minor,
-      flags,
-      flags2,
-      maxPages,
-      maxWriteBytes: maxPages * PAGE_BYTES,
-      maxReadaheadBytes: r.u32(at + InitIn.maxReadahead),
-    }
-    out.putU32(put + InitOut.maxReadahead, negotiated.maxReadaheadBytes)
-    out.putU32(put + InitOut.flags, flags)
-    out.putU16(put + InitOut.maxBackground, MAX_BACKGROUND)
-    out.putU16(put + InitOut.congestionThreshold, CONGESTION_THRESHOLD)
-    out.putU32(put + InitOut.maxWrite, negotiated.maxWriteBytes)
-    out.putU32(put + InitOut.timeGran, 1)
-    out.putU16(put + InitOut.maxPages, maxPages)
-    out.putU32(put + InitOut.flags2, flags2)
-    this.#negotiated = negotiated
-    this.#send(r, put + InitOut.sizeof)
-    this.#log.info({ ...negotiated, granted: grantedNames(flags, flags2) }, 'the kernel and we agreed on FUSE')
+    const { lengthBytes, negotiated } = negotiate(r, this.#reply)
+    this.#negotiated = negotiated ?? this.#negotiated
+    this.#send(r, lengthBytes)
+    if (negotiated === undefined) return
+    this.#log.info({ ...negotiated, granted: grantedNames(negotiated) }, 'the kernel and we agreed on FUSE')
     this.#onInitialized?.(negotiated)
   }
 
@@ -431,7 +353,7 @@ export class Session {
 
   #readdir(r: RequestBuffer, plus: boolean): MaybePromise<void> {
     r.need(ReadIn.sizeof)
-    const directory = this.#directoryReplies.pop() ?? new DirectoryReply(OutHeader.sizeof + MAX_PAGES * PAGE_BYTES)
+    const directory = this.#directoryReplies.pop() ?? new DirectoryReply(OutHeader.sizeof + TRANSFER_MAX_BYTES)
     directory.begin({
       sizeBytes: r.u32(InHeader.sizeof + ReadIn.size),
       plus,
@@ -628,12 +550,4 @@ function totalLength(parts: readonly Uint8Array[]): number {
   let length = 0
   for (const part of parts) length += part.length
   return length
-}
-
-function grantedNames(flags: number, flags2: number): string {
-  const named = (flag: object, word: number) =>
-    Object.entries(flag)
-      .filter(([, bit]) => (word & bit) !== 0)
-      .map(([name]) => name)
-  return [...named(InitFlag, flags), ...named(InitFlag2, flags2)].join(' ')
 }

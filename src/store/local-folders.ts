@@ -2,7 +2,7 @@
 //
 // Must stay true: sync(folder) resolves only after an fsync that began after the call; a folder counts as durable only
 // when the fsync of each of its ancestors, up to the store's own folder, has ended after the folder was seen to exist.
-import { mkdir, open } from 'node:fs/promises'
+import { mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 interface FolderState {
@@ -26,7 +26,7 @@ export class LocalFolders {
   async create(folder: string): Promise<void> {
     // Another process may have removed and created some of them: what we knew of them says nothing any more.
     for (let at = folder; at !== this.#root; at = dirname(at)) this.#durable.delete(at)
-    await mkdir(folder, { recursive: true })
+    await createFolders(folder)
   }
 
   /** Makes the names in a folder durable, and the folder itself. */
@@ -70,6 +70,25 @@ export class LocalFolders {
     }
     state.running.then(done, done)
   }
+}
+
+/** Creates a folder and those missing above it, and tells the first it made. (Node's own recursive mkdir tries for ever
+ *  where a folder that is there answers ENOENT, as /proc does.) */
+export async function createFolders(folder: string): Promise<string | undefined> {
+  try {
+    await mkdir(folder)
+    return folder
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST' && (await stat(folder)).isDirectory()) return undefined
+    if (code !== 'ENOENT' || dirname(folder) === folder) throw error
+  }
+  const first = await createFolders(dirname(folder))
+  await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+    // Another process was faster. A file in its place shows when something is put below it.
+    if (error.code !== 'EEXIST') throw error
+  })
+  return first ?? folder
 }
 
 async function fsyncFolder(folder: string): Promise<void> {

@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path'
 import { type Clock, systemClock } from '../platform/index.ts'
 import { checkKey, listLimit, RESERVED_COMPONENT } from './keys.ts'
 import { fileEtag, readFileRange, writeDurableFile } from './local-files.ts'
-import { LocalFolders } from './local-folders.ts'
+import { createFolders, LocalFolders } from './local-folders.ts'
 import { listKeys } from './local-list.ts'
 import { LocalLock } from './local-lock.ts'
 import {
@@ -57,7 +57,11 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<Object
     if (!found.isDirectory()) throw new StoreError('no-bucket', `${name}: ${path} is not a folder`)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new StoreError('no-bucket', `${name}: the folder ${path} does not exist; create it first`, { cause: error })
+      throw new StoreError(
+        'no-bucket',
+        `${name}: the folder ${path} ${create ? 'cannot be created there' : 'does not exist; create it first'}`,
+        { cause: error },
+      )
     throw storeError(error, name, path)
   }
   return new LocalStore(name, path, clock)
@@ -65,7 +69,7 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<Object
 
 /** Creates the store's folder and makes the first created name above it durable. */
 async function createRoot(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true })
+  const first = await createFolders(path)
   if (first === undefined) return
   const folders = new LocalFolders(dirname(first))
   await folders.makeDurable(path)
@@ -200,6 +204,10 @@ class LocalStore implements ObjectStore {
       return etag
     } catch (error) {
       await removeFile(temporary)
+      // What stands in the way may be our own first try, whose folder could not be synced: the caller reads it back, and
+      // counts as durable what it finds.
+      if (error instanceof StoreError && error.kind === 'precondition-failed')
+        await this.#folders.makeDurable(dirname(path))
       const { code } = error as NodeJS.ErrnoException
       if (code === 'ENOTDIR' || code === 'EISDIR' || (code === 'EEXIST' && !(error instanceof StoreError)))
         throw new StoreError('fatal', `${this.name}: ${key} cannot lie beside an object that is a part of its path`, {

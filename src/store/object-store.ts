@@ -15,6 +15,14 @@
 
 export type Etag = string & { readonly __brand: 'Etag' }
 
+/** How a request gets on: what retry.ts needs to tell a slow one from one that is stuck. */
+export interface RequestProgress {
+  /** It waits in the store for a connection that others use: its time does not run. */
+  queued(): void
+  /** It has its connection, or more of its body went out or came in: so many bytes in this request. */
+  moved(bytes: number): void
+}
+
 export interface GetOptions {
   /** First byte wanted; 0 unless told. */
   offset?: number
@@ -22,6 +30,8 @@ export interface GetOptions {
    *  or past it resolves to an empty body. */
   lengthBytes?: number
   signal?: AbortSignal
+  /** Told by stores whose requests wait for connections. */
+  progress?: RequestProgress
 }
 
 export interface StoredObject {
@@ -32,6 +42,7 @@ export interface StoredObject {
 
 export interface PutOptions {
   signal?: AbortSignal
+  progress?: RequestProgress
 }
 
 export interface ListOptions {
@@ -40,6 +51,7 @@ export interface ListOptions {
   /** At most this many keys; 1,000 unless told, and never more. */
   limit?: number
   signal?: AbortSignal
+  progress?: RequestProgress
 }
 
 export interface ListedObject {

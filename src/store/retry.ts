@@ -2,7 +2,7 @@
 //
 // Only `retryable` failures are repeated, after a pause drawn evenly from 0 to a bound that doubles ("full jitter", as in
 // the AWS Architecture Blog's "Exponential Backoff and Jitter", 2015: clients that failed together do not come back
-// together), until the call's deadline. The deadline cuts a running try off too, so that no call hangs.
+// together), until the call's deadline. It cuts a running try off too, unless bytes move (deadline.ts): no call hangs.
 //
 // Must stay true:
 // - A failure of kind `retryable` may have taken effect. When a conditional put is repeated and then meets a failed
@@ -13,6 +13,7 @@
 //   not depend on the order of puts; everything with an order uses the conditional ones.
 // - Requests are repeated one batch of keys at a time (delete), so that the store below sees single requests.
 import type { Clock, Random } from '../platform/index.ts'
+import { Deadline } from './deadline.ts'
 import {
   bodyLengthBytes,
   deleteBatches,
@@ -22,6 +23,7 @@ import {
   type ListPage,
   type ObjectStore,
   type PutOptions,
+  type RequestProgress,
   type StoredObject,
   StoreError,
 } from './object-store.ts'
@@ -30,10 +32,11 @@ import type { Operation } from './request-operation.ts'
 export interface RetryOptions {
   clock: Clock
   random: Random
-  /** How long a call may take with all its tries, without the time its bytes need; 60 s unless told. A function is asked
-   *  at each call: shorter deadlines while mounting, or by kind of request and key. */
+  /** How long a call may take with all its tries, without the time its bytes need or it waits for a connection, and how
+   *  long nothing may move; 60 s unless told. A function is asked at each call: shorter deadlines while mounting, or by
+   *  kind of request and key. */
   deadlineMs?: number | ((operation: Operation, key: string) => number)
-  /** A call that moves a body gets this much more: its length at this rate. 64 KiB/s unless told. */
+  /** A call that moves a body gets this much more: its length, or what came of it, at this rate. 64 KiB/s unless told. */
   slowestBytesPerSecond?: number
   /** Bound of the first pause; it doubles from try to try. 50 ms unless told. */
   firstPauseMs?: number
@@ -58,6 +61,12 @@ interface Call {
   signal: AbortSignal | undefined
 }
 
+/** What the store below is given with each try. */
+interface Run {
+  signal: AbortSignal
+  progress: RequestProgress
+}
+
 class RetryingStore implements ObjectStore {
   readonly name: string
   readonly #store: ObjectStore
@@ -73,60 +82,56 @@ class RetryingStore implements ObjectStore {
 
   get(key: string, options: GetOptions = {}): Promise<StoredObject> {
     const call = { operation: 'get' as const, key, lengthBytes: options.lengthBytes ?? 0 }
-    return this.#run({ ...call, conditional: false, signal: options.signal }, (signal) =>
-      this.#store.get(key, { ...options, signal }),
+    return this.#run({ ...call, conditional: false, signal: options.signal }, (run) =>
+      this.#store.get(key, { ...options, ...run }),
     )
   }
 
   put(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
-    return this.#run(putCall(key, body, options, false), (signal) => this.#store.put(key, body, { signal }))
+    return this.#run(putCall(key, body, options, false), (run) => this.#store.put(key, body, run))
   }
 
   putIfAbsent(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
-    return this.#run(putCall(key, body, options, true), (signal) => this.#store.putIfAbsent(key, body, { signal }))
+    return this.#run(putCall(key, body, options, true), (run) => this.#store.putIfAbsent(key, body, run))
   }
 
   putIfMatch(key: string, body: readonly Uint8Array[], etag: Etag, options: PutOptions = {}): Promise<Etag> {
-    return this.#run(putCall(key, body, options, true), (signal) => this.#store.putIfMatch(key, body, etag, { signal }))
+    return this.#run(putCall(key, body, options, true), (run) => this.#store.putIfMatch(key, body, etag, run))
   }
 
   async delete(keys: readonly string[], options: PutOptions = {}): Promise<void> {
     for (const batch of deleteBatches(keys)) {
       const call = { operation: 'delete' as const, key: batch[0]!, lengthBytes: 0 }
-      await this.#run({ ...call, conditional: false, signal: options.signal }, (signal) =>
-        this.#store.delete(batch, { signal }),
-      )
+      await this.#run({ ...call, conditional: false, signal: options.signal }, (run) => this.#store.delete(batch, run))
     }
   }
 
   list(prefix: string, options: ListOptions = {}): Promise<ListPage> {
     const call = { operation: 'list' as const, key: prefix, lengthBytes: 0 }
-    return this.#run({ ...call, conditional: false, signal: options.signal }, (signal) =>
-      this.#store.list(prefix, { ...options, signal }),
+    return this.#run({ ...call, conditional: false, signal: options.signal }, (run) =>
+      this.#store.list(prefix, { ...options, ...run }),
     )
   }
 
   head(key: string, options: PutOptions = {}): Promise<{ sizeBytes: number; etag: Etag }> {
     const call = { operation: 'head' as const, key, lengthBytes: 0 }
-    return this.#run({ ...call, conditional: false, signal: options.signal }, (signal) =>
-      this.#store.head(key, { signal }),
-    )
+    return this.#run({ ...call, conditional: false, signal: options.signal }, (run) => this.#store.head(key, run))
   }
 
   close(): Promise<void> {
     return this.#store.close()
   }
 
-  async #run<T>(call: Call, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #run<T>(call: Call, attempt: (run: Run) => Promise<T>): Promise<T> {
     call.signal?.throwIfAborted()
     const { clock, random, onRetry, firstPauseMs = 50, longestPauseMs = 5000 } = this.#options
-    const startedMs = clock.monotonicMs()
-    const allowedMs = this.#deadlineMs(call)
+    const stallMs = this.#stallMs(call)
     const abort = new AbortController()
     const onAbort = () => abort.abort(call.signal?.reason)
     call.signal?.addEventListener('abort', onAbort, { once: true })
-    const cut = clock.after(allowedMs, () =>
-      abort.abort(new StoreError('retryable', `no answer within ${Math.round(allowedMs)} ms`)),
+    const limits = { stallMs, lengthBytes: call.lengthBytes, slowestBytesPerMs: this.#slowestBytesPerMs }
+    const deadline = new Deadline(clock, limits, () =>
+      abort.abort(new StoreError('retryable', `no answer within ${stallMs} ms`)),
     )
     let unanswered = false
     let tries = 0
@@ -135,7 +140,7 @@ class RetryingStore implements ObjectStore {
       for (let boundMs = firstPauseMs; ; boundMs = Math.min(boundMs * 2, longestPauseMs)) {
         tries++
         try {
-          return await attempt(abort.signal)
+          return await attempt({ signal: abort.signal, progress: deadline })
         } catch (error) {
           if (call.signal?.aborted || abort.signal.aborted || !(error instanceof StoreError)) throw error
           if (error.kind === 'precondition-failed' && unanswered && call.conditional)
@@ -148,7 +153,7 @@ class RetryingStore implements ObjectStore {
         }
         unanswered = true
         const pauseMs = random.next() * boundMs
-        if (clock.monotonicMs() - startedMs + pauseMs >= allowedMs) throw last
+        if (!deadline.allowsTryAfter(pauseMs)) throw last
         onRetry?.({ operation: call.operation, key: call.key, tries, error: last })
         await clock.sleep(pauseMs, abort.signal)
       }
@@ -157,7 +162,7 @@ class RetryingStore implements ObjectStore {
       if (error instanceof StoreError && error.kind === 'retryable') throw this.#givenUp(call, tries, error, last)
       throw error
     } finally {
-      cut.cancel()
+      deadline.cancel()
       call.signal?.removeEventListener('abort', onAbort)
     }
   }
@@ -168,10 +173,9 @@ class RetryingStore implements ObjectStore {
     return new StoreError('retryable', message, { cause: error })
   }
 
-  #deadlineMs({ operation, key, lengthBytes }: Call): number {
+  #stallMs({ operation, key }: Call): number {
     const { deadlineMs = 60_000 } = this.#options
-    const forAll = typeof deadlineMs === 'number' ? deadlineMs : deadlineMs(operation, key)
-    return forAll + lengthBytes / this.#slowestBytesPerMs
+    return typeof deadlineMs === 'number' ? deadlineMs : deadlineMs(operation, key)
   }
 }
 

@@ -9,6 +9,7 @@
 // - Nothing is tried again here, so that one call is at most one request (retry.ts repeats, metrics.ts counts).
 import {
   type AgentOptions,
+  type ClientRequest,
   Agent as HttpAgent,
   request as httpRequest,
   type IncomingMessage,
@@ -17,6 +18,7 @@ import {
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { OnReadOpts, Socket } from 'node:net'
 import { Readable } from 'node:stream'
+import type { RequestProgress } from './object-store.ts'
 
 /** More than any object of cairnfs; a larger one is foreign, and is refused before memory is taken for it. */
 const MAX_BODY_BYTES = 1024 ** 3
@@ -44,14 +46,17 @@ interface Response {
 export interface Carried {
   readonly parts: readonly Uint8Array[]
   readonly signal: AbortSignal | undefined
+  readonly progress: RequestProgress | undefined
+  /** It uses a connection of those for large bodies, and leaves the others free. */
+  readonly isBulk: boolean
   /** The response's body is kept in `received`, not given to the SDK (which would wrap it in a stream). */
   readonly keepsBody: boolean
   received?: Buffer
 }
 
 export interface HttpHandlerSettings {
-  /** Most requests under way at once; more wait in the agent's queue. */
-  maxSockets: number
+  /** Most bulk requests under way at once, and most others; more wait in the agents' queues. */
+  maxSockets: { bulk: number; other: number }
   /** A socket on which nothing moves for so long is destroyed: connecting, sending, waiting and receiving alike. */
   idleTimeoutMs: number
 }
@@ -62,26 +67,27 @@ const KEPT_BODY = new Readable({ read() {} })
 export class CarryingHttpHandler {
   readonly metadata = { handlerProtocol: 'http/1.1' }
   readonly #idleTimeoutMs: number
-  readonly #http: HttpAgent
-  readonly #https: HttpsAgent
+  readonly #bulk: Agents
+  readonly #other: Agents
 
   constructor({ maxSockets, idleTimeoutMs }: HttpHandlerSettings) {
     this.#idleTimeoutMs = idleTimeoutMs
     const options: AgentOptions = {
       keepAlive: true,
-      maxSockets,
       timeout: idleTimeoutMs,
       // The socket used last is the least likely to have been closed by the server meanwhile.
       scheduling: 'lifo',
       onread: receiveInto(Buffer.allocUnsafeSlow(RECEIVE_BYTES)),
     }
-    this.#http = new HttpAgent(options)
-    this.#https = new HttpsAgent(options)
+    this.#bulk = createAgents({ ...options, maxSockets: maxSockets.bulk })
+    this.#other = createAgents({ ...options, maxSockets: maxSockets.other })
   }
 
   destroy(): void {
-    this.#http.destroy()
-    this.#https.destroy()
+    for (const { http, https } of [this.#bulk, this.#other]) {
+      http.destroy()
+      https.destroy()
+    }
   }
 
   handle(request: SignedRequest): Promise<{ response: Response }> {
@@ -90,7 +96,17 @@ export class CarryingHttpHandler {
       const signal = carried?.signal
       if (signal?.aborted) return reject(signal.reason)
       const secure = request.protocol === 'https:'
-      const outgoing = (secure ? httpsRequest : httpRequest)(this.#requestOptions(request, secure))
+      const { http, https } = carried?.isBulk ? this.#bulk : this.#other
+      const outgoing = secure
+        ? httpsRequest(this.#requestOptions(request, https))
+        : httpRequest(this.#requestOptions(request, http))
+      let movedBytes = 0
+      const move = (bytes: number) => {
+        movedBytes += bytes
+        carried?.progress?.moved(movedBytes)
+      }
+      carried?.progress?.queued()
+      outgoing.on('socket', () => move(0))
       const abort = () => outgoing.destroy(signal?.reason)
       const settle = (error: unknown, response?: Response) => {
         signal?.removeEventListener('abort', abort)
@@ -99,7 +115,7 @@ export class CarryingHttpHandler {
       }
       signal?.addEventListener('abort', abort, { once: true })
       outgoing.on('response', (incoming) => {
-        readBody(incoming, request.method === 'HEAD', (error, body) => {
+        readBody(incoming, { isHead: request.method === 'HEAD', onBytes: move }, (error, body) => {
           if (body === undefined) {
             outgoing.destroy()
             settle(error)
@@ -108,17 +124,14 @@ export class CarryingHttpHandler {
       })
       outgoing.on('error', settle)
       outgoing.on('timeout', () => outgoing.destroy(idleError(this.#idleTimeoutMs)))
-      outgoing.cork()
-      for (const part of carried?.parts ?? []) outgoing.write(part)
-      outgoing.end()
-      outgoing.uncork()
+      send(outgoing, carried?.parts ?? [], move)
     })
   }
 
-  #requestOptions(request: SignedRequest, secure: boolean): RequestOptions {
+  #requestOptions(request: SignedRequest, agent: HttpAgent): RequestOptions {
     const { hostname } = request
     const options: RequestOptions = {
-      agent: secure ? this.#https : this.#http,
+      agent,
       host: hostname.startsWith('[') ? hostname.slice(1, -1) : hostname,
       method: request.method,
       path: request.path + queryString(request.query),
@@ -128,6 +141,53 @@ export class CarryingHttpHandler {
     if (request.port !== undefined) options.port = request.port
     return options
   }
+}
+
+interface Agents {
+  http: HttpAgent
+  https: HttpsAgent
+}
+
+function createAgents(options: AgentOptions): Agents {
+  return { http: new HttpAgent(options), https: new HttpsAgent(options) }
+}
+
+/** Of a body, so much is given to the socket at a time: what has gone out is told in such steps. */
+const SEND_BYTES = 256 * 1024
+
+/** Sends the body and ends the request; `onBytes` is told what the kernel has taken. */
+function send(outgoing: ClientRequest, parts: readonly Uint8Array[], onBytes: (bytes: number) => void): void {
+  let index = 0
+  let offset = 0
+  const sendNext = () => {
+    const slices: Uint8Array[] = []
+    let bytes = 0
+    while (index < parts.length && bytes < SEND_BYTES) {
+      const part = parts[index]!
+      const slice = part.subarray(offset, offset + SEND_BYTES - bytes)
+      offset += slice.length
+      bytes += slice.length
+      if (offset === part.length) {
+        index++
+        offset = 0
+      }
+      if (slice.length > 0) slices.push(slice)
+    }
+    const isLast = index === parts.length
+    const last = slices.pop()
+    outgoing.cork()
+    for (const slice of slices) outgoing.write(slice)
+    if (last !== undefined)
+      outgoing.write(last, (error) => {
+        // The request's own 'error' tells why.
+        if (error) return
+        onBytes(bytes)
+        if (!isLast) sendNext()
+      })
+    if (isLast) outgoing.end()
+    outgoing.uncork()
+  }
+  sendNext()
 }
 
 const RECEIVE_BYTES = 256 * 1024
@@ -167,7 +227,7 @@ function idleError(idleTimeoutMs: number): Error {
 /** Calls `done` once, with the whole body or with an error. */
 function readBody(
   incoming: IncomingMessage,
-  isHead: boolean,
+  { isHead, onBytes }: { isHead: boolean; onBytes: (bytes: number) => void },
   done: (error: Error | undefined, body?: Buffer) => void,
 ): void {
   const header = incoming.headers['content-length']
@@ -190,6 +250,7 @@ function readBody(
     if (body === undefined) chunks.push(Buffer.from(chunk))
     else chunk.copy(body, at)
     at += chunk.length
+    onBytes(chunk.length)
     if (at > MAX_BODY_BYTES) incoming.destroy()
   })
   incoming.on('end', () =>

@@ -44,7 +44,7 @@ export interface S3StoreOptions {
   profile?: string
   /** A credentials file in place of ~/.aws/credentials. */
   credentialsFile?: string
-  /** Most requests under way at once; 64 unless told. */
+  /** Most segments uploaded and read at once; 64 unless told. Requests for anything else wait for none of them. */
   parallelism?: number
   /** Leave bodies out of signatures over plain http too (over https they always are: TLS and the crc32c guard them). */
   unsignedPayload?: boolean
@@ -55,6 +55,11 @@ export interface S3StoreOptions {
 }
 
 const EMPTY_SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+/** What is large. Everything else (writers/, the journal, `root`, lists, deletes) is small and somebody waits for it:
+ *  behind uploads on a slow line a live writer would look dead, and a commit miss its deadline. */
+const BULK_PREFIX = 'segments/'
+/** As many as journal objects are read at once by a mount. */
+const OTHER_SOCKETS = 16
 const CARRIED = Symbol('carried')
 
 type Sdk = typeof import('@aws-sdk/client-s3')
@@ -78,7 +83,7 @@ async function createClient(sdk: Sdk, options: S3StoreOptions): Promise<S3Client
     expectContinueHeader: false,
     cacheMiddleware: true,
     requestHandler: new CarryingHttpHandler({
-      maxSockets: options.parallelism ?? 64,
+      maxSockets: { bulk: options.parallelism ?? 64, other: OTHER_SOCKETS },
       idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
     }),
   }
@@ -141,8 +146,8 @@ function sha256(parts: readonly Uint8Array[]): string {
   return hash.digest('hex')
 }
 
-function carry(signal?: AbortSignal, parts: readonly Uint8Array[] = [], keepsBody = false): Carried {
-  return { parts, signal, keepsBody }
+function carry({ signal, progress }: PutOptions = {}, body: Partial<Carried> = {}): Carried {
+  return { parts: [], signal, progress, isBulk: false, keepsBody: false, ...body }
 }
 
 /** Hangs `carried` on a command's input. */
@@ -180,10 +185,11 @@ class S3Store implements ObjectStore {
     })
   }
 
-  async get(key: string, { offset = 0, lengthBytes, signal }: GetOptions = {}): Promise<StoredObject> {
-    if (lengthBytes === 0) return this.#emptyRange(key, signal)
+  async get(key: string, options: GetOptions = {}): Promise<StoredObject> {
+    const { offset = 0, lengthBytes, signal } = options
+    if (lengthBytes === 0) return this.#emptyRange(key, options)
     const isRange = offset > 0 || lengthBytes !== undefined
-    const carried = carry(signal, [], true)
+    const carried = carry(options, { keepsBody: true, isBulk: isBulk(key) })
     const input = this.#object(key, carried)
     if (isRange)
       Object.assign(input, { Range: `bytes=${offset}-${lengthBytes === undefined ? '' : offset + lengthBytes - 1}` })
@@ -193,7 +199,7 @@ class S3Store implements ObjectStore {
         throw error
       }),
     )
-    if (reply === undefined) return this.#emptyRange(key, signal)
+    if (reply === undefined) return this.#emptyRange(key, options)
     const received = carried.received as Buffer
     // A service may ignore a range and send the whole object.
     const body =
@@ -215,12 +221,13 @@ class S3Store implements ObjectStore {
     return this.#put(key, body, options, { IfMatch: etag })
   }
 
-  async delete(keys: readonly string[], { signal }: PutOptions = {}): Promise<void> {
+  async delete(keys: readonly string[], options: PutOptions = {}): Promise<void> {
     for (const key of keys) checkKey(key)
-    for (const batch of deleteBatches(keys)) await this.#deleteBatch(batch, signal)
+    for (const batch of deleteBatches(keys)) await this.#deleteBatch(batch, options)
   }
 
-  list(prefix: string, { startAfter, limit, signal }: ListOptions = {}): Promise<ListPage> {
+  list(prefix: string, options: ListOptions = {}): Promise<ListPage> {
+    const { startAfter, limit, signal } = options
     const input = carrying(
       {
         Bucket: this.#bucket,
@@ -230,7 +237,7 @@ class S3Store implements ObjectStore {
         EncodingType: 'url' as const,
         ...(startAfter === undefined ? {} : { StartAfter: this.#prefix + startAfter }),
       },
-      carry(signal),
+      carry(options),
     )
     return this.#run(`list ${prefix}`, signal, async () => {
       const reply = await this.#client.send(new this.#sdk.ListObjectsV2Command(input))
@@ -244,9 +251,9 @@ class S3Store implements ObjectStore {
     })
   }
 
-  head(key: string, { signal }: PutOptions = {}): Promise<{ sizeBytes: number; etag: Etag }> {
-    return this.#run(`head ${key}`, signal, async () => {
-      const reply = await this.#client.send(new this.#sdk.HeadObjectCommand(this.#object(key, carry(signal))))
+  head(key: string, options: PutOptions = {}): Promise<{ sizeBytes: number; etag: Etag }> {
+    return this.#run(`head ${key}`, options.signal, async () => {
+      const reply = await this.#client.send(new this.#sdk.HeadObjectCommand(this.#object(key, carry(options))))
       return { sizeBytes: reply.ContentLength ?? 0, etag: this.#etag(reply.ETag) }
     })
   }
@@ -258,21 +265,23 @@ class S3Store implements ObjectStore {
   async #put(
     key: string,
     body: readonly Uint8Array[],
-    { signal }: PutOptions,
+    options: PutOptions,
     condition: { IfNoneMatch?: string; IfMatch?: string },
   ): Promise<Etag> {
-    const carried = carry(signal, body)
+    const carried = carry(options, { parts: body, isBulk: isBulk(key) })
     const input = Object.assign(this.#object(key, carried), { ...condition, ChecksumCRC32C: crc32cHeader(body) })
-    return this.#run(`put ${key}`, signal, async () =>
+    return this.#run(`put ${key}`, options.signal, async () =>
       this.#etag((await this.#client.send(new this.#sdk.PutObjectCommand(input))).ETag),
     )
   }
 
-  async #deleteBatch(keys: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+  async #deleteBatch(keys: readonly string[], options: PutOptions): Promise<void> {
     const Objects = keys.map((key) => ({ Key: this.#prefix + key }))
-    const input = carrying({ Bucket: this.#bucket, Delete: { Objects, Quiet: true } }, carry(signal))
+    const input = carrying({ Bucket: this.#bucket, Delete: { Objects, Quiet: true } }, carry(options))
     const what = keys.length === 1 ? `delete ${keys[0]}` : `delete ${keys.length} keys from ${keys[0]}`
-    const reply = await this.#run(what, signal, () => this.#client.send(new this.#sdk.DeleteObjectsCommand(input)))
+    const reply = await this.#run(what, options.signal, () =>
+      this.#client.send(new this.#sdk.DeleteObjectsCommand(input)),
+    )
     const failed = (reply.Errors ?? []).filter(({ Code }) => Code !== 'NoSuchKey')
     const [first] = failed
     if (first === undefined) return
@@ -286,8 +295,8 @@ class S3Store implements ObjectStore {
   }
 
   /** A range of no bytes cannot be asked for; the etag, or that there is no such object, takes a HEAD. */
-  async #emptyRange(key: string, signal: AbortSignal | undefined): Promise<StoredObject> {
-    const { etag } = await this.head(key, signal === undefined ? {} : { signal })
+  async #emptyRange(key: string, options: PutOptions): Promise<StoredObject> {
+    const { etag } = await this.head(key, options)
     return { body: Buffer.alloc(0), etag }
   }
 
@@ -311,6 +320,10 @@ class S3Store implements ObjectStore {
       throw s3Error(error, { name: this.name, endpoint: this.#endpoint, what })
     }
   }
+}
+
+function isBulk(key: string): boolean {
+  return key.startsWith(BULK_PREFIX)
 }
 
 function decodeKey(key: string): string {

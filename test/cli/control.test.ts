@@ -1,3 +1,4 @@
+// The control socket: what `cairnfs status`, sync and umount say to the daemon and hear, and what it does with nonsense.
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'

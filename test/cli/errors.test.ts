@@ -1,3 +1,4 @@
+// What a user reads when something fails: one line, and nothing of what was begun stays.
 import { expect, it } from 'vitest'
 import { CommandError, describeError, UsageError } from '../../src/cli/errors.ts'
 import { UndoList } from '../../src/cli/undo-list.ts'

@@ -1,3 +1,4 @@
+// The mount helper understands its arguments as mount(8) gives them.
 import { describe, expect, it } from 'vitest'
 import { parseHelperArguments } from '../../src/cli/mount-helper.ts'
 

@@ -1,3 +1,4 @@
+// Options mean the same however they are given, have the defaults that the help tells, and are refused when wrong.
 import { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
 import { parseOptionString } from '../../src/cli/option-strings.ts'

@@ -1,9 +1,10 @@
+// A slot's lock file: held once, free when its process is gone, and the only ground to call a holder dead at once.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { holderJudge } from '../../src/cli/held-slot.ts'
+import { describeSelf, holderJudge } from '../../src/cli/held-slot.ts'
 import { lockState, readOwner, SlotLock } from '../../src/cli/slot-lock.ts'
 
 const owner = { pid: process.pid, since: '2026-01-01T00:00:00Z', mountpoint: '/m', majorMinor: null, isLeaving: false }
@@ -59,7 +60,7 @@ it('a holder is dead only by its very lock file', async () => {
   const holder = {
     session: '',
     host: hostname(),
-    bootId: '',
+    bootId: describeSelf(null).bootId,
     pid: 1,
     since: '',
     lock: identity(lock),
@@ -69,6 +70,8 @@ it('a holder is dead only by its very lock file', async () => {
   lock.note({ isLeaving: true })
   expect(await holderJudge(null)(holder)).toBe('leaving')
   expect(await holderJudge(null)({ ...holder, host: 'elsewhere' })).toBe('unknown')
+  expect(await holderJudge(null)({ ...holder, bootId: 'of another host of that name' })).toBe('unknown')
+  expect(await holderJudge(lock)({ ...holder, bootId: 'of another host of that name' })).toBe('unknown')
   expect(await holderJudge(null)({ ...holder, lock: null })).toBe('unknown')
   expect(await holderJudge(null)({ ...holder, lock: { ...holder.lock, inode: 1 } })).toBe('unknown')
   expect(await holderJudge(null)({ ...holder, lock: { ...holder.lock, path: `${path}.gone` } })).toBe('unknown')

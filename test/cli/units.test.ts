@@ -1,3 +1,4 @@
+// Sizes and durations as users write them, and as they are shown.
 import { describe, expect, it } from 'vitest'
 import { formatDuration, formatSize, parseCount, parseDuration, parseSize } from '../../src/cli/units.ts'
 

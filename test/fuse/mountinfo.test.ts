@@ -1,3 +1,4 @@
+// /proc/self/mountinfo is read as the kernel escapes it, and a mountpoint is found however its path is written.
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

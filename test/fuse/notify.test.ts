@@ -1,3 +1,4 @@
+// Notifications to the kernel go one at a time and in order, and their queue has a limit.
 import { constants } from 'node:os'
 import { expect, test } from 'vitest'
 import { Notifier } from '../../src/fuse/notify.ts'

@@ -30,7 +30,7 @@ async function cost(volume: TestVolume, work: () => Promise<unknown>) {
   return { counts, allowance: Math.ceil(elapsedSec / 10) + 2 * Math.floor(elapsedSec / 5), elapsedSec }
 }
 
-describe.skipIf(kind.missing !== null)('requests on MinIO', () => {
+describe.skipIf(kind.missing !== null)('requests on MinIO (needs MinIO)', () => {
   const create = () => volumes.create(kind, { mount: ['--lease', '600'] })
 
   test('mounting a cleanly unmounted volume, to the first ls of its root, takes at most 8', async () => {

@@ -55,7 +55,7 @@ class Door {
   }
 }
 
-describe.skipIf(minio === undefined)('a store that goes away', () => {
+describe.skipIf(minio === undefined)('a store that goes away (needs MinIO)', () => {
   const harness = new MountHarness()
   let program: BuiltProgram
   let bucket: TestBucket

@@ -229,7 +229,8 @@ const PREFIX: Record<CommandName, RegExp> = {
 }
 
 describe.each(CASES)('$name', ({ name, commands, needsMinio = false, thing, remedy, prepare }) => {
-  it.skipIf(needsMinio && minio === undefined).each(commands)('%s', async (command) => {
+  const reason = needsMinio && minio === undefined ? ' (needs MinIO)' : ''
+  it.skipIf(reason !== '').each(commands)(`%s${reason}`, async (command) => {
     const volume = new LocalVolume(harness, program)
     const { store, mountpoint, args, options, within, stays = [] } = await prepare(volume)
     const line = commandLine(command, store ?? volume.store, mountpoint ?? volume.mountpoint, args)

@@ -8,7 +8,7 @@ import { openStore, probeStore, storeRequests, withMetrics, withRetry } from '..
 import { expectKind, objectStoreConformance, pattern } from '../store/conformance.ts'
 import { countMinioRequests, createTestBucket, minio, type TestBucket } from './minio.ts'
 
-describe.skipIf(minio === undefined)('MinIO', () => {
+describe.skipIf(minio === undefined)('a bucket of a service (needs MinIO)', () => {
   let bucket: TestBucket
   beforeAll(async () => {
     bucket = await createTestBucket(minio!)

@@ -1,7 +1,7 @@
 // The contract of ObjectStore as tests: one exported suite, run over every store and every stack of decorators.
 //
-// Must stay true: it uses nothing but the interface; every promise of object-store.ts that a test can see has one here, and
-// each of them has been seen to fail with the promise broken.
+// Must stay true: it uses nothing but the interface; every promise of object-store.ts that a test can see has one here.
+// Most of them, about 50, have been seen to fail with the promise broken.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { compareKeys, type Etag, type ObjectStore, StoreError, type StoreErrorKind } from '../../src/store/index.ts'
 

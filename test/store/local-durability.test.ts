@@ -4,8 +4,11 @@
 import { type FileHandle, open, readFile, readlink, rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { type ObjectStore, openLocalStore } from '../../src/store/index.ts'
+import { seededRandom } from '../../src/platform/index.ts'
+import { type ObjectStore, openLocalStore, withRetry } from '../../src/store/index.ts'
+import { expectKind } from './conformance.ts'
 import { type TemporaryFolder, temporaryFolder } from './temporary-folder.ts'
+import { createVirtualClock } from './virtual-clock.ts'
 
 let folder: TemporaryFolder
 let store: ObjectStore
@@ -82,6 +85,24 @@ test('a delete syncs each folder it took names from, once', async () => {
   since()
   await store.delete(['a/1', 'a/2', 'b/1', 'b/missing', 'd/missing'])
   expect(since()).toEqual(['a', 'b'])
+})
+
+test('a conditional put that finds its own first try has synced its folder before it says so', async () => {
+  const retried = withRetry(store, { clock: createVirtualClock(), random: seededRandom(1) })
+  const etag = await store.put('a/x', [Buffer.from('1')])
+  const puts = [
+    () => retried.putIfAbsent('a/y', [Buffer.from('2')]),
+    () => retried.putIfMatch('a/x', [Buffer.from('2')], etag),
+  ]
+  for (const put of puts) {
+    let failures = 1
+    beforeSync = async (path) => {
+      if (path === 'a' && failures-- > 0) throw Object.assign(new Error('EIO: planted'), { code: 'EIO' })
+    }
+    since()
+    expect((await expectKind(put(), 'precondition-failed')).ambiguous).toBe(true)
+    expect(since()).toContain('a')
+  }
 })
 
 test('concurrent puts share the syncs of their folder, each by one that began after its name was there', async () => {

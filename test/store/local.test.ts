@@ -116,8 +116,15 @@ describe('a local folder store', () => {
     await expectKind((await openLocalStore({ path: '/dev', name: 'x' })).get('null'), 'not-found')
   })
 
-  test.skipIf(process.getuid?.() === 0)('a folder without permission is denied', async () => {
-    await chmod(folder.path, 0o500)
-    await expectKind(store.put('a', []), 'denied')
+  test('a folder that cannot be created says so at once', async () => {
+    await expectKind(openLocalStore({ path: '/proc/nowhere/x', create: true }), 'no-bucket')
   })
+
+  test.skipIf(process.getuid?.() === 0)(
+    'a folder without permission is denied (needs a user who is not root)',
+    async () => {
+      await chmod(folder.path, 0o500)
+      await expectKind(store.put('a', []), 'denied')
+    },
+  )
 })

@@ -3,8 +3,12 @@ import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../src/platform/index.ts'
 import {
   createMemoryStore,
+  type Etag,
+  type GetOptions,
   type ObjectStore,
+  type RequestProgress,
   type RetryOptions,
+  type StoredObject,
   StoreError,
   withFaults,
   withRetry,
@@ -109,6 +113,76 @@ describe('retry', () => {
     clock.advance(10_001)
     const error = await expectKind(call, 'retryable')
     expect(error.message).toContain('no answer within 10000 ms')
+  })
+
+  /** A store whose only get is in the test's hands. */
+  function heldGet(deadlineMs: number) {
+    const clock = createVirtualClock()
+    let held: { progress: RequestProgress; answer: () => void } | undefined
+    const holding: ObjectStore = Object.assign(createMemoryStore(), {
+      get: (_: string, { signal, progress }: GetOptions = {}) =>
+        new Promise<StoredObject>((resolve, reject) => {
+          signal?.addEventListener('abort', () => reject(signal.reason))
+          held = { progress: progress!, answer: () => resolve({ body: Buffer.alloc(0), etag: 'e' as Etag }) }
+        }),
+    })
+    const store = withRetry(holding, { clock, random: seededRandom(1), deadlineMs, slowestBytesPerSecond: 1000 })
+    const call = store.get('a')
+    call.catch(() => undefined)
+    return { clock, call, ...held! }
+  }
+
+  test('while a request waits for a connection its time does not run', async () => {
+    const { clock, call, progress, answer } = heldGet(10_000)
+    progress.queued()
+    clock.advance(100_000)
+    progress.moved(0)
+    clock.advance(9_999)
+    answer()
+    await call
+  })
+
+  test('a request that got its connection late and no answer is cut off', async () => {
+    const { clock, call, progress } = heldGet(10_000)
+    progress.queued()
+    clock.advance(100_000)
+    progress.moved(0)
+    clock.advance(10_001)
+    await expectKind(call, 'retryable')
+  })
+
+  test('a get of unknown length goes on while bytes come, and is cut off when none do', async () => {
+    const { clock, call, progress, answer } = heldGet(10_000)
+    for (let bytes = 1; bytes < 20; bytes++) {
+      clock.advance(9_000)
+      progress.moved(bytes)
+    }
+    answer()
+    await call
+    const stuck = heldGet(10_000)
+    stuck.clock.advance(9_000)
+    stuck.progress.moved(1)
+    for (let second = 0; second < 11; second++) stuck.clock.advance(1000)
+    await expectKind(stuck.call, 'retryable')
+  })
+
+  test('a call whose every try breaks half-way ends', async () => {
+    const clock = createVirtualClock()
+    const breaking: ObjectStore = Object.assign(createMemoryStore(), {
+      get: async (_: string, { progress }: GetOptions = {}) => {
+        clock.advance(1000)
+        progress!.moved(5000)
+        throw new StoreError('retryable', 'cut')
+      },
+    })
+    const store = withRetry(breaking, {
+      clock,
+      random: seededRandom(1),
+      deadlineMs: 10_000,
+      slowestBytesPerSecond: 1000,
+    })
+    await expectKind(store.get('a'), 'retryable')
+    expect(clock.monotonicMs()).toBeLessThan(20_000)
   })
 
   test('a body gets the time its bytes need on a slow line', async () => {

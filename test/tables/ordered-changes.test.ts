@@ -1,3 +1,4 @@
+// OrderedChanges behaves as a sorted map: against a model, with random keys.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { OrderedChanges } from '../../src/tables/ordered-changes.ts'

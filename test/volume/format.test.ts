@@ -1,3 +1,4 @@
+// Formatting a volume: what it makes, what it refuses to destroy, and that what it made opens.
 import { beforeEach, describe, expect, it } from 'vitest'
 import { type Clock, seededRandom, systemClock } from '../../src/platform/index.ts'
 import { createMemoryStore, type ObjectStore } from '../../src/store/index.ts'

@@ -1,3 +1,4 @@
+// volume.json: it comes back as it was written, and what this program does not know is refused or left alone.
 import { describe, expect, it } from 'vitest'
 import { createMemoryStore } from '../../src/store/index.ts'
 import {
