@@ -28,7 +28,7 @@ const STORE_OPTIONS: readonly OptionSpec[] = [
   { name: 'profile', value: 'NAME', help: 'profile in the AWS credentials and config files' },
   { name: 'credentials-file', value: 'FILE', help: 'AWS credentials file to use; fstab has no environment' },
   { name: 'unsigned-payload', help: 'do not sign the bodies of requests over http (https never does)' },
-  { name: 'parallelism', value: 'N', help: 'requests to the store at a time', default: '20' },
+  { name: 'parallelism', value: 'N', help: 'segments sent and fetched at a time', default: '20' },
   {
     name: 'unsafe-single-writer',
     help: 'accept a store without conditional writes; you see to it that one host writes',

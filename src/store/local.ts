@@ -56,12 +56,10 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<Object
     const found = await stat(path)
     if (!found.isDirectory()) throw new StoreError('no-bucket', `${name}: ${path} is not a folder`)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new StoreError(
-        'no-bucket',
-        `${name}: the folder ${path} ${create ? 'cannot be created there' : 'does not exist; create it first'}`,
-        { cause: error },
-      )
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      if (create) throw new StoreError('fatal', `${name}: no folder can be created at ${path}`, { cause: error })
+      throw new StoreError('no-bucket', `${name}: the folder ${path} does not exist; create it first`, { cause: error })
+    }
     throw storeError(error, name, path)
   }
   return new LocalStore(name, path, clock)

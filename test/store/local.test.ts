@@ -117,7 +117,7 @@ describe('a local folder store', () => {
   })
 
   test('a folder that cannot be created says so at once', async () => {
-    await expectKind(openLocalStore({ path: '/proc/nowhere/x', create: true }), 'no-bucket')
+    await expectKind(openLocalStore({ path: '/proc/nowhere/x', create: true }), 'fatal')
   })
 
   test.skipIf(process.getuid?.() === 0)(
