@@ -7,8 +7,8 @@
 //        the last time this record was written.
 //        shared: u64 ino; the inode stands in the table SHARED
 import { ok as assert } from 'node:assert'
+import { readU64, writeU64 } from '../platform/index.ts'
 import type { Ino } from './attributes.ts'
-import { readU64, writeU64 } from './bytes.ts'
 import { encodeInodeInto, type Inode, inodeRecordBytes } from './inode-record.ts'
 
 const SHARED_BIT = 0x80

@@ -31,9 +31,8 @@
 // Must stay true: decode(encode(x)) is x; a record fits RECORD_MAX_BYTES of tables/ together with a name of 255 bytes.
 import { ok as assert } from 'node:assert'
 import { decodeInlineExtent, type Extent, encodeInlineExtent, INLINE_EXTENT_BYTES } from '../data/index.ts'
-import type { Timespec } from '../platform/index.ts'
+import { readI64, readU64, type Timespec, writeI64, writeU64 } from '../platform/index.ts'
 import { type Attributes, DIRECTORY_SIZE_BYTES, type Ino, isDirectory } from './attributes.ts'
-import { readI64, readU64, writeI64, writeU64 } from './bytes.ts'
 
 export const INODE_FIXED_BYTES = 116
 export const INLINE_EXTENTS_MAX = 4

@@ -10,10 +10,9 @@
 // - A directory's dentry may be stale (its copy is as of the last checkpoint): only `nodeOf` and `overlayDirectory` turn
 //   it into attributes.
 import { ok as assert } from 'node:assert'
-import { errnoError, FsError } from '../platform/index.ts'
+import { errnoError, FsError, readU64, writeU64 } from '../platform/index.ts'
 import type { Database, Table, TableReader, Transaction } from '../tables/index.ts'
 import { type Ino, isDirectory, ROOT_INO } from './attributes.ts'
-import { readU64, writeU64 } from './bytes.ts'
 import {
   dentryHasName,
   dentryIno,

@@ -5,9 +5,9 @@
 // it tells the cleaner that the segment can be deleted, and goes when it was. A commit's row goes at 0: a checkpoint
 // asserts so before the commit is trimmed, but for damaged blocks, which are lost (repoint.ts).
 import { ok as assert } from 'node:assert'
+import { readU64, writeU64 } from '../platform/index.ts'
 import type { SegmentId } from '../segments/index.ts'
 import type { TableReader, Transaction } from '../tables/index.ts'
-import { readU64, writeU64 } from './bytes.ts'
 import { USAGE } from './table-kinds.ts'
 
 const IN_COMMIT = 1

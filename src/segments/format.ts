@@ -33,7 +33,7 @@
 // Must stay true: entries lie in order of their offsets and cover the pieces without gaps. Neighbouring runs of one file
 // share an entry when the first ends with a full block (they read as one piece). Data of commits (packInMemory) is the
 // pieces alone: no header, its offsets count from 0.
-import { crc32c, FsError } from '../platform/index.ts'
+import { crc32c, FsError, readU64, writeU64 } from '../platform/index.ts'
 import { BLOCK_BYTES, BLOCK_CRC_BYTES, type ContentsEntry, type SegmentId } from './segment-store.ts'
 
 export const HEADER_BYTES = 40
@@ -84,15 +84,6 @@ export function maxPieceBytesOf(segmentSizeBytes: number): number {
   return Math.max(0, Math.floor(room / STORED_BLOCK_BYTES)) * BLOCK_BYTES
 }
 
-export function writeUint53(buffer: Buffer, value: number, offset: number): void {
-  buffer.writeUInt32LE(value % 4294967296, offset)
-  buffer.writeUInt32LE(Math.floor(value / 4294967296), offset + 4)
-}
-
-export function readUint53(buffer: Buffer, offset: number): number {
-  return buffer.readUInt32LE(offset + 4) * 4294967296 + buffer.readUInt32LE(offset)
-}
-
 /** What stands around the pieces of one segment. */
 export interface SegmentFrame {
   kind: SegmentKind
@@ -117,7 +108,7 @@ export function encodeFrame(frame: SegmentFrame): { header: Buffer; tail: Buffer
   HEADER_MAGIC.copy(header, 0)
   header.set([KIND_CODES[kind], FORMAT_VERSION, CODEC_NONE], 4)
   frame.volumeUuid.copy(header, 8, 0, UUID_PREFIX_BYTES)
-  writeUint53(header, frame.id, 16)
+  writeU64(header, 16, frame.id)
   header.writeUInt32LE(objectBytes, 24)
   header.writeUInt32LE(contentsOffset, 28)
   header.writeUInt32LE(contents.length, 32)
@@ -144,8 +135,8 @@ export function encodeFrame(frame: SegmentFrame): { header: Buffer; tail: Buffer
 
 /** Writes one line of a table of contents: of a segment, or of a commit's data. */
 export function encodeContentsEntry(entry: StoredContentsEntry, buffer: Buffer, at: number): void {
-  writeUint53(buffer, entry.owner, at)
-  writeUint53(buffer, entry.key, at + 8)
+  writeU64(buffer, at, entry.owner)
+  writeU64(buffer, at + 8, entry.key)
   buffer.writeUInt32LE(entry.offset, at + 16)
   buffer.writeUInt32LE(entry.lengthBytes, at + 20)
   buffer.writeUInt32LE(entry.crc, at + 24)
@@ -154,8 +145,8 @@ export function encodeContentsEntry(entry: StoredContentsEntry, buffer: Buffer, 
 
 export function decodeContentsEntry(buffer: Buffer, at: number): StoredContentsEntry {
   return {
-    owner: readUint53(buffer, at),
-    key: readUint53(buffer, at + 8),
+    owner: readU64(buffer, at),
+    key: readU64(buffer, at + 8),
     offset: buffer.readUInt32LE(at + 16),
     lengthBytes: buffer.readUInt32LE(at + 20),
     crc: buffer.readUInt32LE(at + 24),
@@ -203,7 +194,7 @@ export function readContents(object: Buffer, options: ReadContentsOptions = {}):
   if (options.volumeUuid !== undefined) {
     check(uuid.equals(options.volumeUuid.subarray(0, UUID_PREFIX_BYTES)), 'belongs to another volume')
   }
-  const id = readUint53(header, 16) as SegmentId
+  const id = readU64(header, 16) as SegmentId
   check(Number.isSafeInteger(id) && (options.id === undefined || id === options.id), `calls itself ${id}`)
   check(header.readUInt32LE(24) === object.length, `has ${object.length} bytes, wrote ${header.readUInt32LE(24)}`)
   check(footer.readUInt32LE(24) === object.length, 'has a footer of another length')

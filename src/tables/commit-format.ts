@@ -24,7 +24,7 @@
 // Must stay true: a commit holds one record per key, the last; replaying it twice, or over pages that hold it already,
 // changes nothing.
 import { ok as assert } from 'node:assert'
-import { crc32c, FsError } from '../platform/index.ts'
+import { crc32c, FsError, readU64, writeU64 } from '../platform/index.ts'
 import {
   CONTENTS_ENTRY_BYTES,
   type ContentsEntry,
@@ -33,7 +33,6 @@ import {
   type PackedData,
   type SegmentId,
 } from '../segments/index.ts'
-import { readU64, writeU64 } from './page.ts'
 
 export const COMMIT_HEADER_BYTES = 80
 const MAGIC = 0x4a4e5243 // "CRNJ"

@@ -20,7 +20,7 @@
 // (so all names of one hash lie in one page); a page read back is checked before it is used.
 import { ok as assert } from 'node:assert'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
-import { FsError } from '../platform/index.ts'
+import { FsError, readU64, writeU64 } from '../platform/index.ts'
 import type { PagePointer, SegmentId } from '../segments/index.ts'
 
 export const PAGE_TARGET_BYTES = 64 * 1024
@@ -91,15 +91,6 @@ export class Page {
   pointer(index: number): PagePointer {
     return decodePointer(this.bytes, this.start(index))
   }
-}
-
-export function readU64(bytes: Buffer, at: number): number {
-  return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * TWO_32
-}
-
-export function writeU64(bytes: Buffer, at: number, value: number): void {
-  bytes.writeUInt32LE(value % TWO_32, at)
-  bytes.writeUInt32LE(Math.floor(value / TWO_32), at + 4)
 }
 
 export function encodePointer(pointer: PagePointer, into = Buffer.alloc(POINTER_BYTES), at = 0): Buffer {

@@ -14,9 +14,9 @@
 //            0, u32 0, u64 owner, 20 bytes pointer to the root page (tables/page.ts), u32 0
 //   ..  ..   page segments: u64 id, u32 live bytes, u32 all bytes
 //   end u32  crc32c of all before
-import { crc32c, FsError } from '../platform/index.ts'
+import { crc32c, FsError, readU64, writeU64 } from '../platform/index.ts'
 import type { PagePointer } from '../segments/index.ts'
-import { decodePointer, encodePointer, readU64, writeU64 } from './page.ts'
+import { decodePointer, encodePointer } from './page.ts'
 
 export const ROOT_KEY = 'root'
 /** Added to a kind's number: the rows table of that kind. */

@@ -142,7 +142,9 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
       if (pressed || readOnly) return
       pressed = true
       void clock.yield().then(async () => {
-        await writeback.commit({ streams: 'all', includeHeld: true, includeOrphans: true }).catch(() => {})
+        await writeback.commit({ streams: 'all', includeHeld: true, includeOrphans: true }).catch(() => {
+          // Write-back has logged it; the bytes stay, and pressure calls again.
+        })
         pressed = false
       })
     },
