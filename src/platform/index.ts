@@ -11,3 +11,4 @@ export { type Address, type Libc, libc, putIovec, type ReadableWatch } from './l
 export { isPromise, type MaybePromise } from './maybe-promise.ts'
 export { redirectOutput, replaceProcess } from './process-image.ts'
 export { seededRandom, systemRandom } from './random.ts'
+export { type Rule, ruleHolds, withoutRule } from './rules.ts'
