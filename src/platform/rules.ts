@@ -6,7 +6,7 @@
 /** Each stands where it is kept: search for its name. */
 export type Rule =
   // Journal and tables.
-  | 'a data commit is uploaded before it is acknowledged'
+  | 'a commit is made before it is acknowledged'
   | 'commits are acknowledged in order'
   | 'commits behind a gap are void'
   | 'an occupied place is read back before deciding'
@@ -29,9 +29,9 @@ export type Rule =
   | 'a release waits for the last checkpoint'
   // Files.
   | 'data is durable before its record'
-  | 'a stream is recorded in order'
   | 'size follows the data'
   | 'fsync commits the stream'
+  | 'fsync of a directory commits the names'
   | 'a rename over a name brings its data'
   | 'a truncation is held'
   | 'check and append are one turn'

@@ -6,6 +6,7 @@
 // - Nothing of the old state is touched before `root` is durable; journal objects go only afterwards.
 // - A checkpoint that fails leaves its generation frozen; the next one writes it together with what came since.
 import { ok as assert } from 'node:assert'
+import { ruleHolds } from '../platform/index.ts'
 import type { PagePacker, PagePointer, SegmentId } from '../segments/index.ts'
 import type { CheckpointHooks, TableKind } from './database.ts'
 import { type Engine, EngineTransaction } from './engine.ts'
@@ -48,10 +49,11 @@ export async function writeCheckpoint(
   const packed = new Set(packing)
   const unpacked = engine.carried.filter((data) => !packed.has(data))
   engine.swapGenerations()
-  await durable
+  if (ruleHolds('a checkpoint waits for its last commit')) await durable
 
-  const containedSeq = Math.min(closedSeq, ...unpacked.map((data) => data.seq - 1))
-  await derive(engine, hooks)
+  const packedTo = Math.min(closedSeq, ...unpacked.map((data) => data.seq - 1))
+  const containedSeq = ruleHolds('commits whose data is not packed are not trimmed') ? packedTo : closedSeq
+  if (ruleHolds('copies of "." are derived before the trim')) await derive(engine, hooks)
 
   const pageSegments = new Map(context.root.pageSegments)
   const begun: SegmentId[] = []
@@ -63,6 +65,7 @@ export async function writeCheckpoint(
     for (const [id, use] of pageSegments)
       if (use.liveBytes === 0 && begun.includes(id as SegmentId)) pageSegments.delete(id)
     const tenures = [{ epoch: context.root.epoch, firstSeq: containedSeq + 1, sealSeq: null }]
+    if (!ruleHolds('root is durable before the trim')) await context.trim(containedSeq)
     root = await context.putRoot({ tables: written.tables, tenures, pageSegments }, packer)
   } catch (error) {
     leftOver.push(...begun)

@@ -6,7 +6,7 @@
 // - A commit's records are the last value of each key since the commit before it was closed.
 // - Replayed commits are applied to the active generation and never enter a commit again.
 import { ok as assert } from 'node:assert'
-import { type Clock, FsError, type MaybePromise } from '../platform/index.ts'
+import { type Clock, FsError, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import type { PackedData, PagePointer, SegmentId, SegmentStore } from '../segments/index.ts'
 import type { CommitRecord, CommitTable, DecodedCommit } from './commit-format.ts'
 import {
@@ -192,8 +192,10 @@ export class Engine implements TableReader {
       if (operation.what === 'clear') {
         this.#clear(state)
         const table = this.#openTable(state)
-        for (const { record } of table.records.values()) this.#openCommitBytes -= record?.length ?? 0
-        table.records.clear()
+        if (ruleHolds('a clear stands before the records that follow it')) {
+          for (const { record } of table.records.values()) this.#openCommitBytes -= record?.length ?? 0
+          table.records.clear()
+        }
         table.cleared = true
       } else {
         this.#change(state, operation.key, operation.record)
@@ -257,7 +259,11 @@ export class Engine implements TableReader {
   commit(data?: CommitData): Promise<void> {
     const { journal } = this
     if (journal === null) return Promise.resolve()
-    if (journal.failure !== null) return Promise.reject(journal.failure)
+    if (journal.failure !== null) {
+      return ruleHolds('a failed commit stays failed until it is durable')
+        ? Promise.reject(journal.failure)
+        : Promise.resolve()
+    }
     if (this.#openCommit.size === 0 && data === undefined) return journal.settled()
     const tables = [...this.#openCommit.values()]
     this.#openCommit = new Map()

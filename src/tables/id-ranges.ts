@@ -1,7 +1,7 @@
 // Ids of inodes and segments: 10 bits of slot, then a counter, taken only from ranges that a durable `root` has reserved.
 //
 // Must stay true: an id is never given out twice, nor one at or past the end of the durable range.
-import { FsError } from '../platform/index.ts'
+import { FsError, ruleHolds } from '../platform/index.ts'
 import type { IdSort } from './database.ts'
 import type { IdRange } from './root.ts'
 
@@ -23,7 +23,9 @@ export class IdRanges {
     const counter = (sort: IdSort): Counter => {
       const range = durable.find((each) => each.sort === SORTS[sort] && each.slot === slot)
       if (range === undefined) throw new FsError('EIO', `root reserves no ${sort} ids for slot ${slot}: it is damaged`)
-      return { next: range.end, end: range.end }
+      // Without the rule: what the tenure before may have taken is taken again.
+      const next = ruleHolds('ids come from reserved ranges') ? range.end : Math.max(range.end - RANGE_IDS, 16)
+      return { next, end: range.end }
     }
     this.#counters = { ino: counter('ino'), segment: counter('segment') }
   }

@@ -4,7 +4,7 @@
 // - Commit n is acknowledged only when it and all before it are durable: what lies behind a gap is void after a crash.
 // - A place already taken is our own first try (same session) or the end of our tenure: a seal, or somebody else's.
 // - Once a commit cannot be made, every later one fails too, until the volume is opened again.
-import { FsError } from '../platform/index.ts'
+import { FsError, ruleHolds } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import { type CommitIdentity, type CommitTable, decodeCommit, encodeCommit, journalKey } from './commit-format.ts'
 import type { CommitData } from './database.ts'
@@ -69,7 +69,9 @@ export class JournalWriter {
     const upload = this.#failure === null ? this.#upload(identity, parts) : Promise.reject(this.#failure)
     const before = this.#tail
     const acknowledged = (async () => {
-      const outcomes = await Promise.allSettled([before, upload])
+      const inOrder = ruleHolds('commits are acknowledged in order')
+      const isAwaited = ruleHolds('a commit is made before it is acknowledged')
+      const outcomes = await Promise.allSettled([inOrder ? before : null, isAwaited ? upload : null])
       this.bytesUnderWay -= bytes
       const failed = outcomes.find((outcome) => outcome.status === 'rejected')
       if (failed !== undefined) {
@@ -101,7 +103,8 @@ export class JournalWriter {
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
       const there = decodeCommit((await this.#store.get(key)).body, key, this.#volumeUuid)
-      if (there.session.equals(identity.session) && !there.isSeal) return
+      const isOurs = there.session.equals(identity.session) && !there.isSeal
+      if (isOurs || !ruleHolds('an occupied place is read back before deciding')) return
       const how = there.isSeal ? 'sealed' : 'written by somebody else'
       const lost = new FsError('EIO', `the volume was taken over: ${key} is ${how}`)
       this.lose(lost)

@@ -11,7 +11,7 @@
 // Must stay true: nothing is written but writers/ and seals before step 3 took effect; a `root` whose epoch is not below
 // ours means that we were overtaken.
 import { ok as assert } from 'node:assert'
-import { type Clock, FsError, type MaybePromise, type Random } from '../platform/index.ts'
+import { type Clock, FsError, type MaybePromise, type Random, ruleHolds } from '../platform/index.ts'
 import type { PagePacker, SegmentId, SegmentStore } from '../segments/index.ts'
 import { type Etag, type ObjectStore, StoreError } from '../store/index.ts'
 import { type CheckpointContext, type LeftOver, writeCheckpoint } from './checkpoint.ts'
@@ -145,13 +145,15 @@ async function takeRoot(
   const { epoch } = slot
   for (;;) {
     const { root, etag } = await readRoot(options)
-    if (root.epoch >= epoch) throw new FsError('EBUSY', `another mount took the volume at the same time: try again`)
+    if (root.epoch >= epoch && ruleHolds('a root of a higher epoch ends the taking'))
+      throw new FsError('EBUSY', `another mount took the volume at the same time: try again`)
     const isClean =
       before.released !== null &&
       before.epoch === root.epoch &&
       root.tenures.every((tenure) => tenure.epoch === before.epoch && tenure.firstSeq > (before.released?.lastSeq ?? 0))
     const tenures = isClean ? [] : root.tenures
-    const found = await readTenures(options, SLOT, tenures, { epoch: root.epoch, sealAs: { epoch, session } })
+    const seal = ruleHolds('the old tenure is sealed') ? { epoch: root.epoch, sealAs: { epoch, session } } : null
+    const found = await readTenures(options, SLOT, tenures, seal)
     const ids = new IdRanges(SLOT, root.idRanges)
     const next: Root = {
       ...root,
@@ -228,6 +230,7 @@ async function replaceRoot(
   for (;;) {
     const body = encodeRoot(options.volumeUuid, root)
     try {
+      if (!ruleHolds('root is replaced by If-Match')) return { root, etag: await options.store.put(ROOT_KEY, [body]) }
       return { root, etag: await options.store.putIfMatch(ROOT_KEY, [body], etag) }
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
@@ -423,7 +426,8 @@ export class WritableDatabase extends EngineDatabase implements Database {
 
   apply(transaction: Transaction): void {
     assert(!this.#closed, 'an open database')
-    this.engine.apply(transaction as EngineTransaction)
+    if (ruleHolds('check and append are one turn')) this.engine.apply(transaction as EngineTransaction)
+    else void this.options.clock.yield().then(() => this.engine.apply(transaction as EngineTransaction))
   }
 
   get openCommitBytes(): number {
@@ -502,7 +506,9 @@ export class WritableDatabase extends EngineDatabase implements Database {
       const lengths = Buffer.alloc(8)
       lengths.writeUInt32LE(copy.length, 0)
       lengths.writeUInt32LE(options.volumeJson.length, 4)
-      await packer.upload(Buffer.concat([lengths, copy, options.volumeJson]))
+      const uploaded = packer.upload(Buffer.concat([lengths, copy, options.volumeJson]))
+      if (ruleHolds('pages are durable before root')) await uploaded
+      else uploaded.catch(() => {})
     }
     const put = await replaceRoot(options, root, this.#etag)
     if (put === null) {
@@ -554,7 +560,7 @@ export class WritableDatabase extends EngineDatabase implements Database {
     }
     // One that fails is tried again here.
     await this.#checkpoint?.catch((error: Error) => this.options.log('warn', `checkpoint: ${error.message}`))
-    for (let round = 0; this.#isBehind; round++) {
+    for (let round = 0; this.#isBehind && ruleHolds('a release waits for the last checkpoint'); round++) {
       if (round === CLOSE_ROUNDS) throw new FsError('EIO', 'the journal could not be emptied: see the log')
       await this.checkpoint(hooks)
     }

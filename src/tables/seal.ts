@@ -7,7 +7,7 @@
 // - The seal is created with If-None-Match at the first free place: either we win it, and the old writer's commit there
 //   fails, or we find what won, and go on behind it. So a commit is acknowledged exactly when it lies before the seal.
 import PQueue from 'p-queue'
-import { FsError } from '../platform/index.ts'
+import { FsError, ruleHolds } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import { type DecodedCommit, decodeCommit, encodeSeal, journalKey, journalPrefix } from './commit-format.ts'
 import type { Tenure } from './root.ts'
@@ -52,6 +52,8 @@ export async function readTenures(
       const key = journalKey(slot, tenure.epoch, seq)
       let body = objects.get(key)
       if (body === undefined) {
+        if (!ruleHolds('commits behind a gap are void') && objects.size > 0 && seq <= tenure.firstSeq + objects.size)
+          continue
         if (mustReach !== null) throw new FsError('EIO', `${key} is missing: acknowledged changes are lost with it`)
         if (seal === null || seal.epoch !== tenure.epoch) break
         body = await sealOrRead(source, { slot, seq, epoch: tenure.epoch, session: seal.sealAs.session })
@@ -59,6 +61,7 @@ export async function readTenures(
       const commit = decodeCommit(body, key, source.volumeUuid)
       if (commit.isSeal) {
         sealSeq = seq
+        if (!ruleHolds('seals are not trimmed')) found.commitKeys.push(key)
       } else {
         found.commits.push(commit)
         found.commitKeys.push(key)

@@ -7,7 +7,7 @@
 //   once (same host, lock file free). An empty or released slot is free.
 // - Every 412 may be our own first try: it is read back before anything is concluded.
 import { z } from 'zod'
-import { type Clock, FsError } from '../platform/index.ts'
+import { type Clock, FsError, ruleHolds } from '../platform/index.ts'
 import { type Etag, type ObjectStore, StoreError } from '../store/index.ts'
 
 export interface Holder {
@@ -117,7 +117,9 @@ export class WriterSlot {
         released: null,
         beat: 0,
       }
-      const etag = await putState(options.store, options.slot, state, seen.etag)
+      const etag = ruleHolds('the epoch is raised by If-Match')
+        ? await putState(options.store, options.slot, state, seen.etag)
+        : await options.store.put(slotKey(options.slot), [encodeSlot(state)])
       if (etag !== null) return { slot: new WriterSlot(options, state, etag), before: seen.state }
     }
   }
@@ -130,7 +132,7 @@ export class WriterSlot {
   ): Promise<boolean> {
     const { clock, log } = options
     const { state } = seen
-    if (state.epoch === 0 || state.released !== null) return true
+    if (state.epoch === 0 || state.released !== null || !ruleHolds('a holder is waited for')) return true
     const who = describeHolder(state)
     if (options.takeOver) {
       log('warn', `taking the volume over from ${who}`)

@@ -3,7 +3,7 @@
 // Life: createFilesystem, `start` (before the first operation), operations, `close`. Its volume opens the database, the
 // segments and the streams before, and closes the database after, with `checkpointHooks`.
 import { Metadata, nameKeys, newInode, putRootDirectory, ROOT_INO, S_IFDIR } from '../meta/index.ts'
-import { FsError } from '../platform/index.ts'
+import { FsError, ruleHolds } from '../platform/index.ts'
 import type { CheckpointHooks } from '../tables/index.ts'
 import { setattr } from './attributes.ts'
 import { Checkpoints } from './checkpoints.ts'
@@ -117,7 +117,10 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     release: (handle) => release(context, handle),
     fsync: reading((_handle, ino) => fsync(context, ino)),
     readdir: reading((ino, cookie, plus, sink) => readdir(context, ino, cookie, plus, sink)),
-    fsyncdir: reading((ino) => (ino === ROOT_INO || readOnly ? sync() : writeback.commit({ streams: [] }))),
+    fsyncdir: reading((ino) => {
+      if (ino === ROOT_INO || readOnly) return sync()
+      return ruleHolds('fsync of a directory commits the names') ? writeback.commit({ streams: [] }) : Promise.resolve()
+    }),
     statfs: reading(() => statfs(context)),
 
     async start(root = { uid: 0, gid: 0, mode: 0o755 }) {

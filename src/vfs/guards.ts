@@ -2,7 +2,7 @@
 // those before them take more than their share of memory.
 //
 // Must stay true: an operation that waited finds the filesystem as it is then: it has checked nothing before.
-import { type Clock, errnoError, type MaybePromise } from '../platform/index.ts'
+import { type Clock, errnoError, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import type { Database } from '../tables/index.ts'
 
 /** How often it is looked whether a change may go on. */
@@ -17,7 +17,7 @@ export interface Guards {
 
 export function createGuards(database: Database, clock: Clock): Guards {
   const assertHeld = () => {
-    if (database.isLost) throw errnoError('EIO')
+    if (database.isLost && ruleHolds('a lost slot serves nothing')) throw errnoError('EIO')
   }
   // A commit or a checkpoint is under way or due whenever it is full; one that failed for good ends the wait.
   const room = async () => {

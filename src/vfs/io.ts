@@ -4,7 +4,7 @@
 // memory are handed out in that turn or copied in it.
 import type { Extent, ReadAhead, ReadPart } from '../data/index.ts'
 import { extentsOf, type Ino, type Inode, isDirectory, isRegular, type Node } from '../meta/index.ts'
-import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
+import { errnoError, isPromise, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import { sliceRange } from '../segments/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { Handle, Opened, OpenFlags } from './filesystem.ts'
@@ -178,5 +178,5 @@ export function release(context: Context, handle: Handle): void {
 export function fsync(context: Context, ino: Ino): Promise<void> {
   if (context.readOnly) return Promise.resolve()
   context.writeback.unhold(ino)
-  return context.writeback.commit({ streams: [ino] })
+  return context.writeback.commit({ streams: ruleHolds('fsync commits the stream') ? [ino] : [] })
 }

@@ -8,7 +8,7 @@
 import { ok as assert } from 'node:assert'
 import type { FrozenGeneration, Stream } from '../data/index.ts'
 import { deleteUnused, type Node, recordStream, UsageChanges } from '../meta/index.ts'
-import { isPromise, type MaybePromise } from '../platform/index.ts'
+import { isPromise, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import type { SegmentId } from '../segments/index.ts'
 import type { CommitData } from '../tables/index.ts'
 import type { Context } from './context.ts'
@@ -200,7 +200,14 @@ export class StreamRecorder {
     }
     const sorted = await this.#inListingOrder(generations)
     // Runs whose early upload was given up join those in memory: what has new runs by then is packed again.
-    for (let left = sorted; left.length > 0; ) left = await this.#upload(left)
+    for (let left = sorted; left.length > 0; ) {
+      const uploaded = this.#upload(left)
+      if (ruleHolds('data is durable before its record')) left = await uploaded
+      else {
+        uploaded.catch(() => {})
+        left = []
+      }
+    }
 
     for (let first = 0; first < sorted.length; first += STREAMS_PER_TURN) {
       const batch = sorted.slice(first, first + STREAMS_PER_TURN)
@@ -235,7 +242,7 @@ export class StreamRecorder {
   }
 
   #recordTurn(generations: readonly Generation[]): void {
-    const { database, metadata, streams } = this.#context()
+    const { clock, database, metadata, streams } = this.#context()
     // A file may have been dropped while its bytes were on their way.
     const alive: Closing[] = []
     for (const { ino, stream, frozen } of generations) {
@@ -244,13 +251,26 @@ export class StreamRecorder {
     }
     const transaction = database.transaction()
     const usage = new UsageChanges()
-    for (const { frozen, node } of alive) {
-      recordStream(database, transaction, usage, node.inode, frozen.changes())
+    for (const { stream, frozen, node } of alive) {
+      const changes = frozen.changes()
+      if (!ruleHolds('size follows the data')) changes.attributes = stream.attributes
+      recordStream(database, transaction, usage, node.inode, changes)
       metadata.put(transaction, node)
     }
-    usage.putInto(database, transaction)
+    if (ruleHolds('usage changes with the extents')) usage.putInto(database, transaction)
+    else void clock.yield().then(() => this.#putUsage(usage))
     database.apply(transaction)
     for (const { stream, frozen } of alive) this.#recorded(stream, frozen)
+  }
+
+  /** Only without the rule that usage changes with the extents. */
+  async #putUsage(usage: UsageChanges): Promise<void> {
+    const { database } = this.#context()
+    await database.run(() => {
+      const transaction = database.transaction()
+      usage.putInto(database, transaction)
+      database.apply(transaction)
+    })
   }
 
   /** By directory and key: what was written together is listed, and read, together. */

@@ -16,7 +16,7 @@
 // - When a round fails nothing is lost: streams stay dirty or frozen, and the next round tries again. Changes are
 //   refused (EROFS), and waiting writers told, until one succeeds.
 import type { Stream } from '../data/index.ts'
-import { FsError, isPromise, type Timer } from '../platform/index.ts'
+import { FsError, isPromise, ruleHolds, type Timer } from '../platform/index.ts'
 import type { Context } from './context.ts'
 import { Gate, Mutex } from './mutex.ts'
 import { StreamRecorder } from './stream-recorder.ts'
@@ -107,7 +107,8 @@ export class Writeback {
 
   /** An open with O_TRUNC emptied the file: its stream waits for `unhold`. */
   hold(ino: number): void {
-    if (!this.#held.has(ino)) this.#held.set(ino, this.#context().clock.monotonicMs())
+    if (!this.#held.has(ino) && ruleHolds('a truncation is held'))
+      this.#held.set(ino, this.#context().clock.monotonicMs())
   }
 
   /** The last writer closed it, or somebody wants it durable. */
@@ -117,7 +118,7 @@ export class Writeback {
 
   /** A rename put this file over another: its stream so far goes into the commit that carries the rename. */
   renamedOver(ino: number): void {
-    this.#recorder.renamedOver(ino)
+    if (ruleHolds('a rename over a name brings its data')) this.#recorder.renamedOver(ino)
   }
 
   /** Set while such renames must wait. */
