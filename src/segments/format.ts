@@ -34,7 +34,7 @@
 // share an entry when the first ends with a full block (they read as one piece). Data of commits (packInMemory) is the
 // pieces alone: no header, its offsets count from 0.
 import { crc32c, FsError, readU64, writeU64 } from '../platform/index.ts'
-import { BLOCK_BYTES, BLOCK_CRC_BYTES, type ContentsEntry, type SegmentId } from './segment-store.ts'
+import { BLOCK_BYTES, BLOCK_CRC_BYTES, type ContentsEntry, type PackedData, type SegmentId } from './segment-store.ts'
 
 export const HEADER_BYTES = 40
 export const FOOTER_BYTES = 48
@@ -235,6 +235,14 @@ export function readContents(object: Buffer, options: ReadContentsOptions = {}):
   check(offset === piecesEnd, `has ${piecesEnd - offset} bytes that no entry names`)
   if (options.verifyPieces !== false) check(fingerprint === footer.readUInt32LE(20), 'has another fingerprint')
   return { kind, id, entries, trailer }
+}
+
+/** Where the first piece with a damaged block lies in what a commit carries; null when all are whole. */
+export function damagedPieceIn(packed: PackedData): number | null {
+  for (const { offset, lengthBytes } of packed.contents) {
+    for (const crc of blockCrcs(packed.stored.subarray(offset, offset + lengthBytes))) if (crc === null) return offset
+  }
+  return null
 }
 
 /** The crcs of a stored data piece's blocks; null for one that is damaged. */

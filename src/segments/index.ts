@@ -3,6 +3,7 @@
 export { createSegmentStore, type SegmentStoreOptions, type TunableSegmentStore } from './create-segment-store.ts'
 export {
   CONTENTS_ENTRY_BYTES,
+  damagedPieceIn,
   decodeContentsEntry,
   encodeContentsEntry,
   maxPieceBytesOf,

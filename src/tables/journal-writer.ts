@@ -8,6 +8,7 @@ import { FsError, ruleHolds } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import { type CommitIdentity, type CommitTable, decodeCommit, encodeCommit, journalKey } from './commit-format.ts'
 import type { CommitData } from './database.ts'
+import { readDecoded } from './read-object.ts'
 
 export class JournalWriter {
   readonly #store: ObjectStore
@@ -102,7 +103,9 @@ export class JournalWriter {
       await this.#store.putIfAbsent(key, parts)
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
-      const there = decodeCommit((await this.#store.get(key)).body, key, this.#volumeUuid)
+      const { decoded: there } = await readDecoded(this.#store, key, (body) =>
+        decodeCommit(body, key, this.#volumeUuid),
+      )
       const isOurs = there.session.equals(identity.session) && !there.isSeal
       if (isOurs || !ruleHolds('an occupied place is read back before deciding')) return
       const how = there.isSeal ? 'sealed' : 'written by somebody else'

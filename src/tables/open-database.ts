@@ -31,6 +31,7 @@ import { Engine, EngineTransaction } from './engine.ts'
 import { FIRST_RANGES, IdRanges } from './id-ranges.ts'
 import { JournalWriter } from './journal-writer.ts'
 import { PageCache } from './page-cache.ts'
+import { readDecoded } from './read-object.ts'
 import { decodeRoot, encodeRoot, ROOT_KEY, type Root } from './root.ts'
 import { readTenures } from './seal.ts'
 import { encodeSlot, type Holder, type Judgement, type SlotState, slotKey, WriterSlot } from './writer-slot.ts'
@@ -208,8 +209,9 @@ export async function openDatabaseReadOnly(options: DatabaseOptions): Promise<Da
   }
 }
 
-async function readRoot(options: DatabaseOptions): Promise<{ root: Root; etag: Etag }> {
-  const { body, etag } = await options.store.get(ROOT_KEY).catch((error: unknown) => {
+async function readRoot(options: DatabaseOptions): Promise<{ root: Root; body: Buffer; etag: Etag }> {
+  const decode = (body: Buffer) => decodeRoot(body, options.volumeUuid)
+  const { decoded, body, etag } = await readDecoded(options.store, ROOT_KEY, decode).catch((error: unknown) => {
     if (error instanceof StoreError && error.kind === 'not-found') {
       throw new FsError('EIO', `the volume has no ${ROOT_KEY} object: bring it back from a copy of the bucket`, {
         cause: error,
@@ -217,7 +219,7 @@ async function readRoot(options: DatabaseOptions): Promise<{ root: Root; etag: E
     }
     throw error
   })
-  return { root: decodeRoot(body, options.volumeUuid), etag }
+  return { root: decoded, body, etag }
 }
 
 /** Replaces `root` by If-Match; null when somebody else did first. A 412 may be our own first try, or an earlier root of
@@ -234,9 +236,9 @@ async function replaceRoot(
       return { root, etag: await options.store.putIfMatch(ROOT_KEY, [body], etag) }
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
-      const now = await options.store.get(ROOT_KEY)
+      const now = await readRoot(options)
       if (now.body.equals(body)) return { root, etag: now.etag }
-      const there = decodeRoot(now.body, options.volumeUuid)
+      const there = now.root
       if (now.etag === etag || !there.session.equals(root.session)) return null
       etag = now.etag
       root = { ...root, number: there.number + 1 }

@@ -8,8 +8,10 @@
 //   fails, or we find what won, and go on behind it. So a commit is acknowledged exactly when it lies before the seal.
 import PQueue from 'p-queue'
 import { FsError, ruleHolds } from '../platform/index.ts'
+import { damagedPieceIn } from '../segments/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import { type DecodedCommit, decodeCommit, encodeSeal, journalKey, journalPrefix } from './commit-format.ts'
+import { readDecoded } from './read-object.ts'
 import type { Tenure } from './root.ts'
 
 /** Journal objects read at once. */
@@ -87,7 +89,7 @@ async function listTenure(source: JournalSource, slot: number, tenure: Tenure): 
   }
   const queue = new PQueue({ concurrency: PARALLEL_READS })
   return new Map(
-    await Promise.all(keys.map((key) => queue.add(async () => [key, (await store.get(key)).body] as const))),
+    await Promise.all(keys.map((key) => queue.add(async () => [key, await readWhole(source, key)] as const))),
   )
 }
 
@@ -104,6 +106,25 @@ async function sealOrRead(
     return Buffer.concat(body)
   } catch (error) {
     if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
-    return (await store.get(key)).body
+    return readWhole(source, key)
+  }
+}
+
+/** The bytes of a journal object, read again while they arrive damaged. What is damaged in the store is given as it is:
+ *  behind a gap it does not matter, and of damaged file data only the blocks concerned are lost. */
+async function readWhole({ store, volumeUuid }: JournalSource, key: string): Promise<Buffer> {
+  let last: Buffer | null = null
+  try {
+    const { body } = await readDecoded(store, key, (body) => {
+      last = body
+      const { packed } = decodeCommit(body, key, volumeUuid)
+      const damaged = damagedPieceIn(packed)
+      if (damaged !== null) throw new FsError('EIO', `${key} has damaged file data at ${damaged}`)
+      return body
+    })
+    return body
+  } catch (error) {
+    if (!(error instanceof FsError) || last === null) throw error
+    return last
   }
 }

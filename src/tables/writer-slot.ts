@@ -9,6 +9,7 @@
 import { z } from 'zod'
 import { type Clock, FsError, ruleHolds } from '../platform/index.ts'
 import { type Etag, type ObjectStore, StoreError } from '../store/index.ts'
+import { readDecoded } from './read-object.ts'
 
 export interface Holder {
   /** Hex of the 16-byte session. */
@@ -69,12 +70,14 @@ export function encodeSlot(state: SlotState): Buffer {
 
 export async function readSlot(store: ObjectStore, slot: number): Promise<{ state: SlotState; etag: Etag }> {
   const key = slotKey(slot)
-  const { body, etag } = await store.get(key)
-  try {
-    return { state: stateSchema.parse(JSON.parse(body.toString())), etag }
-  } catch (error) {
-    throw new FsError('EIO', `${key} is damaged: bring it back from a copy of the bucket`, { cause: error })
-  }
+  const { decoded, etag } = await readDecoded(store, key, (body) => {
+    try {
+      return stateSchema.parse(JSON.parse(body.toString()))
+    } catch (error) {
+      throw new FsError('EIO', `${key} is damaged: bring it back from a copy of the bucket`, { cause: error })
+    }
+  })
+  return { state: decoded, etag }
 }
 
 /** How messages name a holder. */
