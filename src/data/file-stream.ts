@@ -73,6 +73,10 @@ export class FileStream implements Stream {
     return this.#touched !== null || this.#frozen !== null
   }
 
+  get isTouched(): boolean {
+    return this.#touched !== null
+  }
+
   get frozen(): FrozenGeneration | null {
     return this.#frozen
   }

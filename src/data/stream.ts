@@ -64,6 +64,8 @@ export interface Stream {
   /** Whether anything at all is unrecorded (bytes, size or times), in the active and in the frozen generation. */
   readonly isDirty: boolean
   readonly frozen: FrozenGeneration | null
+  /** Whether the active generation has anything. */
+  readonly isTouched: boolean
   /** When the first unrecorded change was made (monotonic ms). */
   readonly dirtySinceMs: number
 

@@ -16,7 +16,19 @@ const ZEROS = Buffer.alloc(128 * 1024)
 
 export function open(context: Context, ino: Ino, { flags }: OpenFlags): MaybePromise<Opened> {
   if ((flags & O_ACCMODE) !== 0 || (flags & O_TRUNC) !== 0) assertWritable(context)
-  return context.database.run(() => openNode(context, context.metadata.nodeOf(ino), flags))
+  return afterGate(context, ino, flags, () =>
+    context.database.run(() => openNode(context, context.metadata.nodeOf(ino), flags)),
+  )
+}
+
+/** Opens, after what an O_TRUNC has to wait for. */
+function afterGate<T>(context: Context, ino: Ino, flags: number, opening: () => MaybePromise<T>): MaybePromise<T> {
+  const gate = (flags & O_TRUNC) === 0 ? null : context.writeback.truncationGate(ino)
+  if (gate === null) return opening()
+  return gate.then(() => {
+    assertWritable(context)
+    return afterGate(context, ino, flags, opening)
+  })
 }
 
 /** Opens a file in this turn; O_TRUNC empties it, held back from commits until the last writer has closed it. */
@@ -27,8 +39,8 @@ export function openNode(context: Context, node: Node, flags: number): Opened {
   if ((flags & O_TRUNC) !== 0 && isRegular(mode)) {
     const size = streams.get(ino)?.attributes.sizeBytes ?? sizeBytes
     const stream = openStream(context, node)
+    if (size > 0) writeback.hold(stream)
     stream.truncate(0, clock.now())
-    if (size > 0) writeback.hold(ino)
     writeback.streamChanged(stream)
   }
   return { handle: handles.open(ino, flags), directIo: (flags & O_DIRECT) !== 0 }

@@ -23,7 +23,7 @@ interface Generation {
   readonly ino: number
   readonly stream: Stream
   readonly frozen: FrozenGeneration
-  /** Whether it was frozen in this round, and so holds all that the round was asked for. */
+  /** Whether it holds all that the round was asked for. */
   readonly isWhole: boolean
 }
 
@@ -34,7 +34,10 @@ interface Closing {
   readonly node: Node
 }
 
-const NONE: ReadonlySet<number> = new Set()
+/** What a round is to record of a stream: all of it, or only the generation that is frozen. */
+export type Wanted = Map<number, 'all' | 'frozen'>
+
+const NONE: Readonly<Wanted> = new Map()
 
 export class StreamRecorder {
   readonly #context: () => Context
@@ -64,17 +67,30 @@ export class StreamRecorder {
     if (this.#context().streams.get(ino)?.isDirty) this.#renames.set(ino, ++this.#renameSerial)
   }
 
+  /** What was done to the stream so far is kept apart from what comes. False where that cannot be: what is frozen is still
+   *  on its way, and more was done since. */
+  split(stream: Stream): boolean {
+    if (stream.frozen === null) this.#freeze(stream)
+    return !stream.isTouched
+  }
+
+  /** Whether a rename waits for more of the stream than what is frozen. */
+  isAwaited(stream: Stream): boolean {
+    const serial = this.#renames.get(stream.ino)
+    return serial !== undefined && stream.frozen !== null && this.#coveredRename.get(stream.frozen) !== serial
+  }
+
   lostName(ino: number): void {
     this.#renames.delete(ino)
   }
 
   /** What must be recorded before the open commit may be closed. */
-  required(wanted: ReadonlySet<number>): Stream[] {
+  required(wanted: Readonly<Wanted>): Stream[] {
     const { streams } = this.#context()
     const required: Stream[] = []
-    for (const ino of wanted) {
+    for (const [ino, what] of wanted) {
       const stream = streams.get(ino)
-      if (stream?.isDirty) required.push(stream)
+      if (what === 'all' ? stream?.isDirty : stream?.frozen) required.push(stream as Stream)
     }
     for (const ino of this.#renames.keys()) {
       const stream = streams.get(ino)
@@ -85,7 +101,7 @@ export class StreamRecorder {
 
   /** The last turn of a round: what is left rides in the commit. Null when it is too much, or when a generation that is
    *  frozen already does not hold all that is needed. */
-  closeCommit(wanted: ReadonlySet<number>): MaybePromise<{ durable: Promise<void> } | null> {
+  closeCommit(wanted: Readonly<Wanted>): MaybePromise<{ durable: Promise<void> } | null> {
     const { database } = this.#context()
     const frozenHere = new Set<FrozenGeneration>()
     let id: SegmentId | null = null
@@ -98,7 +114,7 @@ export class StreamRecorder {
   }
 
   #closeTurn(
-    wanted: ReadonlySet<number>,
+    wanted: Readonly<Wanted>,
     frozenHere: Set<FrozenGeneration>,
     takeId: () => SegmentId,
   ): { durable: Promise<void> } | null {
@@ -191,10 +207,10 @@ export class StreamRecorder {
   }
 
   /** Freezes, uploads and records these streams. Of `wanted` goes what was recorded whole. */
-  async uploadAndRecord(required: readonly Stream[], wanted: Set<number>): Promise<void> {
+  async uploadAndRecord(required: readonly Stream[], wanted: Wanted): Promise<void> {
     const generations: Generation[] = []
     for (const stream of required) {
-      const isWhole = stream.frozen === null
+      const isWhole = stream.frozen === null || wanted.get(stream.ino) === 'frozen'
       const frozen = stream.frozen ?? this.#freeze(stream)
       if (frozen !== null) generations.push({ ino: stream.ino, stream, frozen, isWhole })
     }

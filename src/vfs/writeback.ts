@@ -19,7 +19,7 @@ import type { Stream } from '../data/index.ts'
 import { FsError, isPromise, ruleHolds, type Timer } from '../platform/index.ts'
 import type { Context } from './context.ts'
 import { Gate, Mutex } from './mutex.ts'
-import { StreamRecorder } from './stream-recorder.ts'
+import { StreamRecorder, type Wanted } from './stream-recorder.ts'
 
 const ROUNDS_MAX = 4
 const OPEN_COMMIT_BYTES_MAX = 8 << 20
@@ -75,6 +75,8 @@ export class Writeback {
   #stopped = false
   /** Streams that an O_TRUNC holds back, since when (monotonic ms). */
   readonly #held = new Map<number, number>()
+  /** What the round under way still has to record, and which streams of that were asked for. */
+  #round: { wanted: Wanted; isAsked: (ino: number) => boolean } | null = null
   #renameGate: Gate | null = null
   /** Why changes are refused; null while all is well. */
   failure: FsError | null = null
@@ -105,10 +107,27 @@ export class Writeback {
     this.changed()
   }
 
-  /** An open with O_TRUNC emptied the file: its stream waits for `unhold`. */
-  hold(ino: number): void {
-    if (!this.#held.has(ino) && ruleHolds('a truncation is held'))
-      this.#held.set(ino, this.#context().clock.monotonicMs())
+  /** An open with O_TRUNC is about to empty the file, in this turn: the truncation, and what follows it, wait for `unhold`.
+   *  What was done to the file before is kept apart, for the round under way and for renames that brought it. */
+  hold(stream: Stream): void {
+    const { ino } = stream
+    if (this.#held.has(ino) || !ruleHolds('a truncation is held')) return
+    this.#held.set(ino, this.#context().clock.monotonicMs())
+    const isSplit = this.#recorder.split(stream)
+    const round = this.#round
+    if (round === null || !round.wanted.has(ino)) return
+    if (stream.frozen === null) round.wanted.delete(ino)
+    // Where it could not be kept apart, a sync that asked for it takes the truncation along.
+    else if (isSplit || !round.isAsked(ino)) round.wanted.set(ino, 'frozen')
+  }
+
+  /** What an O_TRUNC must wait for: a rename over a name that brought the file waits for bytes that the truncation would
+   *  take away. Null mostly. */
+  truncationGate(ino: number): Promise<void> | null {
+    const stream = this.#context().streams.get(ino)
+    if (stream === undefined || !stream.isTouched || !this.#recorder.isAwaited(stream)) return null
+    // Whether it succeeds or not: then it is tried again.
+    return this.commit({ streams: [ino] }).catch(() => {})
   }
 
   /** The last writer closed it, or somebody wants it durable. */
@@ -169,7 +188,7 @@ export class Writeback {
         // Requests that came while it waited belong to this round.
         this.#next = null
         try {
-          await this.#round(batch)
+          await this.#runRound(batch)
         } finally {
           release()
         }
@@ -222,8 +241,9 @@ export class Writeback {
 
   // Rounds.
 
-  async #round(batch: Batch): Promise<void> {
+  async #runRound(batch: Batch): Promise<void> {
     const wanted = this.#wantedBy(batch)
+    this.#round = { wanted, isAsked: (ino) => batch.includeHeld || batch.inos.has(ino) }
     try {
       for (let round = 0; ; round++) {
         if (round === ROUNDS_MAX) this.#renameGate ??= new Gate()
@@ -236,6 +256,7 @@ export class Writeback {
         await this.#recorder.uploadAndRecord(this.#recorder.required(wanted), wanted)
       }
     } finally {
+      this.#round = null
       this.#openGate()
     }
   }
@@ -246,10 +267,10 @@ export class Writeback {
   }
 
   /** The streams that the batch asks for and that have something unrecorded now. */
-  #wantedBy(batch: Batch): Set<number> {
+  #wantedBy(batch: Batch): Wanted {
     const { clock, streams, reaper } = this.#context()
-    const wanted = new Set<number>()
-    for (const ino of batch.inos) if (streams.get(ino)?.isDirty) wanted.add(ino)
+    const wanted: Wanted = new Map()
+    for (const ino of batch.inos) if (streams.get(ino)?.isDirty) wanted.set(ino, 'all')
     if (!batch.all) return wanted
     const heldBefore = clock.monotonicMs() - this.#options.truncateHoldMs
     for (const ino of this.#held.keys()) if (streams.get(ino) === undefined) this.#held.delete(ino)
@@ -257,8 +278,9 @@ export class Writeback {
       const { ino } = stream
       if (!stream.isDirty || (reaper.isOrphan(ino) && !batch.includeOrphans)) continue
       const since = this.#held.get(ino)
-      if (since !== undefined && since > heldBefore && !batch.includeHeld) continue
-      wanted.add(ino)
+      const isHeld = since !== undefined && since > heldBefore && !batch.includeHeld
+      if (!isHeld) wanted.set(ino, 'all')
+      else if (stream.frozen !== null && !wanted.has(ino)) wanted.set(ino, 'frozen')
     }
     return wanted
   }
@@ -276,9 +298,9 @@ export class Writeback {
     }
     try {
       for (;;) {
-        const required = this.#recorder.required(new Set())
+        const required = this.#recorder.required(new Map())
         if (required.length === 0) return unseal
-        await this.#recorder.uploadAndRecord(required, new Set())
+        await this.#recorder.uploadAndRecord(required, new Map())
       }
     } catch (error) {
       unseal()

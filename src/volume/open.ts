@@ -43,12 +43,16 @@ export interface OpenVolumeOptions {
   parallelism: number
   /** Of the root directory, where the volume has none yet. */
   rootOwner: { uid: number; gid: number }
+  /** How much file data a commit carries at most; 1 MiB unless told. */
+  inlineBytesMax?: number
 }
 
 export interface VolumeWriter {
   self: Omit<Holder, 'session'>
   leaseMs: number
   judge: (holder: Holder) => Promise<Judgement>
+  /** Takes the volume from a holder that lives: false unless told. */
+  takeOver?: boolean
   /** Checks the store's conditional writes; called unless this was done through `endpoint` before. Null: never. */
   probe: { endpoint: string; run: () => Promise<void> } | null
   /** The slot was lost, or the journal cannot be written: the mount is read-only from now on. */
@@ -113,7 +117,7 @@ export async function openVolume(options: OpenVolumeOptions): Promise<Volume> {
           holder: writer.self,
           leaseMs: writer.leaseMs,
           judge: writer.judge,
-          takeOver: false,
+          takeOver: writer.takeOver ?? false,
           onFailure: writer.onFailure,
         })
   const database = writable ?? (await openDatabaseReadOnly(databaseOptions))
@@ -135,6 +139,7 @@ export async function openVolume(options: OpenVolumeOptions): Promise<Volume> {
     log,
     readOnly: writer === null,
     commitIntervalMs: commitMs,
+    ...(options.inlineBytesMax === undefined ? {} : { inlineBytesMax: options.inlineBytesMax }),
   })
   let closing: Promise<void> | null = null
   const closeInOrder = async () => {
