@@ -1,0 +1,71 @@
+// Reads a whole mounted tree through the filesystem's own operations, as a kernel with empty caches would.
+import { type Caller, type Filesystem, type Ino, ROOT_INO } from '../../src/vfs/index.ts'
+import type { Found, ModelInode } from './oracle.ts'
+
+export const CALLER: Caller = { uid: 1000, gid: 1000, pid: 1 }
+const TYPE = 0o170000
+const DIRECTORY = 0o040000
+const FILE = 0o100000
+const SYMLINK = 0o120000
+
+/** What is compared of a file besides its bytes. */
+export function shownOf(attributes: { sizeBytes: number; mtime: { sec: number; nsec: number } }): string {
+  return `${attributes.sizeBytes}@${attributes.mtime.sec}.${attributes.mtime.nsec}`
+}
+
+async function namesOf(fs: Filesystem, ino: Ino): Promise<string[]> {
+  const names: string[] = []
+  for (let cookie = 0; ; ) {
+    let taken = 0
+    await fs.readdir(ino, cookie, false, (name, _child, _mode, next) => {
+      if (taken === 7) return false
+      taken++
+      cookie = next
+      const text = Buffer.from(name).toString()
+      if (text !== '.' && text !== '..') names.push(text)
+      return true
+    })
+    if (taken === 0) return names
+  }
+}
+
+export async function readAll(fs: Filesystem, ino: Ino, sizeBytes: number): Promise<Buffer> {
+  const { handle } = await fs.open(CALLER, ino, { flags: 0 })
+  const parts: Buffer[] = []
+  for (let at = 0; at < sizeBytes; at += 1 << 20) {
+    for (const part of await fs.read(handle, ino, at, 1 << 20)) parts.push(Buffer.from(part))
+  }
+  await fs.release(handle, ino)
+  return Buffer.concat(parts)
+}
+
+export async function explore(fs: Filesystem): Promise<Found> {
+  const found: Found = { inodes: new Map(), files: new Map() }
+  const visit = async (ino: Ino, parent: number): Promise<void> => {
+    const { attributes } = await fs.getattr(ino)
+    const own: ModelInode = {
+      ino,
+      mode: attributes.mode,
+      nlink: attributes.nlink,
+      target: '',
+      names: new Map(),
+      parent,
+    }
+    found.inodes.set(ino, own)
+    for (const name of await namesOf(fs, ino)) {
+      const child = (await fs.lookup(CALLER, ino, Buffer.from(name))).attributes
+      own.names.set(name, child.ino)
+      if ((child.mode & TYPE) === DIRECTORY) await visit(child.ino, ino)
+      else if (!found.inodes.has(child.ino)) {
+        const target = (child.mode & TYPE) === SYMLINK ? Buffer.from(await fs.readlink(child.ino)).toString() : ''
+        const { mode, nlink } = child
+        found.inodes.set(child.ino, { ino: child.ino, mode, nlink, target, names: new Map(), parent: ino })
+        if ((mode & TYPE) === FILE)
+          found.files.set(child.ino, { content: await readAll(fs, child.ino, child.sizeBytes), shown: shownOf(child) })
+      }
+      fs.forget(child.ino, 1)
+    }
+  }
+  await visit(ROOT_INO, ROOT_INO)
+  return found
+}

@@ -1,0 +1,285 @@
+// What a filesystem must show, and what it may show after a crash (DESIGN section 5): a plain model of names and files
+// that remembers every state it went through, and which of them were acknowledged as durable.
+//
+// The names are one history: after a crash they are one of its states, no older than the last acknowledged. Each file has
+// a history of its own, likewise. Some states are tied: a rename over a name never shows without what its file held then;
+// what an O_TRUNC left is not shown before the file is closed, synced, or 30 s have passed.
+
+/** S_IFMT and the types. */
+const TYPE = 0o170000
+const DIRECTORY = 0o040000
+const FILE = 0o100000
+
+export interface FileState {
+  content: Buffer
+  /** Size and mtime as shown, in one string. */
+  shown: string
+  /** Held by an O_TRUNC until this time (virtual ms); 0: not. */
+  heldUntilMs: number
+}
+
+interface FileHistory {
+  states: FileState[]
+  /** Index of the oldest state that may be found. */
+  durable: number
+}
+
+interface NamesState {
+  text: string
+  /** Renames over a name so far: at least this state of the file comes with them. */
+  brought: ReadonlyMap<number, number>
+}
+
+export interface ModelInode {
+  ino: number
+  mode: number
+  nlink: number
+  target: string
+  /** Names of a directory. */
+  names: Map<string, number>
+  parent: number
+}
+
+/** What was acknowledged: states of the names and of files. */
+export interface Mark {
+  names: number
+  files: readonly (readonly [ino: number, state: number])[]
+}
+
+/** A tree as it was found, parents first. */
+export interface Found {
+  inodes: Map<number, ModelInode>
+  files: Map<number, { content: Buffer; shown: string }>
+}
+
+export const ROOT = 1
+
+export class Oracle {
+  inodes = new Map<number, ModelInode>()
+  readonly files = new Map<number, FileHistory>()
+  readonly history: NamesState[] = []
+  durableNames = 0
+  /** What the next holder of the volume recovered: from then on nothing newer may be acknowledged. */
+  #recovered: { names: number; files: ReadonlyMap<number, number> } | null = null
+  readonly #now: () => number
+
+  constructor(found: Found, now: () => number) {
+    this.#now = now
+    for (const [ino, inode] of found.inodes) this.inodes.set(ino, { ...inode, names: new Map(inode.names) })
+    for (const [ino, { content, shown }] of found.files)
+      this.files.set(ino, { states: [{ content, shown, heldUntilMs: 0 }], durable: 0 })
+    this.history.push({ text: textOf(this.inodes), brought: new Map() })
+  }
+
+  inode(ino: number): ModelInode {
+    const inode = this.inodes.get(ino)
+    if (inode === undefined) throw new Error(`the model knows no inode ${ino}`)
+    return inode
+  }
+
+  isDirectory(ino: number): boolean {
+    return (this.inode(ino).mode & TYPE) === DIRECTORY
+  }
+
+  isFile(ino: number): boolean {
+    return (this.inode(ino).mode & TYPE) === FILE
+  }
+
+  directories(): number[] {
+    return [...this.inodes.values()]
+      .filter(({ mode, nlink }) => (mode & TYPE) === DIRECTORY && nlink > 0)
+      .map(({ ino }) => ino)
+  }
+
+  isWithin(ino: number, ancestor: number): boolean {
+    for (let at = ino; ; at = this.inode(at).parent) {
+      if (at === ancestor) return true
+      if (at === ROOT) return false
+    }
+  }
+
+  // Changes of names, each called in the turn in which it took effect.
+
+  create(parent: number, name: string, ino: number, mode: number, shown: string, target = ''): void {
+    if (this.inodes.has(ino) || this.files.has(ino)) throw new Error(`inode number ${ino} is given out twice`)
+    const isDirectory = (mode & TYPE) === DIRECTORY
+    this.inodes.set(ino, { ino, mode, nlink: isDirectory ? 2 : 1, target, names: new Map(), parent })
+    if ((mode & TYPE) === FILE)
+      this.files.set(ino, { states: [{ content: Buffer.alloc(0), shown, heldUntilMs: 0 }], durable: 0 })
+    this.inode(parent).names.set(name, ino)
+    if (isDirectory) this.inode(parent).nlink++
+    this.#note()
+  }
+
+  chmod(ino: number, mode: number): void {
+    const inode = this.inode(ino)
+    inode.mode = (inode.mode & TYPE) | mode
+    this.#note()
+  }
+
+  link(ino: number, parent: number, name: string): void {
+    this.inode(ino).nlink++
+    this.inode(parent).names.set(name, ino)
+    this.#note()
+  }
+
+  unlink(parent: number, name: string): void {
+    this.#drop(parent, name)
+    this.#note()
+  }
+
+  #drop(parent: number, name: string): void {
+    const { names } = this.inode(parent)
+    const ino = names.get(name)
+    if (ino === undefined) throw new Error(`the model has no ${name} in ${parent}`)
+    names.delete(name)
+    const inode = this.inode(ino)
+    if ((inode.mode & TYPE) === DIRECTORY) {
+      inode.nlink = 0
+      this.inode(parent).nlink--
+    } else inode.nlink--
+  }
+
+  rename(parent: number, name: string, newParent: number, newName: string): void {
+    const ino = this.inode(parent).names.get(name)
+    if (ino === undefined) throw new Error(`the model has no ${name} in ${parent}`)
+    const target = this.inode(newParent).names.get(newName)
+    if (target === ino) return
+    if (target !== undefined) this.#drop(newParent, newName)
+    this.inode(parent).names.delete(name)
+    this.inode(newParent).names.set(newName, ino)
+    const inode = this.inode(ino)
+    if ((inode.mode & TYPE) === DIRECTORY) {
+      this.inode(parent).nlink--
+      this.inode(newParent).nlink++
+      inode.parent = newParent
+    }
+    const isBrought = target !== undefined && this.isFile(ino)
+    // What the file holds now comes with the rename, whatever O_TRUNC holds back.
+    if (isBrought) this.unhold(ino)
+    this.#note(isBrought ? ino : null)
+  }
+
+  #note(broughtIno: number | null = null): void {
+    let { brought } = this.history.at(-1) as NamesState
+    if (broughtIno !== null)
+      brought = new Map(brought).set(broughtIno, (this.files.get(broughtIno) as FileHistory).states.length - 1)
+    this.history.push({ text: textOf(this.inodes), brought })
+  }
+
+  // Changes of files.
+
+  content(ino: number): Buffer {
+    return (this.files.get(ino) as FileHistory).states.at(-1)?.content as Buffer
+  }
+
+  /** What it then shows is filled in by the caller. */
+  change(ino: number, content: Buffer, heldUntilMs: number): FileState {
+    const state = { content, shown: 'unknown', heldUntilMs }
+    this.files.get(ino)?.states.push(state)
+    return state
+  }
+
+  /** Closed, or synced: what O_TRUNC held back may be shown from now on. */
+  unhold(ino: number): void {
+    for (const state of this.files.get(ino)?.states ?? []) state.heldUntilMs = 0
+  }
+
+  heldUntilMs(ino: number): number {
+    return this.files.get(ino)?.states.at(-1)?.heldUntilMs ?? 0
+  }
+
+  // What is durable.
+
+  /** All there is now, of the names and of these files. */
+  mark(inos: 'all' | readonly number[]): Mark {
+    const wanted = inos === 'all' ? [...this.files.keys()] : inos
+    return {
+      names: this.history.length - 1,
+      files: wanted.map((ino) => [ino, (this.files.get(ino) as FileHistory).states.length - 1] as const),
+    }
+  }
+
+  /** It was acknowledged. Returns what is wrong with that, or null. */
+  acknowledge(mark: Mark): string | null {
+    if (this.#recovered !== null) {
+      const { names, files } = this.#recovered
+      if (mark.names > names)
+        return `names of state ${mark.names} acknowledged after another writer found only ${names}`
+      for (const [ino, state] of mark.files) {
+        const found = files.get(ino)
+        if (found !== undefined && state > found)
+          return `state ${state} of inode ${ino} acknowledged after another writer found only ${found}`
+      }
+    }
+    this.durableNames = Math.max(this.durableNames, mark.names)
+    for (const [ino, state] of mark.files) {
+      const file = this.files.get(ino) as FileHistory
+      file.durable = Math.max(file.durable, state)
+    }
+    return null
+  }
+
+  /** Compares what the next mount found. Returns what is wrong, or null. */
+  recovered(found: Found): string | null {
+    const text = textOf(found.inodes)
+    const candidates: number[] = []
+    for (const [index, state] of this.history.entries())
+      if (index >= this.durableNames && state.text === text) candidates.push(index)
+    if (candidates.length === 0) {
+      const isOld = this.history.some((state) => state.text === text)
+      return `${isOld ? 'names older than acknowledged' : 'names as they never were'} (${this.durableNames} of ${this.history.length}):\n${text}\nnow:\n${this.history.at(-1)?.text}\nacknowledged:\n${this.history[this.durableNames]?.text}`
+    }
+    const newest = new Map<number, number>()
+    for (const [ino, { content, shown }] of found.files) {
+      const { states, durable } = this.files.get(ino) as FileHistory
+      let last = -1
+      let everWas = false
+      for (const [index, state] of states.entries()) {
+        if (state.shown !== shown || !state.content.equals(content)) continue
+        everWas = true
+        if (index >= durable && (state.heldUntilMs <= this.#now() || index === durable)) last = index
+      }
+      if (last === -1) {
+        const why = everWas
+          ? `a state that may not be shown (durable ${durable} of ${states.length})`
+          : 'never like that'
+        return `inode ${ino} holds ${content.length} bytes, ${shown}: ${why}; it was ${states.map((state) => `${state.content.length}/${state.shown}${state.heldUntilMs > 0 ? 'h' : ''}`).join(' ')}`
+      }
+      newest.set(ino, last)
+    }
+    const isBrought = candidates.some((index) =>
+      [...(this.history[index] as NamesState).brought].every(([ino, state]) => (newest.get(ino) ?? state) >= state),
+    )
+    if (!isBrought) return `a rename over a name came without its data:\n${text}`
+    this.#recovered = { names: candidates.at(-1) as number, files: newest }
+    return null
+  }
+
+  /** Compares with what is visible now, in a filesystem that did not crash. */
+  visible(found: Found): string | null {
+    const text = textOf(found.inodes)
+    if (text !== this.history.at(-1)?.text) return `names are\n${text}\nnot\n${this.history.at(-1)?.text}`
+    for (const [ino, { content, shown }] of found.files) {
+      const state = this.files.get(ino)?.states.at(-1) as FileState
+      if (state.shown !== shown) return `inode ${ino} shows ${shown}, not ${state.shown}`
+      if (!state.content.equals(content)) return `inode ${ino} has other bytes than were written`
+    }
+    return null
+  }
+}
+
+/** Names, inode numbers, modes and links of a tree. */
+function textOf(inodes: ReadonlyMap<number, ModelInode>): string {
+  const lines: string[] = []
+  const visit = (ino: number, path: string) => {
+    const { names } = inodes.get(ino) as ModelInode
+    for (const name of [...names.keys()].sort()) {
+      const child = inodes.get(names.get(name) as number) as ModelInode
+      lines.push(`${path}/${name} ${child.ino} ${child.mode.toString(8)} ${child.nlink} ${child.target}`)
+      if ((child.mode & TYPE) === DIRECTORY) visit(child.ino, `${path}/${name}`)
+    }
+  }
+  visit(ROOT, '')
+  return lines.join('\n')
+}

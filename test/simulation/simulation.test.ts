@@ -1,0 +1,34 @@
+// The promises of DESIGN section 5 in simulated worlds (world.ts). CAIRNFS_SIM_SEED=n plays one seed and prints it.
+import { expect, test } from 'vitest'
+import { play } from './world.ts'
+
+const ONE = process.env.CAIRNFS_SIM_SEED
+const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 200)
+/** So that a run tells of several flaws at once. */
+const FAILURES_MAX = 5
+
+test('a seed plays the same way twice', async () => {
+  const first = await play({ seed: 1 })
+  const second = await play({ seed: 1 })
+  expect(second).toEqual(first)
+})
+
+test(`the promises hold in simulated worlds (${ONE === undefined ? SEEDS : 1} seeds)`, async () => {
+  if (ONE !== undefined) {
+    await play({ seed: Number(ONE), verbose: true })
+    return
+  }
+  const sum = { events: 0, operations: 0, acknowledged: 0, kills: 0, takeOvers: 0 }
+  const failures: string[] = []
+  for (let seed = 1; seed <= SEEDS && failures.length < FAILURES_MAX; seed++) {
+    try {
+      const world = await play({ seed })
+      for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += world[name]
+    } catch (error) {
+      failures.push((error as Error).message)
+    }
+  }
+  console.log(`${SEEDS} worlds: ${JSON.stringify(sum)}`)
+  expect(failures.join('\n\n'), 'CAIRNFS_SIM_SEED=n plays one seed alone').toBe('')
+  expect(sum.acknowledged).toBeGreaterThan(SEEDS)
+}, 600_000)
