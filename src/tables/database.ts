@@ -79,6 +79,15 @@ export interface TableReader {
 /** Sorts of ids; each has its own counter, reserved in `root` by ranges. */
 export type IdSort = 'ino' | 'segment'
 
+/** What deleting page segments has brought. */
+export interface DeletedPages {
+  segments: number
+  bytes: number
+  /** Segments that wait for the grace period, and for how long the first of them will; null when none does. */
+  waiting: number
+  nextInMs: number | null
+}
+
 export interface DatabaseStatus {
   epoch: number
   checkpointNumber: number
@@ -118,13 +127,19 @@ export interface Database extends TableReader {
   /** Closes the open commit, with `data` in front, in this turn, and uploads it. Resolves when it and all before it are
    *  durable; rejects with FsError EIO when that cannot be. With nothing to commit waits for those under way. */
   commit(data?: CommitData): Promise<void>
+  /** Tries again what `failure` was about: the commits that could not be made, in order. Resolves when all are durable and
+   *  changes can be made again. Rejects with FsError EIO while that cannot be; for good when the slot was lost. */
+  resume(): Promise<void>
   /** Number of the last commit closed, and of the last acknowledged. */
   readonly closedSeq: number
   readonly acknowledgedSeq: number
   /** Whether a checkpoint is due by size, age or memory. */
   readonly checkpointDue: boolean
-  /** Writes a checkpoint; joins one under way. */
+  /** Writes a checkpoint; joins one under way. Writes pages in sparse segments again, a bounded amount of them. */
   checkpoint(hooks: CheckpointHooks): Promise<void>
+  /** Deletes page segments in which no page has lived since a durable root, `graceMs` ago. Rejects when the store fails:
+   *  to be tried again. */
+  deleteDeadPages(graceMs: number): Promise<DeletedPages>
   /** A last checkpoint, everything trimmed, the slot released. With `abandon` leaves the journal to the next opener. */
   close(hooks: CheckpointHooks | 'abandon'): Promise<void>
 }

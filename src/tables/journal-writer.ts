@@ -3,12 +3,19 @@
 // Must stay true:
 // - Commit n is acknowledged only when it and all before it are durable: what lies behind a gap is void after a crash.
 // - A place already taken is our own first try (same session) or the end of our tenure: a seal, or somebody else's.
-// - Once a commit cannot be made, every later one fails too, until the volume is opened again.
+// - Once a commit cannot be made, every later one fails too, and all are kept, until `resume` has made them in order.
+import { ok as assert } from 'node:assert'
 import { FsError, ruleHolds } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import { type CommitIdentity, type CommitTable, decodeCommit, encodeCommit, journalKey } from './commit-format.ts'
 import type { CommitData } from './database.ts'
 import { readDecoded } from './read-object.ts'
+
+interface ClosedCommit {
+  identity: CommitIdentity
+  parts: readonly Buffer[]
+  bytes: number
+}
 
 export class JournalWriter {
   readonly #store: ObjectStore
@@ -17,6 +24,9 @@ export class JournalWriter {
   readonly #onFailure: (error: FsError) => void
   #tail: Promise<void> = Promise.resolve()
   #failure: FsError | null = null
+  /** In order of their places. */
+  readonly #unacknowledged: ClosedCommit[] = []
+  #resuming: Promise<void> | null = null
   #isLost = false
   closedSeq = 0
   acknowledgedSeq = 0
@@ -59,37 +69,70 @@ export class JournalWriter {
     this.#onFailure(error)
   }
 
-  /** Closes a commit in this turn. Resolves when it and all before it are durable. */
+  /** Closes a commit in this turn. Resolves when it and all before it are durable. Rejects with FsError EIO when that
+   *  cannot be: then it is kept, for `resume`. */
   close(tables: readonly CommitTable[], data: CommitData | undefined): Promise<void> {
+    assert(this.#failure === null, 'nothing is closed behind a commit that failed')
     const identity = { ...this.#tenure, seq: ++this.closedSeq }
     const parts = encodeCommit(this.#volumeUuid, identity, tables, data)
     const bytes = parts.reduce((sum, part) => sum + part.length, 0)
+    const commit: ClosedCommit = { identity, parts, bytes }
     this.objects++
     this.bytes += bytes
     this.bytesUnderWay += bytes
-    const upload = this.#failure === null ? this.#upload(identity, parts) : Promise.reject(this.#failure)
+    this.#unacknowledged.push(commit)
+    const upload = this.#upload(commit)
     const before = this.#tail
     const acknowledged = (async () => {
       const inOrder = ruleHolds('commits are acknowledged in order')
       const isAwaited = ruleHolds('a commit is made before it is acknowledged')
       const outcomes = await Promise.allSettled([inOrder ? before : null, isAwaited ? upload : null])
-      this.bytesUnderWay -= bytes
+      // It was made by `resume` meanwhile.
+      if (this.acknowledgedSeq >= identity.seq) return
       const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-      if (failed !== undefined) {
-        const cause = failed.reason as Error
-        const error =
-          cause instanceof FsError
-            ? cause
-            : new FsError('EIO', `the journal cannot be written: ${cause.message}`, { cause })
-        this.#fail(error)
-      }
+      if (failed !== undefined) this.#fail(inWords(failed.reason as Error))
       if (this.#failure !== null) throw this.#failure
-      this.acknowledgedSeq = identity.seq
+      this.#acknowledge(commit)
     })()
     // Whoever waits sees the rejection; with nobody waiting it is already reported by `fail`.
+    upload.catch(() => undefined)
     acknowledged.catch(() => undefined)
     this.#tail = acknowledged
     return acknowledged
+  }
+
+  #acknowledge(commit: ClosedCommit): void {
+    // All but the first only where a test has switched off their order.
+    this.#unacknowledged.splice(this.#unacknowledged.indexOf(commit), 1)
+    this.bytesUnderWay -= commit.bytes
+    this.acknowledgedSeq = commit.identity.seq
+  }
+
+  /** Tries again the commits that could not be made, with the same bytes at the same places, in order; what became of the
+   *  first tries does not matter. Resolves when all are durable and new ones can be made; rejects with FsError EIO when
+   *  that still cannot be, and for good when the slot was lost. */
+  resume(): Promise<void> {
+    this.#resuming ??= this.#makeKept().finally(() => {
+      this.#resuming = null
+    })
+    return this.#resuming
+  }
+
+  async #makeKept(): Promise<void> {
+    if (this.#failure === null) return this.#tail
+    for (;;) {
+      if (this.#isLost) throw this.#failure
+      const commit = this.#unacknowledged[0]
+      if (commit === undefined) break
+      try {
+        await this.#upload(commit)
+      } catch (error) {
+        throw inWords(error as Error)
+      }
+      this.#acknowledge(commit)
+    }
+    this.#tail = Promise.resolve()
+    this.#failure = null
   }
 
   /** Resolves when everything closed so far is durable. */
@@ -97,7 +140,7 @@ export class JournalWriter {
     return this.#failure === null ? this.#tail : Promise.reject(this.#failure)
   }
 
-  async #upload(identity: CommitIdentity, parts: readonly Buffer[]): Promise<void> {
+  async #upload({ identity, parts }: ClosedCommit): Promise<void> {
     const key = journalKey(identity.slot, identity.epoch, identity.seq)
     try {
       await this.#store.putIfAbsent(key, parts)
@@ -114,4 +157,9 @@ export class JournalWriter {
       throw lost
     }
   }
+}
+
+function inWords(cause: Error): FsError {
+  if (cause instanceof FsError && cause.code === 'EIO') return cause
+  return new FsError('EIO', `the journal cannot be written: ${cause.message}`, { cause })
 }

@@ -21,6 +21,7 @@ import type {
   CommitData,
   Database,
   DatabaseStatus,
+  DeletedPages,
   IdSort,
   Table,
   TableKind,
@@ -31,6 +32,7 @@ import { Engine, EngineTransaction } from './engine.ts'
 import { FIRST_RANGES, IdRanges } from './id-ranges.ts'
 import { JournalWriter } from './journal-writer.ts'
 import { PageCache } from './page-cache.ts'
+import { PageCleaner } from './page-cleaner.ts'
 import { readDecoded } from './read-object.ts'
 import { decodeRoot, encodeRoot, ROOT_KEY, type Root } from './root.ts'
 import { readTenures } from './seal.ts'
@@ -329,6 +331,7 @@ class ReadOnlyDatabase extends EngineDatabase implements Database {
   }
 
   async commit(): Promise<void> {}
+  async resume(): Promise<void> {}
   async checkpoint(): Promise<void> {}
   async close(): Promise<void> {}
 }
@@ -355,8 +358,11 @@ export class WritableDatabase extends EngineDatabase implements Database {
   /** Journal objects and bytes that the last root contains. */
   #contained = { objects: 0, bytes: 0 }
   #leftOver: LeftOver = []
+  readonly #cleaner: PageCleaner
   #checkpoint: Promise<void> | null = null
   #closed = false
+  /** Segment ids below this one were given out, if at all, before this tenure. */
+  readonly firstOwnSegment: number
   /** Whether ids were taken since `root` last said exactly how far. */
   #idsTaken = false
 
@@ -377,6 +383,18 @@ export class WritableDatabase extends EngineDatabase implements Database {
       },
     })
     this.engine.journal = this.#journal
+    this.#cleaner = new PageCleaner(options)
+    this.#cleaner.rootInForce(this.#root)
+    this.firstOwnSegment = this.#ids.next('segment')
+  }
+
+  /** What `root` says now: for finding what nothing refers to. */
+  get rootInForce(): Readonly<Root> {
+    return this.#root
+  }
+
+  deleteDeadPages(graceMs: number): Promise<DeletedPages> {
+    return this.#cleaner.deleteDead(this.#root, graceMs)
   }
 
   /** Somebody else has the slot. */
@@ -440,6 +458,10 @@ export class WritableDatabase extends EngineDatabase implements Database {
     return this.engine.commit(data)
   }
 
+  resume(): Promise<void> {
+    return this.#journal.resume()
+  }
+
   get closedSeq(): number {
     return this.#journal.closedSeq
   }
@@ -464,13 +486,13 @@ export class WritableDatabase extends EngineDatabase implements Database {
   }
 
   checkpoint(hooks: CheckpointHooks): Promise<void> {
-    this.#checkpoint ??= this.#writeCheckpoint(hooks).finally(() => {
+    this.#checkpoint ??= this.#writeCheckpoint(hooks, true).finally(() => {
       this.#checkpoint = null
     })
     return this.#checkpoint
   }
 
-  async #writeCheckpoint(hooks: CheckpointHooks): Promise<void> {
+  async #writeCheckpoint(hooks: CheckpointHooks, cleansPages: boolean): Promise<void> {
     const { engine, options } = this
     const context: CheckpointContext = {
       engine,
@@ -485,6 +507,8 @@ export class WritableDatabase extends EngineDatabase implements Database {
       putRoot: (change, packer) =>
         this.#putRoot({ ...this.#root, ...change, idRanges: this.#ids.plan('extend') }, packer),
       trim: (containedSeq) => this.#trim(containedSeq),
+      cleaner: this.#cleaner,
+      cleansPages,
       deleteSegments: (ids) =>
         options.segments.delete(ids).then(
           () => [],
@@ -564,7 +588,7 @@ export class WritableDatabase extends EngineDatabase implements Database {
     await this.#checkpoint?.catch((error: Error) => this.options.log('warn', `checkpoint: ${error.message}`))
     for (let round = 0; this.#isBehind && ruleHolds('a release waits for the last checkpoint'); round++) {
       if (round === CLOSE_ROUNDS) throw new FsError('EIO', 'the journal could not be emptied: see the log')
-      await this.checkpoint(hooks)
+      await this.#writeCheckpoint(hooks, false)
     }
     this.#closed = true
     if (this.#idsTaken) await this.#putRoot({ ...this.#root, idRanges: this.#ids.plan('exact') })

@@ -40,6 +40,8 @@ export interface MountedFilesystem extends Filesystem {
   sync(): Promise<void>
   /** Writes a checkpoint; joins one under way. */
   checkpointNow(): Promise<void>
+  /** After a journal write failed: tries again, then makes everything durable. Rejects with EIO while that cannot be. */
+  resume(): Promise<void>
   /** Streams hold too much: begins a write-back in a later turn (the streams' `onPressure`). */
   writeBackUnderPressure(): void
   /** Drops all orphans, makes everything durable, stops timers. The database is then closed with `checkpointHooks`. */
@@ -141,6 +143,10 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     },
     sync,
     checkpointNow: () => checkpoints.now(),
+    async resume() {
+      await database.resume()
+      await sync()
+    },
     writeBackUnderPressure() {
       if (pressed || readOnly) return
       pressed = true

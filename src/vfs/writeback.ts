@@ -11,7 +11,7 @@
 // sort wait, so that the round ends.
 //
 // Must stay true:
-// - One round at a time, and commits are closed here or by a checkpoint while `#rounds` is held and no such rename is
+// - One round at a time, though the commit of one may be under way while the next begins. Commits are closed here or by a checkpoint while `#rounds` is held and no such rename is
 //   pending. Requests that come during a round share the next one.
 // - When a round fails nothing is lost: streams stay dirty or frozen, and the next round tries again. Changes are
 //   refused (EROFS), and waiting writers told, until one succeeds.
@@ -23,6 +23,8 @@ import { StreamRecorder, type Wanted } from './stream-recorder.ts'
 
 const ROUNDS_MAX = 4
 const OPEN_COMMIT_BYTES_MAX = 8 << 20
+/** Commits on their way at a time: an answer takes long, but who asks for one alone should not wait for two. */
+const COMMITS_UNDER_WAY_MAX = 4
 
 export interface WritebackOptions {
   commitIntervalMs: number
@@ -71,6 +73,7 @@ export class Writeback {
   readonly #rounds = new Mutex()
   #next: Batch | null = null
   #running = false
+  readonly #commitsUnderWay = new Set<Promise<void>>()
   #timer: Timer | null = null
   #stopped = false
   /** Streams that an O_TRUNC holds back, since when (monotonic ms). */
@@ -187,20 +190,36 @@ export class Writeback {
         const release = isPromise(acquired) ? await acquired : acquired
         // Requests that came while it waited belong to this round.
         this.#next = null
+        let closed: { durable: Promise<void> }
         try {
-          await this.#runRound(batch)
+          closed = await this.#runRound(batch)
         } finally {
           release()
         }
-        this.#succeeded()
-        batch.resolve()
-        this.onCommitted()
+        this.#answer(batch, closed.durable)
+        // What comes meanwhile shares the commit after.
+        while (this.#commitsUnderWay.size >= COMMITS_UNDER_WAY_MAX) await Promise.race(this.#commitsUnderWay)
       } catch (error) {
         this.#next = this.#next === batch ? null : this.#next
         batch.reject(this.#failed(error))
       }
     }
     this.#running = false
+  }
+
+  /** Tells those who asked, once the commit is durable; the next round does not wait for that. */
+  #answer(batch: Batch, durable: Promise<void>): void {
+    const answered = durable
+      .then(
+        () => {
+          this.#succeeded()
+          batch.resolve()
+          this.onCommitted()
+        },
+        (error: unknown) => batch.reject(this.#failed(error)),
+      )
+      .finally(() => this.#commitsUnderWay.delete(answered))
+    this.#commitsUnderWay.add(answered)
   }
 
   #succeeded(): void {
@@ -241,7 +260,7 @@ export class Writeback {
 
   // Rounds.
 
-  async #runRound(batch: Batch): Promise<void> {
+  async #runRound(batch: Batch): Promise<{ durable: Promise<void> }> {
     const wanted = this.#wantedBy(batch)
     this.#round = { wanted, isAsked: (ino) => batch.includeHeld || batch.inos.has(ino) }
     try {
@@ -251,7 +270,7 @@ export class Writeback {
         const closed = isPromise(closing) ? await closing : closing
         if (closed !== null) {
           this.#openGate()
-          return await closed.durable
+          return closed
         }
         await this.#recorder.uploadAndRecord(this.#recorder.required(wanted), wanted)
       }

@@ -71,6 +71,9 @@ export interface Volume {
   readonly status: VolumeStatus
   /** The barrier: everything so far is durable when it resolves. */
   sync(): Promise<void>
+  /** After a journal write failed: tries again, then makes everything durable. Rejects with FsError EIO while that cannot
+   *  be, and for good when somebody else has the volume. */
+  resume(): Promise<void>
   /** Writes what is left, makes a checkpoint, releases the slot. Called again it gives the same promise. */
   close(): Promise<void>
   /** Gives up what is dirty; the journal stays for the next mount. Starts nothing any more. */
@@ -143,6 +146,7 @@ export async function openVolume(options: OpenVolumeOptions): Promise<Volume> {
   })
   let closing: Promise<void> | null = null
   const closeInOrder = async () => {
+    if (database.failure !== null && !database.isLost) await database.resume()
     await filesystem.close()
     await streams.deleteUnnamed()
     await database.close(filesystem.checkpointHooks)
@@ -160,6 +164,7 @@ export async function openVolume(options: OpenVolumeOptions): Promise<Volume> {
       }
     },
     sync: () => filesystem.sync(),
+    resume: () => filesystem.resume(),
     close() {
       closing ??= closeInOrder()
       return closing

@@ -75,6 +75,10 @@ export class FaultyDatabase implements Database {
   get openCommitBytes(): number {
     return this.#inner.openCommitBytes
   }
+  resume(): Promise<void> {
+    return this.#inner.resume()
+  }
+
   commit(data?: CommitData): Promise<void> {
     return this.#inner.commit(data)
   }
