@@ -11,6 +11,8 @@ export type Command =
   | { command: 'status' }
   /** As fsync of the root directory, with progress. */
   | { command: 'sync' }
+  /** After a journal write failed: tries again, then syncs. */
+  | { command: 'resume' }
   /** Sync, then unmount. With `force` what is dirty is given up, and files in use do not hinder it. */
   | { command: 'unmount'; force: boolean }
 
@@ -51,6 +53,16 @@ export interface MountStatus {
   }
   checkpoint: { number: number; epoch: number; changeBytes: number }
   cache: { blockBytes: number; pageBytes: number; memoryBytes: number }
+  /** What the cleaner has done since the mount. */
+  clean: {
+    deletedSegments: number
+    deletedBytes: number
+    /** Sparse segments whose live bytes were moved into new ones. */
+    rewrittenSegments: number
+    movedBytes: number
+    /** Dead segments that wait for the grace period. */
+    waitingSegments: number
+  }
   requests: RequestCounts
   /** Why nothing can be written any more, if so. */
   failure: string | null
@@ -93,6 +105,7 @@ export function asCommand(value: unknown): Command | null {
   switch (value.command) {
     case 'status':
     case 'sync':
+    case 'resume':
       return { command: value.command }
     case 'unmount':
       return { command: 'unmount', force: 'force' in value && value.force === true }

@@ -13,6 +13,7 @@ const CONNECTIONS_MAX = 64
 export interface ControlHandlers {
   status(): MountStatus
   sync(onProgress: (dirtyBytes: number) => void): Promise<void>
+  resume(): Promise<void>
   unmount(options: { force: boolean; onProgress: (dirtyBytes: number) => void }): Promise<{ lostBytes: number }>
 }
 
@@ -96,6 +97,9 @@ async function answer(
       return reply({ reply: 'done', pid, status: handlers.status() })
     case 'sync':
       await handlers.sync(onProgress)
+      return reply({ reply: 'done', pid })
+    case 'resume':
+      await handlers.resume()
       return reply({ reply: 'done', pid })
     case 'unmount': {
       const { lostBytes } = await handlers.unmount({ force: command.force, onProgress })

@@ -161,12 +161,18 @@ class SlotHold {
 }
 
 async function takeSlot(
-  { storeName }: MountOrder,
+  { storeName, settings }: MountOrder,
   identity: VolumeIdentity,
   mountpoint: string,
   undo: UndoList,
 ): Promise<SlotHold> {
-  const lock = await takeSlotLock({ uuid: identity.json.uuid, slot: SLOT, storeName, mountpoint })
+  const lock = await takeSlotLock({
+    uuid: identity.json.uuid,
+    slot: SLOT,
+    storeName,
+    mountpoint,
+    takeOver: settings.takeOver,
+  })
   const slot = new SlotHold(lock)
   undo.add(() => slot.end())
   return slot
@@ -191,6 +197,7 @@ async function open(
               self: describeSelf(slot.lock),
               leaseMs: settings.leaseMs,
               judge: holderJudge(slot.lock),
+              takeOver: settings.takeOver,
               probe: settings.store.unsafeSingleWriter ? null : { endpoint, run: probe },
               onFailure: (error) => log.error('the mount is read-only from now on', { error }),
             },
@@ -199,6 +206,7 @@ async function open(
       log: (level, message) => log[level](message),
       memoryBytes: settings.memoryBytes,
       commitMs: settings.commitMs,
+      graceMs: settings.graceMs,
       parallelism: settings.store.parallelism,
       rootOwner: { uid: process.getuid!(), gid: process.getgid!() },
     })
@@ -301,6 +309,7 @@ function describeStatus(
       pageBytes: status.cachedPageBytes,
       memoryBytes: settings.memoryBytes,
     },
+    clean: status.cleaner,
     requests: requests(),
     failure: status.failure?.message ?? null,
   }

@@ -22,6 +22,8 @@ export async function takeSlotLock(options: {
   slot: number
   storeName: string
   mountpoint: string
+  /** Takes it from an owner that lives. */
+  takeOver?: boolean
 }): Promise<SlotLock> {
   const path = join(ownRuntimeDirectory(), lockName(options.uuid, options.slot))
   const owner = {
@@ -34,12 +36,16 @@ export async function takeSlotLock(options: {
   for (const deadline = performance.now() + LEAVING_MAX_MS; ; await sleep(LEAVING_POLL_MS)) {
     const taken = await SlotLock.take(path, owner)
     if (taken instanceof SlotLock) return taken
+    if (options.takeOver) {
+      SlotLock.disown(path)
+      continue
+    }
     const { heldBy } = taken
     const isWorthWaiting = heldBy === null || isOwnerLeaving(heldBy)
     if (isWorthWaiting && performance.now() < deadline) continue
     const who = heldBy === null ? '' : `, pid ${heldBy.pid}, since ${heldBy.since}, at ${heldBy.mountpoint}`
     throw new CommandError(
-      `${options.storeName} is mounted already (host ${hostname()}${who}): cairnfs umount it there first`,
+      `${options.storeName} is mounted already (host ${hostname()}${who}): cairnfs umount it there first, or --take-over: what it has not stored is lost`,
     )
   }
 }

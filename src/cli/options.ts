@@ -43,10 +43,27 @@ const FORMAT_OPTIONS: readonly OptionSpec[] = [
   ...STORE_OPTIONS,
 ]
 
+const LEASE_OPTION: OptionSpec = {
+  name: 'lease',
+  value: 'SECONDS',
+  help: 'a writer that shows no sign of life for this long is dead',
+  default: '30',
+}
+const GRACE_OPTION: OptionSpec = {
+  name: 'grace',
+  value: 'TIME',
+  help: 'keep objects for this long after nothing uses them, for read-only mounts of older states',
+  default: '1h',
+}
+
+const GC_OPTIONS: readonly OptionSpec[] = [GRACE_OPTION, LEASE_OPTION, ...STORE_OPTIONS]
+
 const MOUNT_OPTIONS: readonly OptionSpec[] = [
   { name: 'commit', value: 'SECONDS', help: 'what is older than this is durable, without any fsync', default: '5' },
   { name: 'memory', value: 'SIZE', help: 'for dirty data, caches and metadata together', default: '1G' },
-  { name: 'lease', value: 'SECONDS', help: 'a writer that shows no sign of life for this long is dead', default: '30' },
+  LEASE_OPTION,
+  GRACE_OPTION,
+  { name: 'take-over', help: 'take the volume from a mount that lives elsewhere; what that has not stored is lost' },
   { name: 'log-level', value: 'LEVEL', help: `one of ${LOG_LEVELS.join(', ')}`, default: 'info' },
   { name: 'read-only', help: 'mount the state as it is now; writes nothing (also -o ro)' },
   { name: 'allow-other', help: 'let other users in (root: always; others need user_allow_other in /etc/fuse.conf)' },
@@ -84,10 +101,18 @@ export interface KernelFlags {
   dirsync: boolean
 }
 
+export interface GcSettings {
+  graceMs: number
+  leaseMs: number
+  store: StoreSettings
+}
+
 export interface MountSettings {
   commitMs: number
+  graceMs: number
   memoryBytes: number
   leaseMs: number
+  takeOver: boolean
   logLevel: LogLevel
   allowOther: boolean
   kernel: KernelFlags
@@ -143,8 +168,8 @@ const IGNORED_WORDS: Record<string, Partial<KernelFlags>> = {
 }
 
 /** Adds the options to a command, -o among them. */
-export function addOptions(command: Command, of: 'format' | 'mount'): void {
-  const specs = of === 'format' ? FORMAT_OPTIONS : MOUNT_OPTIONS
+export function addOptions(command: Command, of: 'format' | 'mount' | 'gc'): void {
+  const specs = { format: FORMAT_OPTIONS, mount: MOUNT_OPTIONS, gc: GC_OPTIONS }[of]
   for (const spec of specs) {
     const flags = spec.value === undefined ? `--${spec.name}` : `--${spec.name} <${spec.value}>`
     command.addOption(
@@ -171,6 +196,15 @@ export function readFormatSettings(options: Record<string, unknown>): FormatSett
   }
 }
 
+export function readGcSettings(options: Record<string, unknown>): GcSettings {
+  const { values } = gather(GC_OPTIONS, options, { isSloppy: false, allowsKernelWords: false })
+  return {
+    graceMs: parsed(values, 'grace', parseDuration),
+    leaseMs: atLeast(values, 'lease', 1000),
+    store: readStoreSettings(values),
+  }
+}
+
 /** `isSloppy`: unknown words of -o are left out instead of refused (mount -s). */
 export function readMountSettings(
   options: Record<string, unknown>,
@@ -185,8 +219,10 @@ export function readMountSettings(
   if (memoryBytes < 64 * 1024 ** 2) throw new UsageError('--memory: at least 64M are needed')
   return {
     commitMs: atLeast(values, 'commit', 100),
+    graceMs: parsed(values, 'grace', parseDuration),
     memoryBytes,
     leaseMs: atLeast(values, 'lease', 1000),
+    takeOver: values.has('take-over'),
     logLevel,
     allowOther: isRoot || values.has('allow-other'),
     kernel: {

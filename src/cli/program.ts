@@ -5,9 +5,11 @@
 import { Command, CommanderError } from 'commander'
 import { CommandError, describeError } from './errors.ts'
 import { formatCommand } from './format.ts'
+import { gcCommand } from './gc.ts'
 import { installHelperCommand } from './install-helper.ts'
 import { endOnUncaught } from './last-resort.ts'
 import { mountCommand } from './mount.ts'
+import { resumeCommand } from './resume.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
 import { umountCommand } from './umount.ts'
@@ -63,6 +65,8 @@ export function makeProgram(): Command {
     umountCommand(),
     syncCommand(),
     statusCommand(),
+    resumeCommand(),
+    gcCommand(),
     installHelperCommand(),
   ]) {
     program.addCommand(command.copyInheritedSettings(program).helpOption('-h, --help', 'show this'))

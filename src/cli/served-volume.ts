@@ -83,6 +83,10 @@ export class ServedVolume implements ControlHandlers {
     report()
   }
 
+  async resume(): Promise<void> {
+    await this.#parts.volume.resume()
+  }
+
   async unmount(options: { force: boolean; onProgress: (dirtyBytes: number) => void }): Promise<{ lostBytes: number }> {
     if (options.force) return { lostBytes: await this.abandon('a forced unmount') }
     await this.#syncAndDetach(options.onProgress)

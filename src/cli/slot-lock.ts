@@ -6,7 +6,7 @@
 // when the process ends, however it ends. After kill -9 the file stays, and the next mount takes over this very file, so
 // that path, device and inode are those that writers/ recorded.
 //
-// Must stay true: the file is removed only by the owner of its lock, and whoever got a lock checks that the file is still
+// Must stay true: the file is removed only by the owner of its lock, or by who takes the volume over, and whoever got a lock checks that the file is still
 // the one at the path, else it begins again; so no two processes ever hold "the" lock.
 import {
   closeSync,
@@ -15,6 +15,7 @@ import {
   ftruncateSync,
   openSync,
   readFileSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -81,6 +82,11 @@ export class SlotLock implements LockIdentity {
     return { heldBy: readOwner(path) }
   }
 
+  /** Takes the file away from an owner that lives: the volume is taken over. It keeps its lock, on a file without a name. */
+  static disown(path: string): void {
+    rmSync(path, { force: true })
+  }
+
   /** Changes what the file says of its owner. */
   note(change: Partial<LockOwner>): void {
     if (this.#isDropped) return
@@ -92,7 +98,8 @@ export class SlotLock implements LockIdentity {
   /** Removes the file, then drops the lock: the slot is free. */
   release(): void {
     if (this.#isDropped) return
-    unlinkSync(this.path)
+    // Whoever took the volume over has a file of its own there.
+    if (isFileAt(this.path, this.#fd)) unlinkSync(this.path)
     this.abandon()
   }
 

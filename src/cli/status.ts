@@ -40,7 +40,7 @@ async function askStatus(dir: string): Promise<MountStatus> {
 
 /** The status as lines for people. */
 export function formatStatus(status: MountStatus): string {
-  const { journal, checkpoint, cache, requests } = status
+  const { journal, checkpoint, cache, clean, requests } = status
   const rows: [string, string][] = [
     ['volume', `${status.volume.name} (${status.volume.uuid})`],
     ['store', status.store],
@@ -60,6 +60,11 @@ export function formatStatus(status: MountStatus): string {
       'cache',
       `${formatSize(cache.blockBytes)} of data, ${formatSize(cache.pageBytes)} of metadata; ` +
         `${formatSize(cache.memoryBytes)} allowed in all`,
+    ],
+    [
+      'clean',
+      `${clean.deletedSegments} segments deleted (${formatSize(clean.deletedBytes)}), ${clean.rewrittenSegments} rewritten ` +
+        `(${formatSize(clean.movedBytes)} moved), ${clean.waitingSegments} waiting`,
     ],
     [
       'requests',

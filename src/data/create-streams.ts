@@ -125,9 +125,17 @@ class AllStreams implements OwnedStreams, StreamHost {
     await Promise.all(generations.flatMap((generation) => [...generation.onTheirWay].map((p) => this.#ends.get(p))))
   }
 
+  segmentsInUse(): Set<SegmentId> {
+    const inUse = new Set<SegmentId>()
+    for (const stream of this.#streams.values()) stream.addSegmentsInUse(inUse)
+    return inUse
+  }
+
   async deleteUnnamed(): Promise<void> {
     this.#unnamedTimer?.cancel()
     this.#unnamedTimer = null
+    // What is on its way may belong to a stream that was dropped.
+    await Promise.all(this.#ends.values())
     const ids = this.#unnamed
     this.#unnamed = []
     if (ids.length === 0) return

@@ -6,7 +6,7 @@
 // - `changes` is given out only when all its bytes have a place.
 import assert from 'node:assert'
 import { FsError, type Timespec } from '../platform/index.ts'
-import { type DataRange, joinRanges, sliceRange } from '../segments/index.ts'
+import { type DataRange, joinRanges, type SegmentId, sliceRange } from '../segments/index.ts'
 import { eachMemoryPart, type Generation, type Piece } from './generation.ts'
 import { SequentialSpans } from './sequential-spans.ts'
 import type { DirtyRun, Extent, FrozenGeneration, ReadPart, Stream, StreamAttributes, StreamChanges } from './stream.ts'
@@ -164,6 +164,14 @@ export class FileStream implements Stream {
     if (frozen === null) return
     this.#frozen = null
     frozen.generation.release({ named: frozen.changesGiven, poison: true })
+  }
+
+  /** Adds the segments that unrecorded runs refer to. */
+  addSegmentsInUse(inUse: Set<SegmentId>): void {
+    for (const generation of [this.#active, this.#frozen?.generation]) {
+      if (generation === undefined || !generation.hasPieces) continue
+      for (const { piece } of generation.runs) if (piece?.range) inUse.add(piece.range.segment)
+    }
   }
 
   /** The generation whose early pieces a commit must wait for: the frozen one, if any. */

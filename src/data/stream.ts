@@ -115,4 +115,6 @@ export interface Streams {
    *  Never rejects: the bytes of one that failed are in memory again, and `runs` lists them. */
   settled(inos: readonly number[]): Promise<void>
   readonly takeSegmentId: () => SegmentId
+  /** Every segment that something unrecorded refers to: what left early, and what was copied by reference. */
+  segmentsInUse(): Set<SegmentId>
 }

@@ -28,6 +28,15 @@ export { type FoundName, type Home, Metadata, type Node, parentOf, putParent, pu
 export { cookieOf, DOT_DOT_KEY, DOT_KEY, FIRST_NAME_KEY, KEY_MAX, nameKeys } from './name-keys.ts'
 export { IN_ORPHANS, IN_SHARED, type Place, Places, REMOVED } from './places.ts'
 export { orphanInos, reapTurn } from './reap.ts'
-export { deleteUnused, repoint } from './repoint.ts'
+export { deleteUnused, isReferredTo, type MoveSource, moveExtents, repoint } from './repoint.ts'
+export { sharersOf } from './sharers.ts'
 export * from './table-kinds.ts'
-export { allLiveBytes, liveBytes, UsageChanges } from './usage.ts'
+export {
+  allLiveBytes,
+  allSegmentUse,
+  forgetSegments,
+  isDeadInRoot,
+  liveBytes,
+  UsageChanges,
+  type UsageRow,
+} from './usage.ts'

@@ -1,20 +1,45 @@
-// Moves the live file data that commits carry into segments, so that the commits can be trimmed. Part of a checkpoint.
+// Moves live file data into new segments: what commits carry, so that the commits can be trimmed (part of a checkpoint),
+// and what little still lives in old segments, so that these can be deleted (vfs/cleaner.ts).
 //
 // Blocks that are damaged stay where they are: once their commit is trimmed their id names a segment that is missing, so
 // that reads of them give EIO before and after.
 //
-// Must stay true: only extents that still point into a commit's data when their turn comes are replaced, so whatever was
-// written, truncated or removed meanwhile stands; when it ends no record points into that data, damaged blocks aside.
+// Must stay true: only extents that still point to where they were found when their turn comes are replaced, so whatever
+// was written, truncated or removed meanwhile stands; when a repoint ends no record points into the data of those
+// commits, damaged blocks aside.
 import { ok as assert } from 'node:assert'
 import type { Extent } from '../data/index.ts'
-import { FsError, isPromise } from '../platform/index.ts'
-import { BLOCK_BYTES, type ContentsEntry, rawBytesOf, type SegmentId, type SegmentStore } from '../segments/index.ts'
+import { FsError, isPromise, ruleHolds } from '../platform/index.ts'
+import {
+  BLOCK_BYTES,
+  type ContentsEntry,
+  type ReadPriority,
+  rawBytesOf,
+  type SegmentId,
+  type SegmentStore,
+} from '../segments/index.ts'
+import { StoreError } from '../store/index.ts'
 import type { CommitData } from '../tables/index.ts'
 import { extentsIn, recordExtents, sliceExtent } from './file-extents.ts'
 import type { Metadata, Node } from './metadata.ts'
 import { liveBytes, UsageChanges } from './usage.ts'
 
-/** One recorded extent that points into a commit's data. */
+/** Where extents are looked for: what a commit's data or a segment once held. */
+export interface MoveSource {
+  id: SegmentId
+  contents: readonly ContentsEntry[]
+  /** Files that may refer to it besides those in `contents`, or elsewhere in them. */
+  sharers?: readonly number[]
+}
+
+/** What came of a move. */
+export interface Moved {
+  movedBytes: number
+  /** By source: bytes that cannot be read, and stay. */
+  damagedBytes: Map<SegmentId, number>
+}
+
+/** One recorded extent that points into a source. */
 interface Found {
   ino: number
   directory: number
@@ -29,6 +54,7 @@ interface Move extends Found {
 
 /** Files looked at, or recorded, in one turn. */
 const FILES_PER_TURN = 64
+const END = Number.MAX_SAFE_INTEGER
 
 export interface RepointOptions {
   metadata: Metadata
@@ -38,14 +64,28 @@ export interface RepointOptions {
   log: MetaLog
   /** Segments begun here or in earlier tries that no record may have come to name; kept by the caller. */
   taken: Set<SegmentId>
+  /** Of the reads; demand unless told. */
+  priority?: ReadPriority
 }
 
 export type MetaLog = (level: 'warn' | 'error', message: string) => void
 
 export async function repoint(data: readonly CommitData[], options: RepointOptions): Promise<void> {
   if (data.length === 0) return
-  const { metadata, segments, yieldTurn, log, taken } = options
-  const found = await findExtents(data, options)
+  const { metadata } = options
+  const sources = data.map(({ id, packed }) => ({ id, contents: packed.contents }))
+  const { damagedBytes } = await moveExtents(sources, options)
+  for (const { id } of data) {
+    const live = (await metadata.database.run(() => liveBytes(metadata.database, id))) ?? 0
+    const damaged = damagedBytes.get(id) ?? 0
+    assert(live <= damaged, `nothing whole points into the data of commit ${id}, but ${live - damaged} bytes do`)
+  }
+}
+
+/** Moves all that files still have in `sources` into new segments, in listing order. */
+export async function moveExtents(sources: readonly MoveSource[], options: RepointOptions): Promise<Moved> {
+  const { metadata, segments, yieldTurn, log, taken, priority = 'demand' } = options
+  const found = await findExtents(sources, options)
   found.sort(
     (a, b) => a.directory - b.directory || a.key - b.key || a.ino - b.ino || a.from.fileOffset - b.from.fileOffset,
   )
@@ -57,16 +97,20 @@ export async function repoint(data: readonly CommitData[], options: RepointOptio
   })
   const moves: Move[] = []
   const damagedBytes = new Map<SegmentId, number>()
-  for (const move of found) {
-    for (const { extent, parts } of await readWhole(move.from, segments)) {
-      const { fileOffset, range } = extent
-      if (parts instanceof FsError) {
-        log('error', `${parts.message}: inode ${move.ino} has lost ${range.lengthBytes} bytes at ${fileOffset}`)
-        damagedBytes.set(range.segment, (damagedBytes.get(range.segment) ?? 0) + range.lengthBytes)
-      } else moves.push({ ...move, from: extent, to: { fileOffset, range: packer.add(move.ino, fileOffset, parts) } })
+  try {
+    for (const move of found) {
+      for (const { extent, parts } of await readWhole(move.from, segments, priority)) {
+        const { fileOffset, range } = extent
+        if (parts instanceof FsError) {
+          log('error', `${parts.message}: inode ${move.ino} has lost ${range.lengthBytes} bytes at ${fileOffset}`)
+          damagedBytes.set(range.segment, (damagedBytes.get(range.segment) ?? 0) + range.lengthBytes)
+        } else moves.push({ ...move, from: extent, to: { fileOffset, range: packer.add(move.ino, fileOffset, parts) } })
+      }
     }
+  } finally {
+    // Also when a read failed: what is on its way must have arrived before it can be deleted.
+    await packer.upload()
   }
-  await packer.upload()
 
   const files = byFile(moves)
   for (let first = 0; first < files.length; first += FILES_PER_TURN) {
@@ -75,11 +119,7 @@ export async function repoint(data: readonly CommitData[], options: RepointOptio
     await yieldTurn()
   }
   await deleteUnused(taken, options)
-  for (const { id } of data) {
-    const live = (await metadata.database.run(() => liveBytes(metadata.database, id))) ?? 0
-    const damaged = damagedBytes.get(id) ?? 0
-    assert(live <= damaged, `nothing whole points into the data of commit ${id}, but ${live - damaged} bytes do`)
-  }
+  return { movedBytes: moves.reduce((sum, { to }) => sum + to.range.lengthBytes, 0), damagedBytes }
 }
 
 /** Deletes those of `taken` that no record came to name: what they hold was overwritten or removed on the way, or their
@@ -95,7 +135,7 @@ export async function deleteUnused(
       if ((isPromise(live) ? await live : live) === null) unused.push(id)
       else taken.delete(id)
     }
-    if (unused.length > 0) await segments.delete(unused)
+    if (unused.length > 0 && ruleHolds('unnamed segments go with their uploader')) await segments.delete(unused)
     for (const id of unused) taken.delete(id)
   } catch (error) {
     log('warn', `unused segments are not deleted now, it is tried again later: ${(error as Error).message}`)
@@ -106,48 +146,65 @@ export async function deleteUnused(
 async function readWhole(
   extent: Extent,
   segments: SegmentStore,
+  priority: ReadPriority,
 ): Promise<{ extent: Extent; parts: Uint8Array[] | FsError }[]> {
   try {
-    return [{ extent, parts: await segments.readData(extent.range) }]
+    return [{ extent, parts: await segments.readData(extent.range, priority) }]
   } catch (error) {
-    if (!(error instanceof FsError)) throw error
+    if (!(error instanceof FsError) || isPassing(error)) throw error
     const { fileOffset, range } = extent
     const end = fileOffset + range.lengthBytes
     const firstEnd = fileOffset + BLOCK_BYTES - range.skipBytes
     if (end <= firstEnd) return [{ extent, parts: error }]
     const read = []
     for (let at = fileOffset, to = firstEnd; at < end; at = to, to = Math.min(end, at + BLOCK_BYTES)) {
-      read.push(...(await readWhole(sliceExtent(extent, at, to), segments)))
+      read.push(...(await readWhole(sliceExtent(extent, at, to), segments, priority)))
     }
     return read
   }
 }
 
-async function findExtents(data: readonly CommitData[], options: RepointOptions): Promise<Found[]> {
+/** Whether the store could not be asked: then nothing is known to be lost. */
+function isPassing({ cause }: FsError): boolean {
+  return cause instanceof StoreError && cause.kind !== 'not-found'
+}
+
+async function findExtents(
+  sources: readonly MoveSource[],
+  options: Pick<RepointOptions, 'metadata' | 'yieldTurn'>,
+): Promise<Found[]> {
   const { metadata, yieldTurn } = options
   const found: Found[] = []
-  for (const { id, packed } of data) {
-    const { contents } = packed
+  for (const { id, contents, sharers = [] } of sources) {
+    for (const ino of sharers) {
+      found.push(...(await metadata.database.run(() => extentsInFile(metadata, id, ino, 0, END))))
+      await yieldTurn()
+    }
+    const shared = new Set(sharers)
     for (let first = 0; first < contents.length; first += FILES_PER_TURN) {
       const batch = contents.slice(first, first + FILES_PER_TURN)
-      found.push(...(await metadata.database.run(() => batch.flatMap((entry) => extentsAt(metadata, id, entry)))))
+      const read = () =>
+        batch.flatMap(({ owner, key, lengthBytes }) =>
+          shared.has(owner) ? [] : extentsInFile(metadata, id, owner, key, key + rawBytesOf(lengthBytes)),
+        )
+      found.push(...(await metadata.database.run(read)))
       await yieldTurn()
     }
   }
   return found
 }
 
-function extentsAt(metadata: Metadata, id: SegmentId, entry: ContentsEntry): Found[] {
-  const node = metadata.nodeIfAny(entry.owner)
+/** Whether a file refers to a segment whose table of contents this is. */
+export async function isReferredTo(source: MoveSource, options: Pick<RepointOptions, 'metadata' | 'yieldTurn'>) {
+  return (await findExtents([source], options)).length > 0
+}
+
+/** What the file has of the segment within `[from, to)`. */
+function extentsInFile(metadata: Metadata, id: SegmentId, ino: number, from: number, to: number): Found[] {
+  const node = metadata.nodeIfAny(ino)
   if (node === null) return []
   const { directory, key } = node
-  const to = entry.key + rawBytesOf(entry.lengthBytes)
-  return extentsIn(metadata.database, node.inode, id, entry.key, to).map((from) => ({
-    ino: entry.owner,
-    directory,
-    key,
-    from,
-  }))
+  return extentsIn(metadata.database, node.inode, id, from, to).map((extent) => ({ ino, directory, key, from: extent }))
 }
 
 function byFile(moves: readonly Move[]): Move[][] {

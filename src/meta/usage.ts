@@ -5,12 +5,14 @@
 // it tells the cleaner that the segment can be deleted, and goes when it was. A commit's row goes at 0: a checkpoint
 // asserts so before the commit is trimmed, but for damaged blocks, which are lost (repoint.ts).
 import { ok as assert } from 'node:assert'
-import { readU64, writeU64 } from '../platform/index.ts'
+import { readU64, ruleHolds, writeU64 } from '../platform/index.ts'
 import type { SegmentId } from '../segments/index.ts'
-import type { TableReader, Transaction } from '../tables/index.ts'
-import { USAGE } from './table-kinds.ts'
+import type { Database, TableReader, Transaction } from '../tables/index.ts'
+import { SHARERS, USAGE } from './table-kinds.ts'
 
 const IN_COMMIT = 1
+/** Rows looked at in one turn. */
+const ROWS_PER_TURN = 4096
 
 /** What one transaction changes, collected: extents of many files may lie in one segment. */
 export class UsageChanges {
@@ -54,6 +56,63 @@ export function allLiveBytes(reader: TableReader): number {
     return true
   })
   return sum
+}
+
+export interface UsageRow {
+  segment: SegmentId
+  liveBytes: number
+}
+
+/** The rows of segments (not of what commits carry) from `from` on, at most `limit` rows looked at; `next`: where to go on,
+ *  null at the end. May fault. */
+function segmentUse(reader: TableReader, from: number, limit: number): { rows: UsageRow[]; next: number | null } {
+  const rows: UsageRow[] = []
+  let next: number | null = null
+  let seen = 0
+  reader.table(USAGE).scan(from, Number.MAX_SAFE_INTEGER, (key, bytes, start) => {
+    if (seen++ === limit) {
+      next = key
+      return false
+    }
+    if (bytes[start + 8] === 0) rows.push({ segment: key as SegmentId, liveBytes: readU64(bytes, start) })
+    return true
+  })
+  return { rows, next }
+}
+
+/** The rows of all segments, a bounded number a turn. */
+export async function allSegmentUse(database: Database, yieldTurn = async () => {}): Promise<UsageRow[]> {
+  const rows: UsageRow[] = []
+  for (let from: number | null = 0; from !== null; ) {
+    const at: number = from
+    const found = await database.run(() => segmentUse(database, at, ROWS_PER_TURN))
+    rows.push(...found.rows)
+    from = found.next
+    await yieldTurn()
+  }
+  return rows
+}
+
+/** Whether the state that a durable `root` names, with nothing recorded since, has no use for a segment. May fault. */
+export function isDeadInRoot(reader: TableReader, segment: SegmentId): boolean {
+  const table = reader.table(USAGE)
+  if (table.getChanged(segment) !== undefined && ruleHolds('segments go after a root without them')) return false
+  const row = table.get(segment)
+  return row !== null && row[8] === 0 && readU64(row, 0) === 0
+}
+
+/** Takes the rows of deleted segments away. A synchronous operation for `run`. */
+export function forgetSegments(database: Database, segments: readonly SegmentId[]): void {
+  const table = database.table(USAGE)
+  const transaction = database.transaction()
+  for (const segment of segments) {
+    const row = table.get(segment)
+    if (row === null) continue
+    assert(readU64(row, 0) === 0, `nothing came to name segment ${segment}, which was deleted`)
+    transaction.delete(USAGE, 0, segment)
+    if (database.table(SHARERS).get(segment) !== null) transaction.delete(SHARERS, 0, segment)
+  }
+  database.apply(transaction)
 }
 
 /** Live bytes of a segment; null when no record ever named it. */

@@ -1,6 +1,7 @@
 // platform/: the lowest layer. Clock, timers, random source, checksums, errors and foreign functions; only it and cli/
 // touch ambient state. Promises upward: what is handed out as an argument (Clock, Random) can be replaced by a
 // simulation. Asks nothing downward but Node and libc.
+export { checksumHolds, encodeCheckedJson } from './checked-json.ts'
 export type { Clock, Random, Timer, Timespec } from './clock.ts'
 export { systemClock } from './clock.ts'
 export { crc32c } from './crc32c.ts'
@@ -11,4 +12,4 @@ export { type Address, type Libc, libc, putIovec, type ReadableWatch } from './l
 export { isPromise, type MaybePromise } from './maybe-promise.ts'
 export { redirectOutput, replaceProcess } from './process-image.ts'
 export { seededRandom, systemRandom } from './random.ts'
-export { type Rule, ruleHolds, withoutRule } from './rules.ts'
+export { RULES, type Rule, ruleHolds, withoutRule } from './rules.ts'

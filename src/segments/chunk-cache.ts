@@ -125,6 +125,12 @@ export class ChunkCache {
     return bytes <= this.#budgetBytes / 2
   }
 
+  /** Whether somebody waits for a fetch. */
+  get isBusy(): boolean {
+    for (const { priority } of this.#fetching) if (priority === 'demand') return true
+    return false
+  }
+
   /** A new budget; what does not fit any more goes. */
   resize(cacheBytes: number): void {
     this.#budgetBytes = cacheBytes

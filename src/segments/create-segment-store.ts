@@ -7,14 +7,25 @@
 // - What is handed out are views of chunks; only what straddles two chunks is copied.
 import assert from 'node:assert'
 import { type Clock, crc32c, FsError, ruleHolds } from '../platform/index.ts'
-import type { ObjectStore } from '../store/index.ts'
+import { type ObjectStore, StoreError } from '../store/index.ts'
 import { type Chunk, ChunkCache, DamagedError, type ReadWish } from './chunk-cache.ts'
-import { STORED_BLOCK_BYTES, segmentKey, UUID_PREFIX_BYTES } from './format.ts'
+import {
+  CONTENTS_ENTRY_BYTES,
+  decodeContentsEntry,
+  decodeFooter,
+  FOOTER_BYTES,
+  parseSegmentKey,
+  rawBytesOf,
+  STORED_BLOCK_BYTES,
+  segmentKey,
+  UUID_PREFIX_BYTES,
+} from './format.ts'
 import { packInMemory, type SegmentLog, Uploader } from './packer.ts'
 import { storedSpan } from './range.ts'
 import {
   BLOCK_BYTES,
   BLOCK_CRC_BYTES,
+  type ContentsEntry,
   type DataRange,
   type PagePointer,
   type ReadPriority,
@@ -37,7 +48,7 @@ export interface SegmentStoreOptions {
   uploads?: number
   /** GETs at a time; 20 unless told. */
   fetches?: number
-  /** Nothing here waits for time yet; the cleaner will. */
+  /** Nothing here waits for time yet. */
   clock?: Clock
   log?: SegmentLog
 }
@@ -61,12 +72,20 @@ class PackedSegmentStore implements TunableSegmentStore {
   readonly #cache: ChunkCache
   /** Data of commits: served from here until a checkpoint has packed it. */
   readonly #memory = new Map<SegmentId, Chunk>()
+  readonly #volumeUuid: Buffer
+  /** Reads under way, by segment. */
+  readonly #reading = new Map<SegmentId, number>()
+  /** Of data segments put here or looked into: raw bytes. Of what a listing found: the object's. */
+  readonly #sizes = new Map<SegmentId, { bytes: number; isExact: boolean }>()
+  #isListed = false
 
   constructor(options: SegmentStoreOptions) {
     const { store, volumeUuid, segmentSizeBytes, cacheBytes, uploads = 20, fetches = 20, log } = options
     this.#store = store
     this.#log = log
-    this.#uploader = new Uploader({ store, volumeUuid, segmentSizeBytes, uploads, log })
+    this.#volumeUuid = volumeUuid
+    const onPut = (id: SegmentId, bytes: number) => this.#sizes.set(id, { bytes, isExact: true })
+    this.#uploader = new Uploader({ store, volumeUuid, segmentSizeBytes, uploads, log, onPut })
     this.#cache = new ChunkCache({ store, cacheBytes, fetches, segmentSizeBytes })
     this.maxPieceBytes = this.#uploader.maxPieceBytes
   }
@@ -144,6 +163,70 @@ class PackedSegmentStore implements TunableSegmentStore {
     } catch (cause) {
       throw new FsError('EIO', `cannot delete ${ids.length} segments, ${segmentKey(ids[0]!)} first`, { cause })
     }
+    for (const id of ids) this.#sizes.delete(id)
+  }
+
+  async readTable(id: SegmentId): Promise<ContentsEntry[]> {
+    for (let retry = false; ; retry = true) {
+      try {
+        return await this.#tableOf(id)
+      } catch (cause) {
+        if (!(cause instanceof FsError) && !(cause instanceof StoreError)) throw cause
+        const isDamaged = cause instanceof FsError
+        if (isDamaged && !retry) continue
+        if (isDamaged) throw cause
+        throw new FsError('EIO', `the contents of ${segmentKey(id)} cannot be read: ${cause.message}`, { cause })
+      }
+    }
+  }
+
+  async #tableOf(id: SegmentId): Promise<ContentsEntry[]> {
+    const key = segmentKey(id)
+    const { sizeBytes: objectBytes } = await this.#store.head(key)
+    const footerAt = Math.max(0, objectBytes - FOOTER_BYTES)
+    const footer = (await this.#store.get(key, { offset: footerAt })).body
+    const { contentsOffset, contentsCrc, count } = decodeFooter(footer, {
+      id,
+      objectBytes,
+      volumeUuid: this.#volumeUuid,
+    })
+    const lengthBytes = count * CONTENTS_ENTRY_BYTES
+    const { body } = await this.#store.get(key, { offset: contentsOffset, lengthBytes })
+    if (body.length !== lengthBytes || crc32c(body) !== contentsCrc)
+      throw new FsError('EIO', `${key} has damaged contents`)
+    const entries = Array.from({ length: count }, (_, index) => decodeContentsEntry(body, index * CONTENTS_ENTRY_BYTES))
+    const bytes = entries.reduce((sum, entry) => sum + (entry.tableKind === 0 ? rawBytesOf(entry.lengthBytes) : 0), 0)
+    if (bytes > 0) this.#sizes.set(id, { bytes, isExact: true })
+    return entries
+  }
+
+  async sizes(ids: readonly SegmentId[]): Promise<ReadonlyMap<SegmentId, { bytes: number; isExact: boolean }>> {
+    if (!this.#isListed && ids.some((id) => !this.#sizes.has(id))) {
+      let startAfter: string | undefined
+      do {
+        const page = await this.#store.list('segments/', startAfter === undefined ? {} : { startAfter })
+        for (const { key, sizeBytes } of page.objects) {
+          const id = parseSegmentKey(key)
+          if (id !== null && !this.#sizes.has(id)) this.#sizes.set(id, { bytes: sizeBytes, isExact: false })
+        }
+        startAfter = page.next
+      } while (startAfter !== undefined)
+      this.#isListed = true
+    }
+    const found = new Map<SegmentId, { bytes: number; isExact: boolean }>()
+    for (const id of ids) {
+      const size = this.#sizes.get(id)
+      if (size !== undefined) found.set(id, size)
+    }
+    return found
+  }
+
+  isBeingRead(id: SegmentId): boolean {
+    return this.#reading.has(id)
+  }
+
+  get isBusy(): boolean {
+    return this.#cache.isBusy
   }
 
   get cachedBytes(): number {
@@ -156,6 +239,17 @@ class PackedSegmentStore implements TunableSegmentStore {
 
   /** Reads chunks and takes from them what `take` verifies; once more when that fails. */
   async #readVerified<T>(segment: SegmentId, wish: ReadWish, take: (chunks: readonly Chunk[]) => T): Promise<T> {
+    this.#reading.set(segment, (this.#reading.get(segment) ?? 0) + 1)
+    try {
+      return await this.#readTwice(segment, wish, take)
+    } finally {
+      const left = this.#reading.get(segment)! - 1
+      if (left === 0) this.#reading.delete(segment)
+      else this.#reading.set(segment, left)
+    }
+  }
+
+  async #readTwice<T>(segment: SegmentId, wish: ReadWish, take: (chunks: readonly Chunk[]) => T): Promise<T> {
     for (let retry = false; ; retry = true) {
       let chunks: Chunk[] | undefined
       try {

@@ -245,6 +245,26 @@ export function damagedPieceIn(packed: PackedData): number | null {
   return null
 }
 
+/** Where the contents of a segment lie, by its footer: the last FOOTER_BYTES of the object `id`, which has `objectBytes`.
+ *  Throws FsError EIO. */
+export function decodeFooter(
+  footer: Buffer,
+  { id, objectBytes, volumeUuid }: { id: SegmentId; objectBytes: number; volumeUuid: Buffer },
+): { contentsOffset: number; contentsCrc: number; count: number } {
+  const check = (ok: boolean, what: string): void => {
+    if (!ok) throw new FsError('EIO', `segment ${segmentKey(id)} ${what}`)
+  }
+  check(footer.length === FOOTER_BYTES && footer.subarray(40, 44).equals(FOOTER_MAGIC), 'has no footer')
+  check(footer.readUInt32LE(44) === crc32c(footer.subarray(0, 44)), 'has a damaged footer')
+  check(footer.readUInt32LE(24) === objectBytes, 'has a footer of another length')
+  check(footer.subarray(28, 36).equals(volumeUuid.subarray(0, UUID_PREFIX_BYTES)), 'belongs to another volume')
+  const count = footer.readUInt32LE(4)
+  const contentsOffset = footer.readUInt32LE(8)
+  const isPlausible = contentsOffset + count * CONTENTS_ENTRY_BYTES + FOOTER_BYTES === objectBytes
+  check(isPlausible, 'has contents of a wrong length')
+  return { contentsOffset, contentsCrc: footer.readUInt32LE(0), count }
+}
+
 /** The crcs of a stored data piece's blocks; null for one that is damaged. */
 function* blockCrcs(stored: Buffer): Generator<number | null> {
   for (let at = 0; at < stored.length; at += STORED_BLOCK_BYTES) {

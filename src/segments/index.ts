@@ -20,3 +20,4 @@ export {
 export type { SegmentLog } from './packer.ts'
 export { joinRanges, liveBytesOf, sliceRange } from './range.ts'
 export * from './segment-store.ts'
+export { chooseSparse, type SegmentUse } from './sparse.ts'

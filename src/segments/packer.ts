@@ -51,6 +51,8 @@ export interface UploaderOptions {
   /** PUTs at a time. */
   uploads: number
   log?: SegmentLog | undefined
+  /** Told of each data segment that was put, and of how many raw bytes it holds. */
+  onPut?: (id: SegmentId, rawBytes: number) => void
 }
 
 /** The body of one object: parts by reference, small ones copied together. */
@@ -136,6 +138,8 @@ class SegmentBuilder {
   readonly #contents: StoredContentsEntry[] = []
   readonly #word = Buffer.alloc(4)
   #fingerprint = 0
+  /** Of file data: without the crcs. */
+  rawBytes = 0
 
   constructor(
     readonly kind: SegmentKind,
@@ -162,6 +166,7 @@ class SegmentBuilder {
         this.#count(crc)
       },
     )
+    this.rawBytes += rawBytes
     const lengthBytes = this.#offset - offset
     const last = this.#contents.at(-1)
     const continues =
@@ -252,10 +257,14 @@ export class Uploader {
       const { body, footer, objectBytes } = builder.finish(this.#options.volumeUuid, trailer)
       try {
         await this.#options.store.putIfAbsent(key, body)
+        if (builder.kind === 'data') this.#options.onPut?.(builder.id, builder.rawBytes)
         return { key, error: null, ours: true }
       } catch (cause) {
         const exists = cause instanceof StoreError && cause.kind === 'precondition-failed'
-        if (exists && (await this.#isOurs(key, footer, objectBytes))) return { key, error: null, ours: true }
+        if (exists && (await this.#isOurs(key, footer, objectBytes))) {
+          if (builder.kind === 'data') this.#options.onPut?.(builder.id, builder.rawBytes)
+          return { key, error: null, ours: true }
+        }
         const why = exists ? 'another object lies there' : cause instanceof Error ? cause.message : String(cause)
         return { key, error: new FsError('EIO', `cannot put ${key}: ${why}`, { cause }), ours: !exists }
       }

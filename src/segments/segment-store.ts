@@ -95,6 +95,15 @@ export interface SegmentStore {
   readPage(pointer: PagePointer): Promise<Uint8Array>
   /** Deletes segments, in batches. Ids that are not there are no error. */
   delete(ids: readonly SegmentId[]): Promise<void>
+  /** A segment's table of contents, by two or three small requests. FsError EIO when it is missing or damaged. */
+  readTable(id: SegmentId): Promise<ContentsEntry[]>
+  /** How many bytes of file data were packed into each, missing ones left out: exact where it was put, or its table read,
+   *  through this store; else the object's size, which is a little more, learnt by one listing of all segments. */
+  sizes(ids: readonly SegmentId[]): Promise<ReadonlyMap<SegmentId, { bytes: number; isExact: boolean }>>
+  /** Whether a read that has begun still wants something of the segment. */
+  isBeingRead(id: SegmentId): boolean
+  /** Whether reads that somebody waits for are under way: what runs in the background should wait. */
+  readonly isBusy: boolean
   /** Bytes held in caches; the cache gives way when its budget shrinks. */
   readonly cachedBytes: number
 }

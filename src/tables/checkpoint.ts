@@ -12,6 +12,7 @@ import type { CheckpointHooks, TableKind } from './database.ts'
 import { type Engine, EngineTransaction } from './engine.ts'
 import type { JournalWriter } from './journal-writer.ts'
 import { encodePointer } from './page.ts'
+import type { PageCleaner, TouchedTable } from './page-cleaner.ts'
 import { type PageSegmentUse, ROWS, type Root, type RootTable } from './root.ts'
 import { TableChanges, type TableState } from './table-state.ts'
 import { TreeWriter } from './tree-writer.ts'
@@ -26,6 +27,10 @@ export interface CheckpointContext {
    *  trailer of the last page segment is a copy of it. */
   putRoot: (change: Pick<Root, 'tables' | 'tenures' | 'pageSegments'>, packer: PagePacker) => Promise<Root>
   trim: (containedSeq: number) => Promise<void>
+  /** Takes deleted page segments out of the root, and finds the pages in sparse ones. */
+  cleaner: PageCleaner
+  /** Whether pages in sparse segments are written again too. */
+  cleansPages: boolean
   /** Never rejects: the root is durable, and what stays is only space. Resolves to what could not be deleted. */
   deleteSegments: (ids: readonly SegmentId[]) => Promise<readonly SegmentId[]>
 }
@@ -38,7 +43,7 @@ export async function writeCheckpoint(
   hooks: CheckpointHooks,
   leftOver: LeftOver,
 ): Promise<Root> {
-  const { engine, journal } = context
+  const { cleaner, engine, journal } = context
   const acknowledged = journal.acknowledgedSeq
   const packing = engine.carried.filter((data) => data.seq <= acknowledged)
   if (packing.length > 0) await hooks.repoint(packing)
@@ -50,18 +55,21 @@ export async function writeCheckpoint(
   const unpacked = engine.carried.filter((data) => !packed.has(data))
   engine.swapGenerations()
   if (ruleHolds('a checkpoint waits for its last commit')) await durable
+  else durable.catch(() => {})
 
   const packedTo = Math.min(closedSeq, ...unpacked.map((data) => data.seq - 1))
   const containedSeq = ruleHolds('commits whose data is not packed are not trimmed') ? packedTo : closedSeq
   if (ruleHolds('copies of "." are derived before the trim')) await derive(engine, hooks)
 
+  const touched = context.cleansPages ? await cleaner.findSparse(engine, context.root) : []
   const pageSegments = new Map(context.root.pageSegments)
+  cleaner.dropDeleted(pageSegments)
   const begun: SegmentId[] = []
   const packer = context.packer((id) => begun.push(id))
   let written: Written
   let root: Root
   try {
-    written = await writeTables(engine, context.root, packer, pageSegments)
+    written = await writeTables(engine, context.root, touched, packer, pageSegments)
     for (const [id, use] of pageSegments)
       if (use.liveBytes === 0 && begun.includes(id as SegmentId)) pageSegments.delete(id)
     const tenures = [{ epoch: context.root.epoch, firstSeq: containedSeq + 1, sealSeq: null }]
@@ -69,11 +77,13 @@ export async function writeCheckpoint(
     root = await context.putRoot({ tables: written.tables, tenures, pageSegments }, packer)
   } catch (error) {
     leftOver.push(...begun)
+    if (touched.length > 0) cleaner.gaveUp()
     throw error
   }
 
   // One turn: reads move to the new pages.
   engine.dropFrozen(written.roots)
+  cleaner.rootInForce(root)
   engine.carried = engine.carried.filter((data) => !packed.has(data))
   for (const { id } of packing) engine.segments.dropFromMemory(id)
 
@@ -104,6 +114,7 @@ interface Written {
 async function writeTables(
   engine: Engine,
   root: Root,
+  touched: readonly TouchedTable[],
   packer: PagePacker,
   pageSegments: Map<number, PageSegmentUse>,
 ): Promise<Written> {
@@ -116,17 +127,25 @@ async function writeTables(
     else inRoot.set(`${kind}/${owner}`, { kind, owner, pointer })
   }
   const rows = new Map<number, TableChanges>()
+  const touchedKeys = new Map<TableState, readonly number[]>()
+  for (const { kind, owner, keys } of touched) {
+    if (kind >= ROWS) rows.set(kind, new TableChanges())
+    touchedKeys.set(engine.state(kind, owner), keys)
+  }
   // Tables of one kind lie together, in order of their owners: those made together are read together.
-  const states = [...engine.frozenStates].sort((a, b) => a.kind - b.kind || a.owner - b.owner)
+  const states = [...new Set([...engine.frozenStates, ...touchedKeys.keys()])]
+    .filter(({ kind }) => kind < ROWS)
+    .sort((a, b) => a.kind - b.kind || a.owner - b.owner)
   for (const state of states) {
     const spec = specs.get(state.kind)
-    const changed = state.frozen
-    assert(spec !== undefined && changed !== null)
+    const changed = state.frozen ?? new TableChanges()
+    assert(spec !== undefined)
     const before = await engine.run(() => engine.rootOf(state))
     const pointer = await writer.write(
       { kind: state.kind, owner: state.owner, groupBits: spec.groupBits },
       before,
       changed,
+      touchedKeys.get(state),
     )
     roots.push([state, pointer])
     if (!spec.perOwner || engine.pinned.has(state)) {
@@ -140,7 +159,12 @@ async function writeTables(
   }
   for (const [kind, changes] of rows) {
     const state = engine.state(kind as TableKind, 0)
-    const pointer = await writer.write({ kind, owner: 0, groupBits: 0 }, state.root ?? null, changes)
+    const pointer = await writer.write(
+      { kind, owner: 0, groupBits: 0 },
+      state.root ?? null,
+      changes,
+      touchedKeys.get(state),
+    )
     roots.push([state, pointer])
     setInRoot(kind, 0, pointer)
   }

@@ -11,6 +11,7 @@
 // - A record given out is a view into a page or into a change: it must not be written to, and not be kept past the turn.
 import type { MaybePromise } from '../platform/index.ts'
 import type { PackedData, SegmentId } from '../segments/index.ts'
+import type { Root } from './root.ts'
 
 /** A small number per sort of table; the layer above chooses them (1 to 127). */
 export type TableKind = number & { readonly __brand: 'TableKind' }
@@ -109,6 +110,10 @@ export interface Database extends TableReader {
   readonly status: DatabaseStatus
   /** The next id of its sort; never given out before or again. */
   takeId(sort: IdSort): number
+  /** What `root` says: for finding objects that nothing refers to. */
+  readonly rootInForce: Readonly<Root>
+  /** Segment ids below this one were given out, if at all, before this tenure. */
+  readonly firstOwnSegment: number
   /** Runs a synchronous operation, loading pages and beginning again as often as it faults; what it loaded stays in
    *  memory until it has ended. */
   run<T>(operation: () => T): MaybePromise<T>

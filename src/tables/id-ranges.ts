@@ -36,6 +36,11 @@ export class IdRanges {
     return counter.next++
   }
 
+  /** The id that would be taken now. */
+  next(sort: IdSort): number {
+    return this.#counters[sort].next
+  }
+
   /** Whether less than half a range is left. */
   get isLow(): boolean {
     return Object.values(this.#counters).some((counter) => counter.end - counter.next < RANGE_IDS / 2)

@@ -1,6 +1,7 @@
 // tables/: paged copy-on-write tables with a journal, group commit, replay, checkpoints and fencing: a storage engine
 // that knows nothing of files. Promises upward: Database (database.ts). Asks downward: SegmentStore for pages, an
 // ObjectStore for `root`, `writers/` and the journal, a clock and a random source.
+export { decodeCommit, journalKey } from './commit-format.ts'
 export * from './database.ts'
 export {
   type DatabaseOptions,
@@ -10,4 +11,5 @@ export {
   type WritableDatabase,
   type WriterOptions,
 } from './open-database.ts'
+export { readDecoded } from './read-object.ts'
 export { describeHolder, type Holder, type Judgement, readSlot, type SlotState } from './writer-slot.ts'

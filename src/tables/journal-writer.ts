@@ -10,6 +10,7 @@ import { type ObjectStore, StoreError } from '../store/index.ts'
 import { type CommitIdentity, type CommitTable, decodeCommit, encodeCommit, journalKey } from './commit-format.ts'
 import type { CommitData } from './database.ts'
 import { readDecoded } from './read-object.ts'
+import { describeTaker } from './writer-slot.ts'
 
 interface ClosedCommit {
   identity: CommitIdentity
@@ -152,7 +153,8 @@ export class JournalWriter {
       const isOurs = there.session.equals(identity.session) && !there.isSeal
       if (isOurs || !ruleHolds('an occupied place is read back before deciding')) return
       const how = there.isSeal ? 'sealed' : 'written by somebody else'
-      const lost = new FsError('EIO', `the volume was taken over: ${key} is ${how}`)
+      const by = await describeTaker(this.#store, identity.slot, identity.epoch)
+      const lost = new FsError('EIO', `the volume was taken over${by}: ${key} is ${how}`)
       this.lose(lost)
       throw lost
     }

@@ -33,10 +33,18 @@ import { FIRST_RANGES, IdRanges } from './id-ranges.ts'
 import { JournalWriter } from './journal-writer.ts'
 import { PageCache } from './page-cache.ts'
 import { PageCleaner } from './page-cleaner.ts'
-import { readDecoded } from './read-object.ts'
-import { decodeRoot, encodeRoot, ROOT_KEY, type Root } from './root.ts'
+import { encodeRoot, ROOT_KEY, type Root } from './root.ts'
+import { readRoot, replaceRoot } from './root-object.ts'
 import { readTenures } from './seal.ts'
-import { encodeSlot, type Holder, type Judgement, type SlotState, slotKey, WriterSlot } from './writer-slot.ts'
+import {
+  describeTaker,
+  encodeSlot,
+  type Holder,
+  type Judgement,
+  type SlotState,
+  slotKey,
+  WriterSlot,
+} from './writer-slot.ts'
 
 const CHECKPOINT_JOURNAL_BYTES = 64 << 20
 const CHECKPOINT_JOURNAL_OBJECTS = 1000
@@ -211,43 +219,6 @@ export async function openDatabaseReadOnly(options: DatabaseOptions): Promise<Da
   }
 }
 
-async function readRoot(options: DatabaseOptions): Promise<{ root: Root; body: Buffer; etag: Etag }> {
-  const decode = (body: Buffer) => decodeRoot(body, options.volumeUuid)
-  const { decoded, body, etag } = await readDecoded(options.store, ROOT_KEY, decode).catch((error: unknown) => {
-    if (error instanceof StoreError && error.kind === 'not-found') {
-      throw new FsError('EIO', `the volume has no ${ROOT_KEY} object: bring it back from a copy of the bucket`, {
-        cause: error,
-      })
-    }
-    throw error
-  })
-  return { root: decoded, body, etag }
-}
-
-/** Replaces `root` by If-Match; null when somebody else did first. A 412 may be our own first try, or an earlier root of
- *  ours whose answer never came: that one is replaced. */
-async function replaceRoot(
-  options: DatabaseOptions,
-  root: Root,
-  etag: Etag,
-): Promise<{ root: Root; etag: Etag } | null> {
-  for (;;) {
-    const body = encodeRoot(options.volumeUuid, root)
-    try {
-      if (!ruleHolds('root is replaced by If-Match')) return { root, etag: await options.store.put(ROOT_KEY, [body]) }
-      return { root, etag: await options.store.putIfMatch(ROOT_KEY, [body], etag) }
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
-      const now = await readRoot(options)
-      if (now.body.equals(body)) return { root, etag: now.etag }
-      const there = now.root
-      if (now.etag === etag || !there.session.equals(root.session)) return null
-      etag = now.etag
-      root = { ...root, number: there.number + 1 }
-    }
-  }
-}
-
 function newEngine(options: DatabaseOptions, root: Root): Engine {
   const engine = new Engine({
     cache: new PageCache(options.segments, options.pageCacheBytes),
@@ -304,7 +275,8 @@ abstract class EngineDatabase {
 }
 
 class ReadOnlyDatabase extends EngineDatabase implements Database {
-  readonly #root: Root
+  readonly rootInForce: Root
+  readonly firstOwnSegment = Number.MAX_SAFE_INTEGER
   readonly openCommitBytes = 0
   readonly closedSeq = 0
   readonly acknowledgedSeq = 0
@@ -315,11 +287,11 @@ class ReadOnlyDatabase extends EngineDatabase implements Database {
 
   constructor(options: DatabaseOptions, root: Root, replay: readonly DecodedCommit[]) {
     super(options, root, replay)
-    this.#root = root
+    this.rootInForce = root
   }
 
   get status(): DatabaseStatus {
-    return this.baseStatus(this.#root)
+    return this.baseStatus(this.rootInForce)
   }
 
   takeId(_sort: IdSort): number {
@@ -333,6 +305,7 @@ class ReadOnlyDatabase extends EngineDatabase implements Database {
   async commit(): Promise<void> {}
   async resume(): Promise<void> {}
   async checkpoint(): Promise<void> {}
+  deleteDeadPages = async (): Promise<DeletedPages> => ({ segments: 0, bytes: 0, waiting: 0, nextInMs: null })
   async close(): Promise<void> {}
 }
 
@@ -361,7 +334,6 @@ export class WritableDatabase extends EngineDatabase implements Database {
   readonly #cleaner: PageCleaner
   #checkpoint: Promise<void> | null = null
   #closed = false
-  /** Segment ids below this one were given out, if at all, before this tenure. */
   readonly firstOwnSegment: number
   /** Whether ids were taken since `root` last said exactly how far. */
   #idsTaken = false
@@ -378,7 +350,10 @@ export class WritableDatabase extends EngineDatabase implements Database {
       volumeUuid: options.volumeUuid,
       tenure: { slot: SLOT, epoch: opened.slot.epoch, session: opened.session },
       onFailure: (error) => {
-        options.log('error', `${error.message}; the mount is read-only now and keeps what is not yet durable in memory`)
+        options.log(
+          'error',
+          `${error.message}; the mount is read-only now${this.#journal.isLost ? '' : ', and keeps in memory what is not yet durable'}`,
+        )
         writer.onFailure(error)
       },
     })
@@ -388,7 +363,6 @@ export class WritableDatabase extends EngineDatabase implements Database {
     this.firstOwnSegment = this.#ids.next('segment')
   }
 
-  /** What `root` says now: for finding what nothing refers to. */
   get rootInForce(): Readonly<Root> {
     return this.#root
   }
@@ -485,8 +459,8 @@ export class WritableDatabase extends EngineDatabase implements Database {
     )
   }
 
-  checkpoint(hooks: CheckpointHooks): Promise<void> {
-    this.#checkpoint ??= this.#writeCheckpoint(hooks, true).finally(() => {
+  checkpoint(hooks: CheckpointHooks, cleansPages = true): Promise<void> {
+    this.#checkpoint ??= this.#writeCheckpoint(hooks, cleansPages).finally(() => {
       this.#checkpoint = null
     })
     return this.#checkpoint
@@ -538,7 +512,8 @@ export class WritableDatabase extends EngineDatabase implements Database {
     }
     const put = await replaceRoot(options, root, this.#etag)
     if (put === null) {
-      const error = new FsError('EIO', 'the volume was taken over: root was put by somebody else')
+      const by = await describeTaker(options.store, SLOT, this.#root.epoch)
+      const error = new FsError('EIO', `the volume was taken over${by}: root was put by somebody else`)
       this.#journal.lose(error)
       throw error
     }
@@ -588,7 +563,7 @@ export class WritableDatabase extends EngineDatabase implements Database {
     await this.#checkpoint?.catch((error: Error) => this.options.log('warn', `checkpoint: ${error.message}`))
     for (let round = 0; this.#isBehind && ruleHolds('a release waits for the last checkpoint'); round++) {
       if (round === CLOSE_ROUNDS) throw new FsError('EIO', 'the journal could not be emptied: see the log')
-      await this.#writeCheckpoint(hooks, false)
+      await this.checkpoint(hooks, false)
     }
     this.#closed = true
     if (this.#idsTaken) await this.#putRoot({ ...this.#root, idRanges: this.#ids.plan('exact') })

@@ -24,10 +24,11 @@ import type { TableChanges } from './table-state.ts'
 
 const YIELD_MS = 5
 
-/** Changes in order, as arrays; a null record deletes. */
+/** Changes in order, as arrays; a null record deletes; undefined leaves the record as it is, and has the pages on the way
+ *  to it written again. */
 interface SortedChanges {
   keys: number[]
-  records: (Buffer | null)[]
+  records: (Buffer | null | undefined)[]
 }
 
 /** A child of an inner page under construction: a page as it was, or the entries of a leaf to be written. */
@@ -60,14 +61,15 @@ export class TreeWriter {
     this.#lastYieldMs = options.clock.monotonicMs()
   }
 
-  /** Rewrites one table; returns where its new root page lies, null when it is empty. */
-  async write(table: TableName, oldRoot: PagePointer | null, changed: TableChanges): Promise<PagePointer | null> {
-    const changes: SortedChanges = { keys: [], records: [] }
-    changed.changes.scan(0, Number.POSITIVE_INFINITY, (key, record) => {
-      changes.keys.push(key)
-      changes.records.push(record)
-      return true
-    })
+  /** Rewrites one table; returns where its new root page lies, null when it is empty. The pages on the way to the keys
+   *  in `touched` (in order) are written again though nothing changed there. */
+  async write(
+    table: TableName,
+    oldRoot: PagePointer | null,
+    changed: TableChanges,
+    touched: readonly number[] = [],
+  ): Promise<PagePointer | null> {
+    const changes = sortedChanges(changed, touched)
     if (changed.cleared && oldRoot !== null) await this.#dropTree(table, oldRoot)
     const root = changed.cleared ? null : oldRoot
     if (root === null) {
@@ -219,6 +221,26 @@ interface ChildPointer {
   pointer: PagePointer
 }
 
+function sortedChanges(changed: TableChanges, touched: readonly number[]): SortedChanges {
+  const changes: SortedChanges = { keys: [], records: [] }
+  let next = 0
+  const touchUntil = (key: number) => {
+    for (; next < touched.length && touched[next]! < key; next++) {
+      changes.keys.push(touched[next]!)
+      changes.records.push(undefined)
+    }
+    if (touched[next] === key) next++
+  }
+  changed.changes.scan(0, Number.POSITIVE_INFINITY, (key, record) => {
+    touchUntil(key)
+    changes.keys.push(key)
+    changes.records.push(record)
+    return true
+  })
+  touchUntil(Number.POSITIVE_INFINITY)
+  return changes
+}
+
 /** A leaf's entries with changes `[from, to)` on top. */
 function mergeEntries(page: Page | null, changes: SortedChanges, from: number, to: number): PageEntries {
   const entries: PageEntries = { keys: [], records: [] }
@@ -233,7 +255,8 @@ function mergeEntries(page: Page | null, changes: SortedChanges, from: number, t
       entries.records.push((page as Page).record(at++))
       continue
     }
-    const record = changes.records[change++]!
+    const record = changes.records[change++]
+    if (record === undefined) continue
     if (record !== null) {
       entries.keys.push(changeKey)
       entries.records.push(record)

@@ -7,7 +7,7 @@
 //   once (same host, lock file free). An empty or released slot is free.
 // - Every 412 may be our own first try: it is read back before anything is concluded.
 import { z } from 'zod'
-import { type Clock, FsError, ruleHolds } from '../platform/index.ts'
+import { type Clock, checksumHolds, encodeCheckedJson, FsError, ruleHolds } from '../platform/index.ts'
 import { type Etag, type ObjectStore, StoreError } from '../store/index.ts'
 import { readDecoded } from './read-object.ts'
 
@@ -65,14 +65,16 @@ export function slotKey(slot: number): string {
 }
 
 export function encodeSlot(state: SlotState): Buffer {
-  return Buffer.from(`${JSON.stringify(state, null, 2)}\n`)
+  return encodeCheckedJson(state)
 }
 
 export async function readSlot(store: ObjectStore, slot: number): Promise<{ state: SlotState; etag: Etag }> {
   const key = slotKey(slot)
   const { decoded, etag } = await readDecoded(store, key, (body) => {
     try {
-      return stateSchema.parse(JSON.parse(body.toString()))
+      const parsed: unknown = JSON.parse(body.toString())
+      if (!checksumHolds(parsed)) throw new Error('its checksum does not match')
+      return stateSchema.parse(parsed)
     } catch (error) {
       throw new FsError('EIO', `${key} is damaged: bring it back from a copy of the bucket`, { cause: error })
     }
@@ -83,6 +85,17 @@ export async function readSlot(store: ObjectStore, slot: number): Promise<{ stat
 /** How messages name a holder. */
 export function describeHolder(holder: Pick<Holder, 'host' | 'pid' | 'since'>): string {
   return `host ${holder.host}, pid ${holder.pid}, since ${holder.since}`
+}
+
+/** Who has the slot after a tenure of ours, in brackets for a message; empty when that cannot be read now. */
+export async function describeTaker(store: ObjectStore, slot: number, epoch: number): Promise<string> {
+  try {
+    const { state } = await readSlot(store, slot)
+    return state.epoch > epoch ? ` (${describeHolder(state)})` : ''
+  } catch {
+    // The message does without: that we lost the slot is known from elsewhere.
+    return ''
+  }
 }
 
 export class WriterSlot {
@@ -141,7 +154,11 @@ export class WriterSlot {
       log('warn', `taking the volume over from ${who}`)
       return true
     }
-    const held = () => new FsError('EBUSY', `the volume is mounted elsewhere (${who}): unmount it there first`)
+    const held = () =>
+      new FsError(
+        'EBUSY',
+        `the volume is mounted elsewhere (${who}): unmount it there first, or take it over (--take-over): what it has not stored is lost`,
+      )
     switch (await options.judge(state)) {
       case 'dead':
         log('info', `the holder is gone (${who}): its lock file is free, not waiting for the lease`)

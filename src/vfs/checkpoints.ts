@@ -13,14 +13,17 @@ const LOOK_INTERVAL_MS = 5_000
 
 export class Checkpoints {
   readonly #context: () => Context
+  readonly #onWritten: () => void
   #underWay: Promise<void> | null = null
   #timer: Timer | null = null
   #stopped = false
   /** Segments of moves that may be unused, as deleting them failed. */
   readonly #taken = new Set<SegmentId>()
 
-  constructor(context: () => Context) {
+  /** `onWritten` is called after each that succeeded. */
+  constructor(context: () => Context, onWritten: () => void) {
     this.#context = context
+    this.#onWritten = onWritten
   }
 
   /** What the database calls during a checkpoint. */
@@ -57,6 +60,7 @@ export class Checkpoints {
       unseal()
     }
     await written
+    this.#onWritten()
   }
 
   /** Begins one in the background if it is due; else looks again later, while anything is unwritten. */

@@ -28,6 +28,8 @@ export interface FilesystemOptions {
   commitIntervalMs?: number
   /** How long an O_TRUNC truncation is held at most; 30 s unless told. */
   truncateHoldMs?: number
+  /** How long segments are kept after nothing uses them any more; an hour unless told. */
+  graceMs?: number
   /** How much file data a commit carries at most; 1 MiB unless told. */
   inlineBytesMax?: number
 }

@@ -7,6 +7,7 @@ import { FsError, ruleHolds } from '../platform/index.ts'
 import type { CheckpointHooks } from '../tables/index.ts'
 import { setattr } from './attributes.ts'
 import { Checkpoints } from './checkpoints.ts'
+import { Cleaner, type CleanerStatus, type CleanOptions } from './cleaner.ts'
 import { type Context, type FilesystemOptions, TTL_SEC } from './context.ts'
 import { create, mkdir, mknod, symlink } from './create.ts'
 import { readdir } from './directory.ts'
@@ -30,6 +31,7 @@ export interface FilesystemStatus {
   referencedInodes: number
   /** Streams held back by O_TRUNC. */
   heldStreams: number
+  cleaner: CleanerStatus
 }
 
 /** What its volume may do with a filesystem besides. */
@@ -42,6 +44,8 @@ export interface MountedFilesystem extends Filesystem {
   checkpointNow(): Promise<void>
   /** After a journal write failed: tries again, then makes everything durable. Rejects with EIO while that cannot be. */
   resume(): Promise<void>
+  /** Runs a pass of the cleaner, now. Resolves to whether it found anything to do; rejects when the store fails. */
+  clean(options: CleanOptions): Promise<boolean>
   /** Streams hold too much: begins a write-back in a later turn (the streams' `onPressure`). */
   writeBackUnderPressure(): void
   /** Drops all orphans, makes everything durable, stops timers. The database is then closed with `checkpointHooks`. */
@@ -62,7 +66,8 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     truncateHoldMs: options.truncateHoldMs ?? 30_000,
     inlineBytesMax: options.inlineBytesMax ?? 1 << 20,
   })
-  const checkpoints = new Checkpoints(get)
+  const cleaner = new Cleaner(get, options.graceMs ?? 3_600_000)
+  const checkpoints = new Checkpoints(get, () => cleaner.checkpointWritten())
   const reaper = new Reaper(get)
   const metadata = new Metadata({ database, nameKeys: nameKeys(options.hashKey) })
   const handles = new Handles()
@@ -88,6 +93,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
   const sync = (): Promise<void> =>
     readOnly ? Promise.resolve() : writeback.commit({ streams: 'all', includeHeld: true })
   const stop = () => {
+    cleaner.stop()
     reaper.stop()
     checkpoints.stop()
     writeback.stop()
@@ -143,6 +149,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     },
     sync,
     checkpointNow: () => checkpoints.now(),
+    clean: (cleanOptions) => cleaner.run(cleanOptions),
     async resume() {
       await database.resume()
       await sync()
@@ -160,6 +167,8 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     async close() {
       try {
         if (readOnly) return
+        cleaner.stop()
+        await cleaner.idle()
         await reaper.reapAll()
         await sync()
       } finally {
@@ -176,6 +185,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
       openHandles: handles.size,
       referencedInodes: metadata.places.size,
       heldStreams: writeback.heldStreams,
+      cleaner: cleaner.status,
     }),
   }
 }

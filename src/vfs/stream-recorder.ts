@@ -274,7 +274,7 @@ export class StreamRecorder {
       metadata.put(transaction, node)
     }
     if (ruleHolds('usage changes with the extents')) usage.putInto(database, transaction)
-    else void clock.yield().then(() => this.#putUsage(usage))
+    else void clock.yield().then(() => this.#putUsage(usage).catch(() => {}))
     database.apply(transaction)
     for (const { stream, frozen } of alive) this.#recorded(stream, frozen)
   }

@@ -2,6 +2,8 @@
 // its status and its end; volume.json checked before anything else is read. Asks downward: every layer from store/ to
 // vfs/. Takes clock, random source and store as arguments, as all below it.
 export { defaultName, type FormatOptions, formatVolume } from './format.ts'
+export { type GcFigures, type GcOptions, type GcReport, gcVolume } from './gc.ts'
+export { findLeftovers, type Leftover, type LeftoverKind } from './leftovers.ts'
 export { type MemoryShares, shareMemory } from './memory-shares.ts'
 export {
   type OpenVolumeOptions,

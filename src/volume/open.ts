@@ -10,9 +10,10 @@
 import { createStreams } from '../data/index.ts'
 import { DIRECTORY, ROOT_INO, TABLE_KINDS } from '../meta/index.ts'
 import { type Clock, FsError, type Random } from '../platform/index.ts'
-import { createSegmentStore, type SegmentId } from '../segments/index.ts'
+import { createSegmentStore, type SegmentId, type SegmentStore } from '../segments/index.ts'
 import type { ObjectStore } from '../store/index.ts'
 import {
+  type Database,
   type DatabaseOptions,
   type DatabaseStatus,
   type Holder,
@@ -21,7 +22,7 @@ import {
   openDatabaseReadOnly,
   type WritableDatabase,
 } from '../tables/index.ts'
-import { createFilesystem, type Filesystem } from '../vfs/index.ts'
+import { type CleanerStatus, createFilesystem, type Filesystem, type MountedFilesystem } from '../vfs/index.ts'
 import { shareMemory } from './memory-shares.ts'
 import type { VolumeIdentity } from './volume-json.ts'
 
@@ -43,6 +44,8 @@ export interface OpenVolumeOptions {
   parallelism: number
   /** Of the root directory, where the volume has none yet. */
   rootOwner: { uid: number; gid: number }
+  /** How long segments are kept after nothing uses them any more; an hour unless told. */
+  graceMs?: number
   /** How much file data a commit carries at most; 1 MiB unless told. */
   inlineBytesMax?: number
 }
@@ -63,6 +66,7 @@ export interface VolumeStatus extends DatabaseStatus {
   /** File bytes that no segment holds yet, and records in no acknowledged commit. */
   dirtyBytes: number
   cachedBlockBytes: number
+  cleaner: CleanerStatus
 }
 
 export interface Volume {
@@ -82,6 +86,18 @@ export interface Volume {
 
 /** Opens a volume. Throws FsError EBUSY naming the holder when it is held, EROFS when only reading is possible. */
 export async function openVolume(options: OpenVolumeOptions): Promise<Volume> {
+  return (await openParts(options)).volume
+}
+
+/** An open volume, and the layers that what works on a whole volume (gc) goes to directly. */
+export interface VolumeParts {
+  volume: Volume
+  filesystem: MountedFilesystem
+  database: Database
+  segments: SegmentStore
+}
+
+export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts> {
   const { store, identity, writer, clock, random, log, commitMs, parallelism, rootOwner } = options
   if (writer !== null && identity.isReadOnly) {
     throw new FsError(
@@ -142,6 +158,7 @@ export async function openVolume(options: OpenVolumeOptions): Promise<Volume> {
     log,
     readOnly: writer === null,
     commitIntervalMs: commitMs,
+    ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
     ...(options.inlineBytesMax === undefined ? {} : { inlineBytesMax: options.inlineBytesMax }),
   })
   let closing: Promise<void> | null = null
@@ -161,6 +178,7 @@ export async function openVolume(options: OpenVolumeOptions): Promise<Volume> {
         failure: status.failure ?? filesystem.status().failure,
         dirtyBytes: streams.dirtyBytes + status.unacknowledgedBytes,
         cachedBlockBytes: segments.cachedBytes,
+        cleaner: filesystem.status().cleaner,
       }
     },
     sync: () => filesystem.sync(),
@@ -178,7 +196,7 @@ export async function openVolume(options: OpenVolumeOptions): Promise<Volume> {
   try {
     if (writable !== null && writer?.probe) await probeOnce(writable, writer.probe)
     await filesystem.start({ ...rootOwner, mode: 0o755 })
-    return volume
+    return { volume, filesystem, database, segments }
   } catch (error) {
     // The slot was taken: it must not stay behind.
     await volume.close()

@@ -6,8 +6,9 @@
 // Must stay true: whatever a newer cairnfs may have written, what this one does not know is refused with one line that
 // says so, before anything else of the volume is read or changed.
 import { z } from 'zod'
-import { FsError } from '../platform/index.ts'
+import { checksumHolds, encodeCheckedJson, FsError } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
+import { readDecoded } from '../tables/index.ts'
 
 export const VOLUME_KEY = 'volume.json'
 export const FORMAT_VERSION = 1
@@ -54,7 +55,7 @@ export interface VolumeIdentity {
 }
 
 export function encodeVolumeJson(json: VolumeJson): Buffer {
-  return Buffer.from(`${JSON.stringify(json, null, 2)}\n`)
+  return encodeCheckedJson(json)
 }
 
 /** Decodes and checks. `storeName` names the volume in messages. EINVAL for what is damaged, EPROTONOSUPPORT for what is
@@ -72,6 +73,7 @@ export function decodeVolumeJson(bytes: Buffer, storeName: string): VolumeIdenti
   if (formatVersion > FORMAT_VERSION) {
     throw newer(`${storeName} has format version ${formatVersion}, this cairnfs knows ${FORMAT_VERSION}`)
   }
+  if (!checksumHolds(parsed)) throw damaged(storeName, 'has a checksum that does not match', null)
   const result = schema.safeParse(parsed)
   if (!result.success) {
     const issue = result.error.issues[0]
@@ -94,8 +96,7 @@ export function decodeVolumeJson(bytes: Buffer, storeName: string): VolumeIdenti
 /** Reads and checks volume.json. ENOENT where there is none. */
 export async function readVolumeJson(store: ObjectStore): Promise<VolumeIdentity> {
   try {
-    const { body } = await store.get(VOLUME_KEY)
-    return decodeVolumeJson(body, store.name)
+    return (await readDecoded(store, VOLUME_KEY, (body) => decodeVolumeJson(body, store.name))).decoded
   } catch (error) {
     if (!(error instanceof StoreError) || error.kind !== 'not-found') throw error
     const remedy = `check the name, or make a volume with: cairnfs format ${store.name}`

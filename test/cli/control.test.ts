@@ -17,6 +17,7 @@ const handlers: ControlHandlers = {
     onProgress(10)
     onProgress(0)
   },
+  async resume() {},
   async unmount({ force }) {
     if (!force) throw new Error('EBUSY')
     return { lostBytes: 5 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Clock, systemClock, systemRandom, type Timespec } from '../../src/platform/index.ts'
+import { type Clock, encodeCheckedJson, systemClock, systemRandom, type Timespec } from '../../src/platform/index.ts'
 import { openLocalStore } from '../../src/store/index.ts'
 import { type Attributes, type Caller, type Entry, type Handle, type Ino, ROOT_INO } from '../../src/vfs/index.ts'
 import { formatVolume, openVolume, readVolumeJson, type Volume } from '../../src/volume/index.ts'
@@ -37,8 +37,8 @@ export async function format(folder: string): Promise<void> {
   })
   // The hash key is the volume's until its first name is made.
   const path = join(folder, 'volume.json')
-  const json = JSON.parse(readFileSync(path, 'utf8')) as { hashKey: string }
-  writeFileSync(path, JSON.stringify({ ...json, hashKey: HASH_KEY.toString('hex') }))
+  const { checksum: _, ...json } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
+  writeFileSync(path, encodeCheckedJson({ ...json, hashKey: HASH_KEY.toString('hex') }))
 }
 
 export async function open(folder: string): Promise<Volume> {

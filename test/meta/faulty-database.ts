@@ -6,6 +6,7 @@ import {
   type CommitData,
   type Database,
   type DatabaseStatus,
+  type DeletedPages,
   type IdSort,
   PageFault,
   type ScanVisitor,
@@ -54,6 +55,15 @@ export class FaultyDatabase implements Database {
     this.#quietReads = Math.floor(this.#random.next() * 8)
   }
 
+  get rootInForce() {
+    return this.#inner.rootInForce
+  }
+  get firstOwnSegment(): number {
+    return this.#inner.firstOwnSegment
+  }
+  deleteDeadPages(graceMs: number): Promise<DeletedPages> {
+    return this.#inner.deleteDeadPages(graceMs)
+  }
   get status(): DatabaseStatus {
     return this.#inner.status
   }

@@ -104,7 +104,7 @@ export class Volumes {
 }
 
 export class TestVolume {
-  readonly name = `cairnfs-test-${randomBytes(6).toString('hex')}`
+  readonly name: string
   readonly mountpoint: string
   readonly store: TestStore
   readonly #harness: MountHarness
@@ -114,7 +114,8 @@ export class TestVolume {
   readonly #deadSockets: { path: string; ino: number }[] = []
   readonly #leftovers = new Set<string>()
 
-  constructor(harness: MountHarness, store: TestStore, mountOptions: string[]) {
+  constructor(harness: MountHarness, store: TestStore, mountOptions: string[], name?: string) {
+    this.name = name ?? `cairnfs-test-${randomBytes(6).toString('hex')}`
     this.#harness = harness
     this.store = store
     this.#mountOptions = mountOptions
@@ -139,6 +140,21 @@ export class TestVolume {
     await this.cairnfs(['mount', this.store.name, this.mountpoint, ...all])
     const { pid } = await this.status()
     this.#pid = pid
+  }
+
+  /** What a second mount of the same volume says, at a mountpoint of its own. */
+  tryMountElsewhere(): Promise<RunResult> {
+    const { name, options } = this.store
+    const args = ['mount', name, this.#harness.mountpoint('elsewhere'), ...options, ...this.#mountOptions]
+    const command = [process.execPath, MAIN, ...args].map(shellQuote).join(' ')
+    return this.#harness.run(command, { env: { [MARK]: this.name } })
+  }
+
+  /** The same volume mounted a second time. Taken away with this one. */
+  async mountElsewhere(options: string[]): Promise<TestVolume> {
+    const second = new TestVolume(this.#harness, this.store, this.#mountOptions, this.name)
+    await second.mount(options)
+    return second
   }
 
   /** Unmounts, and checks that nothing of it is left. */

@@ -66,7 +66,7 @@ export class TestClock implements Clock {
 }
 
 export interface MountOptions
-  extends Partial<Pick<FilesystemOptions, 'readOnly' | 'inlineBytesMax' | 'truncateHoldMs'>> {
+  extends Partial<Pick<FilesystemOptions, 'readOnly' | 'inlineBytesMax' | 'truncateHoldMs' | 'graceMs'>> {
   store?: ObjectStore
   segmentSizeBytes?: number
   dirtyLimitBytes?: number
@@ -117,7 +117,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     takeSegmentId: () => database.takeId('segment') as SegmentId,
     onPressure: () => fs.writeBackUnderPressure(),
   })
-  const { readOnly = false, inlineBytesMax, truncateHoldMs } = options
+  const { readOnly = false, inlineBytesMax, truncateHoldMs, graceMs } = options
   const fs = createFilesystem({
     database,
     streams,
@@ -128,6 +128,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     readOnly,
     ...(inlineBytesMax === undefined ? {} : { inlineBytesMax }),
     ...(truncateHoldMs === undefined ? {} : { truncateHoldMs }),
+    ...(graceMs === undefined ? {} : { graceMs }),
   })
   await fs.start()
   return {

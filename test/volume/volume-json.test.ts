@@ -1,5 +1,6 @@
 // volume.json: it comes back as it was written, and what this program does not know is refused or left alone.
 import { describe, expect, it } from 'vitest'
+import { FsError } from '../../src/platform/index.ts'
 import { createMemoryStore } from '../../src/store/index.ts'
 import {
   decodeVolumeJson,
@@ -68,5 +69,21 @@ it('the shares of the memory add up to the whole', () => {
     const shares = Object.values(shareMemory(bytes))
     expect(shares.reduce((sum, share) => sum + share)).toBe(bytes)
     expect(Math.min(...shares)).toBeGreaterThan(bytes / 8)
+  }
+})
+
+it('a flipped bit anywhere in it is noticed, or changes nothing', () => {
+  const whole = decodeVolumeJson(encodeVolumeJson(json), 'file:///x').json
+  const bytes = encodeVolumeJson(json)
+  for (let at = 0; at < bytes.length; at++) {
+    const flipped = Buffer.from(bytes)
+    flipped[at]! ^= 1
+    let read: unknown = whole
+    try {
+      read = decodeVolumeJson(flipped, 'file:///x').json
+    } catch (error) {
+      expect(error).toBeInstanceOf(FsError)
+    }
+    expect(read, `byte ${at}`).toEqual(whole)
   }
 })
