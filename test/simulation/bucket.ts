@@ -177,7 +177,7 @@ class BucketStore implements ObjectStore {
       }
       const fail = (message: string) => ({ error: new StoreError('retryable', `${what}: ${message}`) })
       const latency = () => 1 + random.next() * 20 + (random.next() < rates.slow ? random.next() * rates.slowMs : 0)
-      const sent = latency()
+      const sent = latency() + random.next() * process.lagMs
       if (process.isPartitioned || scheduler.nowMs < this.#bucket.outageUntilMs) {
         // Refused at once, or nothing comes back.
         if (random.next() < 0.5) answer(fail('connection refused'), 1)

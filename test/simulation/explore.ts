@@ -1,4 +1,5 @@
 // Reads a whole mounted tree through the filesystem's own operations, as a kernel with empty caches would.
+import type { MaybePromise } from '../../src/platform/index.ts'
 import { type Caller, type Filesystem, type Ino, ROOT_INO } from '../../src/vfs/index.ts'
 import type { Found, ModelInode } from './oracle.ts'
 
@@ -13,16 +14,17 @@ export function shownOf(attributes: { sizeBytes: number; mtime: { sec: number; n
   return `${attributes.sizeBytes}@${attributes.mtime.sec}.${attributes.mtime.nsec}`
 }
 
-async function namesOf(fs: Filesystem, ino: Ino): Promise<string[]> {
-  const names: string[] = []
+/** Names of a directory, each with the inode's number and type as listed. */
+async function namesOf(fs: Filesystem, ino: Ino): Promise<Map<string, string>> {
+  const names = new Map<string, string>()
   for (let cookie = 0; ; ) {
     let taken = 0
-    await fs.readdir(ino, cookie, false, (name, _child, _mode, next) => {
+    await fs.readdir(ino, cookie, false, (name, child, mode, next) => {
       if (taken === 7) return false
       taken++
       cookie = next
       const text = Buffer.from(name).toString()
-      if (text !== '.' && text !== '..') names.push(text)
+      if (text !== '.' && text !== '..') names.set(text, `${child} ${mode.toString(8)}`)
       return true
     })
     if (taken === 0) return names
@@ -41,8 +43,8 @@ export async function readAll(fs: Filesystem, ino: Ino, sizeBytes: number): Prom
 
 export async function explore(fs: Filesystem): Promise<Found> {
   const found: Found = { inodes: new Map(), files: new Map() }
-  const visit = async (ino: Ino, parent: number): Promise<void> => {
-    const { attributes } = await fs.getattr(ino)
+  const visit = async (ino: Ino, parent: number, inTheName: string | null): Promise<void> => {
+    const { attributes } = await attempt(`getattr of directory ${ino}`, () => fs.getattr(ino))
     const own: ModelInode = {
       ino,
       mode: attributes.mode,
@@ -52,20 +54,38 @@ export async function explore(fs: Filesystem): Promise<Found> {
       parent,
     }
     found.inodes.set(ino, own)
-    for (const name of await namesOf(fs, ino)) {
-      const child = (await fs.lookup(CALLER, ino, Buffer.from(name))).attributes
+    if (inTheName !== null && shownOf(attributes) + attributes.nlink !== inTheName)
+      throw new Error(`directory ${ino} shows ${shownOf(attributes)}${attributes.nlink}, its name ${inTheName}`)
+    const listed = await namesOf(fs, ino)
+    for (const name of listed.keys()) {
+      const looked = await attempt(`lookup of ${name}, which is listed in ${ino} as ${listed.get(name)},`, () =>
+        fs.lookup(CALLER, ino, Buffer.from(name)),
+      )
+      const child = looked.attributes
       own.names.set(name, child.ino)
-      if ((child.mode & TYPE) === DIRECTORY) await visit(child.ino, ino)
+      if ((child.mode & TYPE) === DIRECTORY) await visit(child.ino, ino, shownOf(child) + child.nlink)
       else if (!found.inodes.has(child.ino)) {
         const target = (child.mode & TYPE) === SYMLINK ? Buffer.from(await fs.readlink(child.ino)).toString() : ''
         const { mode, nlink } = child
         found.inodes.set(child.ino, { ino: child.ino, mode, nlink, target, names: new Map(), parent: ino })
         if ((mode & TYPE) === FILE)
-          found.files.set(child.ino, { content: await readAll(fs, child.ino, child.sizeBytes), shown: shownOf(child) })
+          found.files.set(child.ino, {
+            content: await attempt(`reading ${name} in ${ino}`, () => readAll(fs, child.ino, child.sizeBytes)),
+            shown: shownOf(child),
+          })
       }
       fs.forget(child.ino, 1)
     }
   }
-  await visit(ROOT_INO, ROOT_INO)
+  await visit(ROOT_INO, ROOT_INO, null)
   return found
+}
+
+/** Calls, and says what failed. */
+async function attempt<T>(what: string, call: () => MaybePromise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    throw new Error(`${what} gives ${(error as Error).message}`, { cause: error })
+  }
 }

@@ -10,6 +10,8 @@ export class Process {
   readonly clock: Clock
   /** Whether the store can be reached: a partition of the network. */
   isPartitioned = false
+  /** Requests sent from now on take up to this much longer to arrive. */
+  lagMs = 0
   #alive = true
   #stopped = false
   readonly #missed: (() => void)[] = []

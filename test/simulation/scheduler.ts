@@ -51,7 +51,7 @@ export class Scheduler {
     const line = `${this.nowMs.toFixed(3)} ${label}`
     this.#trace.update(`${line}\n`)
     this.recent.push(line)
-    if (this.recent.length > 400) this.recent.splice(0, 200)
+    if (this.recent.length > 20_000) this.recent.splice(0, 10_000)
   }
 
   /** Runs `run` after `delayMs`, unless cancelled. */

@@ -2,9 +2,15 @@
 // once. Each life begins with a mount, which must find what the promises allow; runs programs; and ends by a kill at any
 // moment, by a clean unmount, or by somebody else taking the volume. At the end the store is well again: everything is
 // mounted once more, compared and checked.
+
+import { PINNED_TABLES, TABLE_KINDS, USAGE } from '../../src/meta/index.ts'
 import { FsError, type Random, seededRandom } from '../../src/platform/index.ts'
+import { createSegmentStore, parseSegmentKey } from '../../src/segments/index.ts'
 import { StoreError, withRetry } from '../../src/store/index.ts'
+import { type Database, type Judgement, openDatabaseReadOnly } from '../../src/tables/index.ts'
+import { decodeRoot } from '../../src/tables/root.ts'
 import { formatVolume, openVolume, readVolumeJson, type Volume, type VolumeWriter } from '../../src/volume/index.ts'
+import { checkConsistency } from '../vfs/consistency.ts'
 import { Bucket, type FaultRates, NO_FAULTS } from './bucket.ts'
 import { Client } from './client.ts'
 import { explore } from './explore.ts'
@@ -53,10 +59,14 @@ export class World {
   readonly #bucket: Bucket
   readonly #summary: WorldSummary = { events: 0, operations: 0, acknowledged: 0, kills: 0, takeOvers: 0, digest: '' }
   #processes = 0
+  /** Nothing ever fails, nobody is killed. */
+  readonly #isCalm: boolean
   readonly #faults: FaultRates
   readonly #memoryBytes: number
   readonly #commitMs: number
   readonly #inlineBytesMax: number
+  /** How long what nothing refers to is kept. */
+  readonly #graceMs: number
 
   constructor(options: WorldOptions) {
     this.#options = options
@@ -65,29 +75,38 @@ export class World {
     this.#bucket = new Bucket(this.#scheduler)
     const { next } = { next: () => this.#random.next() }
     const mood = next()
+    this.#isCalm = next() < 0.1
     const rate = (most: number) => (mood < 0.3 ? 0 : next() * most)
     this.#faults = {
       before: rate(0.1),
       after: rate(0.1),
       silent: rate(0.01),
       conflict: rate(0.05),
-      garbled: rate(0.02),
+      garbled: rate(next() < 0.3 ? 0.2 : 0.02),
       slow: rate(0.2),
       slowMs: next() < 0.5 ? 500 : 20_000,
     }
     this.#memoryBytes = next() < 0.4 ? 4 << 20 : 64 << 20
     this.#commitMs = next() < 0.5 ? 1000 : 5000
     this.#inlineBytesMax = next() < 0.5 ? 4096 : 1 << 20
+    this.#graceMs = [0, 5_000, 3_600_000][Math.floor(next() * 3)] as number
   }
 
   async play(): Promise<WorldSummary> {
     const { seed } = this.#options
+    // What nobody waits for fails too: an assertion in the background.
+    const others = process.listeners('unhandledRejection')
+    process.removeAllListeners('unhandledRejection')
+    process.on('unhandledRejection', (error) => this.#scheduler.fail(error))
     try {
       await this.#lives()
     } catch (error) {
-      const trace = this.#scheduler.recent.slice(-(this.#options.verbose ? 400 : 30)).join('\n  ')
+      const trace = this.#scheduler.recent.slice(-(this.#options.verbose ? 10_000 : 30)).join('\n  ')
       const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
       throw new Violation(`seed ${seed}: ${message}\n  ${trace}`, { cause: error })
+    } finally {
+      process.removeAllListeners('unhandledRejection')
+      for (const listener of others) process.on('unhandledRejection', listener)
     }
     this.#summary.events = this.#scheduler.events
     this.#summary.digest = this.#scheduler.digest()
@@ -142,14 +161,20 @@ export class World {
   }
 
   /** Mounts, and compares what is found with what may be. */
-  async #mount(before: Oracle | null, takeOver: boolean): Promise<Mounted | null> {
+  async #mount(before: Oracle | null, takeOver: boolean, isHolderAlive = false): Promise<Mounted | null> {
     const process = this.#process()
+    const judged = this.#random.next() < 0.7 ? (isHolderAlive ? 'alive' : 'dead') : 'unknown'
+    const volume = await this.#wait(this.#open(process, judged, takeOver), `mount by ${process.name}`)
+    return volume === null ? null : this.#meet(process, volume, before)
+  }
+
+  /** Null where the volume cannot be opened. */
+  async #open(process: Process, judged: Judgement, takeOver: boolean): Promise<Volume | null> {
     const store = this.#store(process)
     const { name } = process
-    const judged = this.#random.next() < 0.7 ? 'dead' : 'unknown'
-    const open = async (): Promise<Volume> => {
+    try {
       const identity = await readVolumeJson(store)
-      return openVolume({
+      return await openVolume({
         store,
         identity: { ...identity, json: { ...identity.json, segmentSize: SEGMENT_BYTES } },
         writer: {
@@ -168,22 +193,29 @@ export class World {
         parallelism: 4,
         rootOwner: { uid: 0, gid: 0 },
         inlineBytesMax: this.#inlineBytesMax,
+        graceMs: this.#graceMs,
       })
-    }
-    let volume: Volume
-    try {
-      volume = await this.#wait(open(), `mount by ${name}`)
     } catch (error) {
-      if ((error as Error).message?.includes('hangs')) throw error
-      this.#say(`${name} could not mount: ${(error as Error).message}`)
+      if (!(error instanceof FsError) && !(error instanceof StoreError)) throw error
+      this.#say(`${name} could not mount: ${error.message}`)
       process.kill()
       return null
     }
+  }
+
+  /** Reads all, compares it with what may be found, and begins an oracle with it. */
+  async #meet(process: Process, volume: Volume, before: Oracle | null): Promise<Mounted & { found: Found }> {
+    const { name } = process
     this.#say(`${name} mounted, replayed ${volume.status.replayedCommits}`)
     // What it finds is read in calm weather: reading has its own chances elsewhere.
     const found = await this.#explore(volume, name)
     const wrong = before?.recovered(found) ?? null
     if (wrong !== null) throw new Error(`after the mount by ${name}: ${wrong}`)
+    return { ...this.#programsOn(process, volume, found), found }
+  }
+
+  #programsOn(process: Process, volume: Volume, found: Found): Mounted {
+    const { name } = process
     const oracle = new Oracle(found, () => this.#scheduler.nowMs)
     const client = new Client({
       fs: volume.filesystem,
@@ -191,6 +223,7 @@ export class World {
       process,
       random: this.#random,
       now: () => this.#scheduler.nowMs,
+      isLost: () => volume.status.failure?.message.includes('taken over') === true,
       note: (what) => this.#scheduler.note(`${name}: ${what}`),
       fail: (message) => this.#scheduler.fail(new Error(message)),
       smallBytes: 300,
@@ -198,6 +231,42 @@ export class World {
       meanPauseMs: this.#random.next() < 0.5 ? 50 : 1500,
     })
     return { process, volume, oracle, client }
+  }
+
+  /** Two mount at once, each sure that the holder is dead; one may be stopped on the way. Both may get the volume, one
+   *  after the other: then whoever was served last has it. */
+  async #raced(before: Oracle | null): Promise<Oracle | null> {
+    const { random } = this.#scheduler
+    const served: { process: Process; volume: Volume }[] = []
+    const racers = [this.#process(), this.#process()]
+    const races = racers.map(async (process) => {
+      const volume = await this.#open(process, 'dead', false)
+      if (volume !== null) served.push({ process, volume })
+    })
+    const [slow] = racers
+    if (random.next() < 0.7) {
+      this.#scheduler.after(random.next() * 200, 'stop', () => slow?.stop())
+      this.#scheduler.after(200 + random.next() ** 2 * 20_000, 'go on', () => slow?.goOn())
+    }
+    await this.#wait(Promise.all(races), 'two mounts at once')
+    // Who took it first may have been served last.
+    const [earlier, later] = served.sort((a, b) => a.volume.status.epoch - b.volume.status.epoch)
+    if (earlier === undefined) return before
+    // Nothing was changed meanwhile: what the later one finds, the earlier one has seen.
+    const winner = later ?? earlier
+    if (winner.volume.status.failure !== null) {
+      // The other raised the epoch after it, and gave up.
+      for (const { process } of served) process.kill()
+      return before
+    }
+    const second = await this.#meet(winner.process, winner.volume, before)
+    if (later === undefined) {
+      await this.#killed(second)
+      return second.oracle
+    }
+    const first = this.#programsOn(earlier.process, earlier.volume, second.found)
+    first.oracle.recovered(second.found)
+    return this.#bothRun(first, second, first.client.run(20))
   }
 
   async #explore(volume: Volume, name: string): Promise<Found> {
@@ -213,16 +282,19 @@ export class World {
   /** One mount, to its end. Gives the oracle of what the next mount must find. */
   async #life(before: Oracle | null): Promise<Oracle | null> {
     const random = this.#random
-    this.#bucket.rates = random.next() < 0.7 ? this.#faults : NO_FAULTS
+    this.#bucket.rates = random.next() < 0.7 && !this.#isCalm ? this.#faults : NO_FAULTS
+    if (random.next() < 0.15 && !this.#isCalm) return this.#raced(before)
     const mounted = await this.#mount(before, false)
     if (mounted === null) {
       this.#bucket.rates = NO_FAULTS
       return before
     }
-    const dice = random.next()
-    if (dice < 0.55) await this.#killed(mounted)
-    else if (dice < 0.75) return this.#takenOver(mounted)
-    else await this.#unmounted(mounted)
+    const dice = this.#isCalm ? 1 : random.next()
+    if (dice < 0.55) {
+      await this.#killed(mounted)
+    } else if (dice < 0.75) {
+      return this.#takenOver(mounted)
+    } else await this.#unmounted(mounted)
     return mounted.oracle
   }
 
@@ -263,10 +335,22 @@ export class World {
     this.#count(mounted)
   }
 
-  /** Outages, partitions and jumps of the wall clock. */
-  #disturb({ process }: Mounted): void {
+  /** Outages, jumps of the wall clock, and somebody who tries to mend a mount that failed. */
+  #disturb({ process, volume }: Mounted): void {
     const { random } = this.#scheduler
-    if (random.next() < 0.2) {
+    const mend = () => {
+      if (!process.isAlive) return
+      if (volume.status.failure !== null) {
+        this.#say(`${process.name} is to resume`)
+        volume.resume().then(
+          () => this.#say(`${process.name} has resumed`),
+          (error: Error) => this.#say(`${process.name} cannot resume: ${error.message}`),
+        )
+      }
+      this.#scheduler.after(20_000 + random.next() * 60_000, 'mend', mend)
+    }
+    this.#scheduler.after(20_000, 'mend', mend)
+    if (random.next() < 0.2 && !this.#isCalm) {
       this.#scheduler.after(random.next() * 60_000, 'outage', () => {
         if (!process.isAlive) return
         this.#bucket.outageUntilMs = this.#scheduler.nowMs + random.next() * 100_000
@@ -278,6 +362,7 @@ export class World {
 
   async #unmounted(mounted: Mounted): Promise<void> {
     const { client, oracle, process, volume } = mounted
+    this.#disturb(mounted)
     await this.#wait(this.#programs(mounted), 'programs')
     this.#bucket.rates = this.#random.next() < 0.5 ? this.#bucket.rates : NO_FAULTS
     await this.#wait(client.finish(), 'the last syncs')
@@ -310,9 +395,17 @@ export class World {
     const running = this.#programs(first)
     running.catch((error: unknown) => this.#scheduler.fail(error))
     await this.#wait(process.clock.sleep(random.next() * 20_000), 'a while')
+    if (random.next() < 0.2 && first.volume.status.failure === null && this.#bucket.rates === NO_FAULTS) {
+      const intruder = await this.#mount(null, false, true)
+      if (intruder !== null) throw new Error(`${intruder.process.name} took the volume from a holder that lives`)
+    }
     const how = random.next()
-    if (how < 0.3) process.stop()
-    else if (how < 0.5) process.isPartitioned = true
+    if (how < 0.2) process.stop()
+    else if (how < 0.4) process.isPartitioned = true
+    else if (how < 0.7) {
+      process.lagMs = random.next() * 40_000
+      await this.#wait(process.clock.sleep(random.next() * 3_000), 'a while')
+    }
     const second = await this.#mount(first.oracle, true)
     if (second === null) {
       process.goOn()
@@ -322,6 +415,22 @@ export class World {
     this.#summary.takeOvers++
     process.goOn()
     process.isPartitioned = false
+    return this.#bothRun(first, second, running)
+  }
+
+  /** The first has lost the volume to the second, and will learn it. */
+  async #bothRun(first: Mounted, second: Mounted, running: Promise<unknown>): Promise<Oracle> {
+    const { random } = this.#scheduler
+    const { process } = first
+    if (random.next() < 0.4) {
+      // Its checkpoint, and the trim, come at once; the first may still have requests under way.
+      await this.#unmounted(second)
+      await this.#wait(running, 'programs of the first')
+      await this.#wait(first.process.clock.sleep(LEASE_MS * 4), 'the lease')
+      this.#count(first)
+      first.process.kill()
+      return second.oracle
+    }
     const both = Promise.all([running, this.#programs(second)])
     await this.#wait(both, 'programs of both')
     await this.#wait(second.process.clock.sleep(LEASE_MS * 4), 'the lease')
@@ -334,6 +443,54 @@ export class World {
     return second.oracle
   }
 
+  /** Recounts what the tables say. */
+  async #check(): Promise<void> {
+    const process = this.#process()
+    const store = this.#store(process)
+    const identity = await this.#wait(readVolumeJson(store), 'volume.json')
+    const segments = createSegmentStore({
+      store,
+      volumeUuid: identity.uuid,
+      segmentSizeBytes: SEGMENT_BYTES,
+      cacheBytes: 64 << 20,
+      clock: process.clock,
+    })
+    const database = openDatabaseReadOnly({
+      store,
+      segments,
+      kinds: TABLE_KINDS,
+      pinned: PINNED_TABLES,
+      volumeUuid: identity.uuid,
+      volumeJson: identity.bytes,
+      clock: process.clock,
+      random: this.#random,
+      log: () => {},
+      pageCacheBytes: 64 << 20,
+      changeBytesMax: 64 << 20,
+    })
+    const opened = await this.#wait(database, 'opening read-only')
+    await this.#wait(checkConsistency(opened), 'the recount')
+    if (this.#isCalm) await this.#wait(this.#checkLeftovers(opened, identity.uuid), 'looking for leftovers')
+    process.kill()
+  }
+
+  /** Where nothing ever failed or was killed, every segment in the bucket is named. */
+  async #checkLeftovers(database: Database, uuid: Buffer): Promise<void> {
+    const named = new Set<number>(
+      decodeRoot(this.#bucket.entries.get('root')?.body as Buffer, uuid).pageSegments.keys(),
+    )
+    await database.run(() =>
+      database.table(USAGE).scan(0, Number.MAX_SAFE_INTEGER, (id) => {
+        named.add(id)
+        return true
+      }),
+    )
+    for (const key of this.#bucket.entries.keys()) {
+      const id = parseSegmentKey(key)
+      if (id !== null && !named.has(id)) throw new Error(`${key} is left over, and nobody will delete it`)
+    }
+  }
+
   async #end(before: Oracle | null): Promise<void> {
     this.#bucket.rates = NO_FAULTS
     this.#bucket.outageUntilMs = 0
@@ -343,6 +500,7 @@ export class World {
     if (last === null) throw new Error('the volume cannot be mounted in calm weather')
     await this.#wait(last.volume.close(), 'the last unmount')
     last.process.kill()
+    await this.#check()
     const again = await this.#mount(last.oracle, false)
     if (again === null) throw new Error('the volume cannot be mounted again')
     const replayed = again.volume.status.replayedCommits

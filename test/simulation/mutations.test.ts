@@ -1,0 +1,95 @@
+// The proof that the simulation notices: each rule of DESIGN section 5 (src/platform/rules.ts) switched off breaks a
+// promise in the world of its recorded seed, and with the rule on that world is well.
+//
+//   CAIRNFS_SIM_SEARCH=2000 npx vitest run --project unit test/simulation/mutations.test.ts
+//
+// looks for such seeds, up to that many for each rule, and writes them to mutations.json and docs/TESTING.md: to be done
+// whenever the worlds change. CAIRNFS_SIM_RULE narrows it to rules that contain these words.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { afterAll, expect, test } from 'vitest'
+import { RULES, type Rule, withoutRule } from '../../src/platform/index.ts'
+import { play } from './world.ts'
+
+const RECORD = new URL('./mutations.json', import.meta.url)
+const DOCUMENT = new URL('../../docs/TESTING.md', import.meta.url)
+const BEGIN = '<!-- mutations: written by test/simulation/mutations.test.ts -->'
+const END = '<!-- end of mutations -->'
+/** Not caught yet, within 500 seeds. */
+const UNCAUGHT: readonly Rule[] = [
+  'segments go after a root without them',
+  'segments in use in memory stay',
+  'segments wait for the grace period',
+  'unnamed segments go with their uploader',
+  'pages are verified',
+]
+const SEARCH = Number(process.env.CAIRNFS_SIM_SEARCH ?? 0)
+const ONLY = process.env.CAIRNFS_SIM_RULE ?? ''
+
+interface Caught {
+  seed: number
+  /** What the world says first. */
+  violation: string
+}
+const record = JSON.parse(readFileSync(RECORD, 'utf8')) as Partial<Record<Rule, Caught>>
+
+async function violationOf(seed: number, rule: Rule | null): Promise<string | null> {
+  try {
+    await withoutRule(rule, () => play({ seed }))
+    return null
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+/** The first line, without what differs from run to run or would break a table. */
+function inShort(violation: string): string {
+  const [line = ''] = violation.replace(/^seed \d+: (\w*Error( \[\w+\])?: )?/, '').split('\n')
+  const short = line.split(/: it was|; it was/)[0] as string
+  return (short.length > 110 ? `${short.slice(0, 107)}...` : short).replaceAll('|', '\\|')
+}
+
+function table(): string {
+  const rows = RULES.map((rule) => {
+    const caught = record[rule]
+    return `| ${rule} | ${caught?.seed ?? 'none'} | ${caught?.violation ?? 'not caught'} |`
+  })
+  return [BEGIN, '| without the rule | seed | what breaks |', '|---|---|---|', ...rows, END].join('\n')
+}
+
+if (SEARCH > 0) {
+  test.each(RULES.filter((rule) => rule.includes(ONLY)))(
+    'search: %s',
+    async (rule) => {
+      delete record[rule]
+      for (let seed = 1; seed <= SEARCH && record[rule] === undefined; seed++) {
+        const violation = await violationOf(seed, rule)
+        if (violation !== null) record[rule] = { seed, violation: inShort(violation) }
+      }
+      console.log(`${rule}: ${JSON.stringify(record[rule]) ?? `not caught in ${SEARCH} seeds`}`)
+    },
+    3_600_000,
+  )
+
+  afterAll(() => {
+    const ordered = Object.fromEntries(RULES.flatMap((rule) => (record[rule] ? [[rule, record[rule]]] : [])))
+    writeFileSync(RECORD, `${JSON.stringify(ordered, null, 2)}\n`)
+    const document = readFileSync(DOCUMENT, 'utf8')
+    const from = document.indexOf(BEGIN)
+    const to = document.indexOf(END)
+    writeFileSync(DOCUMENT, document.slice(0, from) + table() + document.slice(to + END.length))
+  })
+} else {
+  test('every rule is caught but those known not to be, and docs/TESTING.md says by which seed', () => {
+    expect(RULES.filter((rule) => record[rule] === undefined)).toEqual(UNCAUGHT)
+    expect(readFileSync(DOCUMENT, 'utf8')).toContain(table())
+  })
+
+  test.each(Object.entries(record) as [Rule, Caught][])(
+    'without the rule "%s" its world breaks',
+    async (rule, caught) => {
+      const violation = await violationOf(caught.seed, rule)
+      expect(violation === null ? 'nothing breaks' : inShort(violation)).toBe(caught.violation)
+      expect(await violationOf(caught.seed, null)).toBeNull()
+    },
+  )
+}
