@@ -2,7 +2,7 @@
 //
 // The policy: those under 40 % live always; beyond that, while all that is stored is more than 1.25 times what lives, the
 // sparsest of those under 80 %. So what a volume takes stays below 1.3 times its live bytes, and no segment that is mostly
-// alive is moved while there is little garbage (docs/decisions/0013).
+// alive is moved while there is little garbage (docs/decisions/0012).
 //
 // Must stay true: a segment that was just rewritten is never chosen: its live bytes are its whole.
 
