@@ -36,7 +36,8 @@ export function visibleAttributes(context: Context, node: Node): Attributes {
 export function overlayStream(attributes: Attributes, stream: Stream): void {
   const { sizeBytes, mtime, ctime, atime } = stream.attributes
   const unrecorded = stream.dirtyBytes + stream.earlyBytes
-  attributes.allocatedBytes = Math.min(attributes.allocatedBytes + unrecorded, Math.max(sizeBytes, unrecorded))
+  // Of two generations, or of what they replace, no more than the size is ever recorded.
+  attributes.allocatedBytes = Math.min(attributes.allocatedBytes + unrecorded, sizeBytes)
   attributes.sizeBytes = sizeBytes
   attributes.mtime.sec = mtime.sec
   attributes.mtime.nsec = mtime.nsec
