@@ -3,6 +3,7 @@
 // ObjectStore for `root`, `writers/` and the journal, a clock and a random source.
 export { decodeCommit, journalKey } from './commit-format.ts'
 export * from './database.ts'
+export type * from './inspect.ts'
 export {
   type DatabaseOptions,
   formatDatabase,

@@ -1,7 +1,9 @@
 // volume/: puts the layers together: formatting, opening, closing. Promises upward: Volume (open.ts), a filesystem with
 // its status and its end; volume.json checked before anything else is read. Asks downward: every layer from store/ to
 // vfs/. Takes clock, random source and store as arguments, as all below it.
+
 export { defaultName, type FormatOptions, formatVolume } from './format.ts'
+export type * from './fsck/report.ts'
 export { type GcFigures, type GcOptions, type GcReport, gcVolume } from './gc.ts'
 export { findLeftovers, type Leftover, type LeftoverKind } from './leftovers.ts'
 export { type MemoryShares, shareMemory } from './memory-shares.ts'
