@@ -83,6 +83,8 @@ export class Writeback {
   #renameGate: Gate | null = null
   /** Why changes are refused; null while all is well. */
   failure: FsError | null = null
+  /** Streams that rounds which failed were to bring, and that are not yet recorded. */
+  readonly #undone = new Set<number>()
   /** Writers that wait for room. */
   readonly #waiting = new Set<() => void>()
   /** Called after each round that succeeded. */
@@ -222,8 +224,12 @@ export class Writeback {
     this.#commitsUnderWay.add(answered)
   }
 
+  /** A round that succeeded heals what failed before only where it brought that too. */
   #succeeded(): void {
     if (this.failure === null) return
+    const { streams } = this.#context()
+    for (const ino of this.#undone) if (!streams.get(ino)?.isDirty) this.#undone.delete(ino)
+    if (this.#undone.size > 0) return
     this.failure = null
     this.#context().log('info', 'everything is durable again; changes are accepted')
   }
@@ -274,6 +280,9 @@ export class Writeback {
         }
         await this.#recorder.uploadAndRecord(this.#recorder.required(wanted), wanted)
       }
+    } catch (error) {
+      for (const ino of wanted.keys()) this.#undone.add(ino)
+      throw error
     } finally {
       this.#round = null
       this.#openGate()
@@ -289,7 +298,8 @@ export class Writeback {
   #wantedBy(batch: Batch): Wanted {
     const { clock, streams, reaper } = this.#context()
     const wanted: Wanted = new Map()
-    for (const ino of batch.inos) if (streams.get(ino)?.isDirty) wanted.set(ino, 'all')
+    const asked = batch.all ? [...batch.inos, ...this.#undone] : batch.inos
+    for (const ino of asked) if (streams.get(ino)?.isDirty) wanted.set(ino, 'all')
     if (!batch.all) return wanted
     const heldBefore = clock.monotonicMs() - this.#options.truncateHoldMs
     for (const ino of this.#held.keys()) if (streams.get(ino) === undefined) this.#held.delete(ino)
