@@ -242,7 +242,8 @@ for (const [sort, content] of [
       async run(paths, acknowledged, world) {
         await paths.write('/f~', content)
         await paths.rename('/f~', '/f')
-        await interval(world)
+        // Asks for names alone.
+        await world.fs.fsyncdir((await paths.stat('/d')).ino)
         acknowledged('commit')
       },
       async after(paths, acknowledged) {
