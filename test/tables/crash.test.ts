@@ -1,12 +1,11 @@
 // The database against plain Maps, with crashes between store calls (before or after their effect): what is recovered is
 // what a prefix of the transactions left, no shorter than the last acknowledged commit. One seed, one world.
 import { expect, test } from 'vitest'
-import { isPromise, type Random, seededRandom } from '../../src/platform/index.ts'
+import { type Random, seededRandom } from '../../src/platform/index.ts'
 import type { DataRange, SegmentId, SegmentStore } from '../../src/segments/index.ts'
 import { type ObjectStore, StoreError } from '../../src/store/index.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import {
-  type CheckpointHooks,
   type Database,
   formatDatabase,
   openDatabase,
@@ -14,7 +13,7 @@ import {
   type TableKind,
   type TableReader,
 } from '../../src/tables/index.ts'
-import { ALONE, clock, MANY, REFERENCES, setUp, uuid } from './world.ts'
+import { ALONE, clock, decodeRange, encodeRange, hooksFor, MANY, REFERENCES, setUp, uuid } from './world.ts'
 
 const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 200)
 
@@ -53,9 +52,6 @@ interface World {
 /** The logical content: kind/owner/key -> value. */
 type Model = Map<string, string>
 
-const encodeRange = (range: DataRange) => Buffer.from(JSON.stringify(range))
-const decodeRange = (record: Buffer) => JSON.parse(record.toString()) as DataRange
-
 async function contentOf(database: TableReader & Pick<Database, 'run'>, segments: SegmentStore): Promise<Model> {
   const content: Model = new Map()
   for (const [kind, owner] of [
@@ -91,33 +87,6 @@ async function contentOf(database: TableReader & Pick<Database, 'run'>, segments
 
 function digest(model: Model): string {
   return JSON.stringify([...model].sort((a, b) => (a[0] < b[0] ? -1 : 1)))
-}
-
-/** What the layer above does with file data that commits carry: here, one reference per run. */
-function hooksFor(database: Database, segments: SegmentStore): CheckpointHooks {
-  return {
-    async repoint(carried) {
-      for (const { id, packed } of carried) {
-        for (const { key } of packed.contents) {
-          const record = await database.run(() => database.table(REFERENCES).get(key))
-          if (record === null || decodeRange(record).segment !== id) continue
-          const before = decodeRange(record)
-          const packer = segments.dataPacker(() => database.takeId('segment') as SegmentId)
-          const range = packer.add(1, key, await segments.readData(before))
-          await packer.upload()
-          const done = database.run(() => {
-            const now = database.table(REFERENCES).get(key)
-            if (now === null || decodeRange(now).segment !== id) return
-            const transaction = database.transaction()
-            transaction.put(REFERENCES, 0, key, encodeRange(range))
-            database.apply(transaction)
-          })
-          if (isPromise(done)) await done
-        }
-      }
-    },
-    derive() {},
-  }
 }
 
 async function live(

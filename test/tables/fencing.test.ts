@@ -2,74 +2,9 @@
 // is our own, though its answer was lost, is not taken for somebody else's.
 import { expect, test } from 'vitest'
 import { seededRandom } from '../../src/platform/index.ts'
-import { type ObjectStore, StoreError } from '../../src/store/index.ts'
-import { createMemoryStore } from '../../src/store/memory.ts'
-import {
-  type CheckpointHooks,
-  type Database,
-  formatDatabase,
-  openDatabase,
-  openDatabaseReadOnly,
-} from '../../src/tables/index.ts'
-import { ALONE, setUp, uuid } from './world.ts'
-
-const HOOKS: CheckpointHooks = { repoint: async () => {}, derive() {} }
-
-async function formatted(): Promise<ObjectStore> {
-  const store = createMemoryStore()
-  await formatDatabase(store, uuid)
-  return store
-}
-
-const opened = (store: ObjectStore, seed = 1) => {
-  const { options, writer } = setUp({ random: seededRandom(seed) }, store)
-  return openDatabase(options, writer)
-}
-
-function put(database: Database, key: number, text: string): void {
-  const transaction = database.transaction()
-  transaction.put(ALONE, 0, key, Buffer.from(text))
-  database.apply(transaction)
-}
-
-const textOf = async (database: Database, key: number) =>
-  (await database.run(() => database.table(ALONE).get(key)))?.toString() ?? null
-
-/** A store whose calls of one method and key prefix wait until they are let go. */
-function delaying(store: ObjectStore, method: string, prefix: string) {
-  const waiting: (() => void)[] = []
-  const delayed = new Proxy(store, {
-    get(target, property) {
-      const member = Reflect.get(target, property) as unknown
-      if (typeof member !== 'function') return member
-      return async (...args: unknown[]) => {
-        if (property === method && String(args[0]).startsWith(prefix)) {
-          await new Promise<void>((resolve) => waiting.push(resolve))
-        }
-        return member.apply(target, args) as unknown
-      }
-    },
-  })
-  return { delayed, letGo: () => waiting.splice(0).forEach((resolve) => void resolve()), waiting }
-}
-
-/** A store that answers one call with an error after its effect. */
-function losingAnswer(store: ObjectStore, method: string, isIt: (key: string, body: string) => boolean): ObjectStore {
-  let isDone = false
-  return new Proxy(store, {
-    get(target, property) {
-      const member = Reflect.get(target, property) as unknown
-      if (typeof member !== 'function') return member
-      return async (...args: unknown[]) => {
-        const result: unknown = await member.apply(target, args)
-        const body = Array.isArray(args[1]) ? Buffer.concat(args[1] as Buffer[]).toString('latin1') : ''
-        if (isDone || property !== method || !isIt(String(args[0]), body)) return result
-        isDone = true
-        throw new StoreError('retryable', 'the answer was lost')
-      }
-    },
-  })
-}
+import { openDatabaseReadOnly } from '../../src/tables/index.ts'
+import { delaying, losingAnswer, settled } from './late-store.ts'
+import { formatted, HOOKS, opened, put, setUp, textOf } from './world.ts'
 
 test('a commit that arrives after its writer was overtaken is not acknowledged', async () => {
   const store = await formatted()
@@ -79,7 +14,7 @@ test('a commit that arrives after its writer was overtaken is not acknowledged',
   const late = old.commit()
   const next = await opened(store, 2)
   expect(waiting.length).toBe(1)
-  letGo()
+  await letGo()
   await expect(late).rejects.toThrow(/sealed/)
   expect(old.isLost).toBe(true)
   expect(() => put(old, 2, 'more')).toThrow(expect.objectContaining({ code: 'EROFS' }))
@@ -93,7 +28,7 @@ test('nor when the tenure was contained and trimmed meanwhile', async () => {
   const old = await opened(delayed, 1)
   put(old, 1, 'first')
   const first = old.commit()
-  letGo()
+  await letGo()
   await first
   put(old, 2, 'late')
   const late = old.commit()
@@ -102,7 +37,7 @@ test('nor when the tenure was contained and trimmed meanwhile', async () => {
   await next.commit()
   await next.checkpoint(HOOKS)
   await next.close(HOOKS)
-  letGo()
+  await letGo()
   await expect(late).rejects.toThrow(/sealed/)
   const last = await opened(store, 3)
   expect(await Promise.all([1, 2, 3].map((key) => textOf(last, key)))).toEqual(['first', null, 'new'])
@@ -155,9 +90,9 @@ test('a read-only opener that races a trim reads root again', async () => {
   const { delayed, letGo, waiting } = delaying(store, 'list', 'journal/')
   const { options } = setUp({ random: seededRandom(3) }, delayed)
   const reading = openDatabaseReadOnly(options)
-  while (waiting.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  await settled(() => waiting.length > 0)
   await writer.checkpoint(HOOKS)
-  const letting = setInterval(letGo, 1)
+  const letting = setInterval(() => void letGo(), 1)
   try {
     expect(await textOf(await reading, 1)).toBe('one')
   } finally {
