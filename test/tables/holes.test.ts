@@ -241,7 +241,7 @@ test('two takers that saw the same epoch raise it one after the other, and the l
   const [last] = served.sort((a, b) => b.status.epoch - a.status.epoch)
   const slot = JSON.parse((await store.get('writers/0.json')).body.toString()) as { epoch: number; released: unknown }
   expect(slot).toMatchObject({ epoch: last?.status.epoch, released: null })
-  await last?.noteProbed('here')
+  await letting(late, last!.noteProbed('here'))
   expect(last?.isLost).toBe(false)
 })
 
