@@ -58,10 +58,12 @@ export class JournalWriter {
     return this.#isLost
   }
 
-  /** Ends the tenure: the slot was lost. */
+  /** Ends the tenure: the slot was lost. That outweighs a failure that could be resumed. */
   lose(error: FsError): void {
+    if (this.#isLost) return
     this.#isLost = true
-    this.#fail(error)
+    this.#failure = error
+    this.#onFailure(error)
   }
 
   #fail(error: FsError): void {

@@ -81,7 +81,7 @@ export interface WriterOptions {
   leaseMs: number
   judge: (holder: Holder) => Promise<Judgement>
   takeOver: boolean
-  /** Called once, when the slot was lost or the journal cannot be written any more. */
+  /** Called when the journal cannot be written, and when the slot was lost. */
   onFailure: (error: FsError) => void
 }
 
