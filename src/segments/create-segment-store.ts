@@ -25,12 +25,12 @@ import { storedSpan } from './range.ts'
 import {
   BLOCK_BYTES,
   BLOCK_CRC_BYTES,
-  type ContentsEntry,
   type DataRange,
   type PagePointer,
   type ReadPriority,
   type SegmentId,
   type SegmentStore,
+  type StoredContentsEntry,
 } from './segment-store.ts'
 
 const DATA_WINDOW_BYTES = 256 * 1024
@@ -166,7 +166,7 @@ class PackedSegmentStore implements TunableSegmentStore {
     for (const id of ids) this.#sizes.delete(id)
   }
 
-  async readTable(id: SegmentId): Promise<ContentsEntry[]> {
+  async readTable(id: SegmentId): Promise<StoredContentsEntry[]> {
     for (let retry = false; ; retry = true) {
       try {
         return await this.#tableOf(id)
@@ -180,7 +180,7 @@ class PackedSegmentStore implements TunableSegmentStore {
     }
   }
 
-  async #tableOf(id: SegmentId): Promise<ContentsEntry[]> {
+  async #tableOf(id: SegmentId): Promise<StoredContentsEntry[]> {
     const key = segmentKey(id)
     const { sizeBytes: objectBytes } = await this.#store.head(key)
     const footerAt = Math.max(0, objectBytes - FOOTER_BYTES)

@@ -34,7 +34,13 @@
 // share an entry when the first ends with a full block (they read as one piece). Data of commits (packInMemory) is the
 // pieces alone: no header, its offsets count from 0.
 import { crc32c, FsError, readU64, writeU64 } from '../platform/index.ts'
-import { BLOCK_BYTES, BLOCK_CRC_BYTES, type ContentsEntry, type PackedData, type SegmentId } from './segment-store.ts'
+import {
+  BLOCK_BYTES,
+  BLOCK_CRC_BYTES,
+  type PackedData,
+  type SegmentId,
+  type StoredContentsEntry,
+} from './segment-store.ts'
 
 export const HEADER_BYTES = 40
 export const FOOTER_BYTES = 48
@@ -49,11 +55,6 @@ const CODEC_NONE = 0
 
 export type SegmentKind = 'data' | 'pages'
 const KIND_CODES: Record<SegmentKind, number> = { data: 1, pages: 2 }
-
-/** A contents entry as stored: pages carry their crc. */
-export interface StoredContentsEntry extends ContentsEntry {
-  crc: number
-}
 
 export function segmentKey(id: SegmentId): string {
   const shard = (id % 256).toString(16).padStart(2, '0')

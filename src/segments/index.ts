@@ -13,7 +13,6 @@ export {
   readContents,
   type SegmentContents,
   type SegmentKind,
-  type StoredContentsEntry,
   segmentKey,
   storedBytesOf,
 } from './format.ts'

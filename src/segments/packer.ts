@@ -19,7 +19,6 @@ import {
   rawBytesOf,
   type SegmentKind,
   STORED_BLOCK_BYTES,
-  type StoredContentsEntry,
   segmentKey,
   storedBytesOf,
 } from './format.ts'
@@ -32,6 +31,7 @@ import {
   type PagePacker,
   type PagePointer,
   type SegmentId,
+  type StoredContentsEntry,
 } from './segment-store.ts'
 
 /** Parts up to this size are copied together, so that a segment of small files is not thousands of socket writes. */

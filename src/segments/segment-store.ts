@@ -44,6 +44,11 @@ export interface ContentsEntry {
   lengthBytes: number
 }
 
+/** A contents entry as stored: pages carry their crc32c; 0 for data. */
+export interface StoredContentsEntry extends ContentsEntry {
+  crc: number
+}
+
 /** Packs pieces into segments. Locations are known at once; the objects go out as they fill, several in parallel. */
 export interface DataPacker {
   /** Takes a run of one file, at most `maxPieceBytes`. `parts` must not change until `upload` has resolved. */
@@ -96,7 +101,7 @@ export interface SegmentStore {
   /** Deletes segments, in batches. Ids that are not there are no error. */
   delete(ids: readonly SegmentId[]): Promise<void>
   /** A segment's table of contents, by two or three small requests. FsError EIO when it is missing or damaged. */
-  readTable(id: SegmentId): Promise<ContentsEntry[]>
+  readTable(id: SegmentId): Promise<StoredContentsEntry[]>
   /** How many bytes of file data were packed into each, missing ones left out: exact where it was put, or its table read,
    *  through this store; else the object's size, which is a little more, learnt by one listing of all segments. */
   sizes(ids: readonly SegmentId[]): Promise<ReadonlyMap<SegmentId, { bytes: number; isExact: boolean }>>

@@ -122,6 +122,17 @@ export class Engine implements TableReader {
     return state
   }
 
+  /** The state of a table, when there is one. */
+  knownState(kind: TableKind, owner: number): TableState | undefined {
+    return this.#states.get(kind)?.get(owner)
+  }
+
+  /** The owners of tables of a kind with changes, or whose root page `root` names. */
+  ownersInMemory(kind: TableKind): number[] {
+    const states = [...(this.#states.get(kind)?.values() ?? [])]
+    return states.filter((state) => state.isChanged || this.pinned.has(state)).map(({ owner }) => owner)
+  }
+
   /** Forgets states that have nothing to remember, when there are many. */
   #pruneStates(): void {
     for (const [kind, owners] of this.#states) {

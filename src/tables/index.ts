@@ -3,9 +3,10 @@
 // ObjectStore for `root`, `writers/` and the journal, a clock and a random source.
 export { decodeCommit, journalKey } from './commit-format.ts'
 export * from './database.ts'
+export type { DatabaseOptions } from './engine-database.ts'
 export type * from './inspect.ts'
+export { inspectDatabase } from './inspector.ts'
 export {
-  type DatabaseOptions,
   formatDatabase,
   openDatabase,
   openDatabaseReadOnly,
@@ -13,4 +14,5 @@ export {
   type WriterOptions,
 } from './open-database.ts'
 export { readDecoded } from './read-object.ts'
+export type { PageSegmentUse, Root } from './root.ts'
 export { describeHolder, type Holder, type Judgement, readSlot, type SlotState } from './writer-slot.ts'

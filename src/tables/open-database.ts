@@ -11,11 +11,11 @@
 // Must stay true: nothing is written but writers/ and seals before step 3 took effect; a `root` whose epoch is not below
 // ours means that we were overtaken.
 import { ok as assert } from 'node:assert'
-import { type Clock, FsError, type MaybePromise, type Random, ruleHolds } from '../platform/index.ts'
-import type { PagePacker, SegmentId, SegmentStore } from '../segments/index.ts'
+import { FsError, ruleHolds } from '../platform/index.ts'
+import type { PagePacker, SegmentId } from '../segments/index.ts'
 import { type Etag, type ObjectStore, StoreError } from '../store/index.ts'
 import { type CheckpointContext, type LeftOver, writeCheckpoint } from './checkpoint.ts'
-import { type DecodedCommit, journalKey } from './commit-format.ts'
+import { journalKey } from './commit-format.ts'
 import type {
   CheckpointHooks,
   CommitData,
@@ -23,19 +23,17 @@ import type {
   DatabaseStatus,
   DeletedPages,
   IdSort,
-  Table,
-  TableKind,
-  TableKindSpec,
   Transaction,
 } from './database.ts'
-import { Engine, EngineTransaction } from './engine.ts'
+import type { EngineTransaction } from './engine.ts'
+import { type DatabaseOptions, EngineDatabase, ReadOnlyDatabase, type Replay } from './engine-database.ts'
 import { FIRST_RANGES, IdRanges } from './id-ranges.ts'
 import { JournalWriter } from './journal-writer.ts'
-import { PageCache } from './page-cache.ts'
 import { PageCleaner } from './page-cleaner.ts'
-import { encodeRoot, ROOT_KEY, type Root } from './root.ts'
+import { encodeRoot, ROOT_KEY, type Root, type Tenure } from './root.ts'
 import { readRoot, replaceRoot } from './root-object.ts'
-import { readTenures } from './seal.ts'
+import { salvageTenures } from './salvage.ts'
+import { type FoundTenures, readTenures, type SealOrder } from './seal.ts'
 import {
   describeTaker,
   encodeSlot,
@@ -56,24 +54,6 @@ const UNACKNOWLEDGED_BYTES_MAX = 64 << 20
 const FULL_FACTOR = 1.5
 /** The last checkpoint may itself leave a little (what its hooks changed, a trim that failed). */
 const CLOSE_ROUNDS = 5
-
-export interface DatabaseOptions {
-  store: ObjectStore
-  segments: SegmentStore
-  kinds: readonly TableKindSpec[]
-  /** Tables of per-owner kinds whose root page `root` names itself (the root directory): read with one request less. */
-  pinned: readonly { kind: TableKind; owner: number }[]
-  /** 16 bytes. */
-  volumeUuid: Buffer
-  /** volume.json as it is: its copy goes into the last page segment of every checkpoint. */
-  volumeJson: Buffer
-  clock: Clock
-  random: Random
-  log: (level: 'info' | 'warn' | 'error', message: string) => void
-  pageCacheBytes: number
-  /** A checkpoint is due when changes take this much. */
-  changeBytesMax: number
-}
 
 export interface WriterOptions {
   /** Who we are; the session is made here. */
@@ -164,7 +144,7 @@ async function takeRoot(
       root.tenures.every((tenure) => tenure.epoch === before.epoch && tenure.firstSeq > (before.released?.lastSeq ?? 0))
     const tenures = isClean ? [] : root.tenures
     const seal = ruleHolds('the old tenure is sealed') ? { epoch: root.epoch, sealAs: { epoch, session } } : null
-    const found = await readTenures(options, SLOT, tenures, seal)
+    const found = await readJournal(options, tenures, seal)
     const ids = new IdRanges(SLOT, root.idRanges)
     const next: Root = {
       ...root,
@@ -191,27 +171,30 @@ async function takeRoot(
       slot,
       ids,
       session,
-      replay: found.commits,
+      replay: found,
       oldKeys: found.commitKeys,
     })
   }
 }
 
-/** Opens a database as it is now, writing nothing: replays the journal in memory. */
-export async function openDatabaseReadOnly(options: DatabaseOptions): Promise<Database> {
+/** Opens a database as it is now, writing nothing: replays the journal in memory. `instead` is taken for `root` when that
+ *  is lost or cannot be read (recover-root.ts). */
+export async function openDatabaseReadOnly(options: DatabaseOptions, instead?: Root): Promise<Database> {
+  if (instead !== undefined)
+    return new ReadOnlyDatabase(options, instead, await readJournal(options, instead.tenures, null))
   for (;;) {
     const before = await readRoot(options)
-    let commits: readonly DecodedCommit[] = []
+    let found: FoundTenures | null = null
     let failure: unknown = null
     try {
-      commits = (await readTenures(options, SLOT, before.root.tenures, null)).commits
+      found = await readJournal(options, before.root.tenures, null)
     } catch (error) {
       // The writer may have trimmed meanwhile: then root has moved on.
       failure = error
     }
     const after = await readRoot(options)
     if (before.etag !== after.etag) continue
-    if (failure === null) return new ReadOnlyDatabase(options, before.root, commits)
+    if (found !== null) return new ReadOnlyDatabase(options, before.root, found)
     if (failure instanceof StoreError && failure.kind === 'not-found') {
       throw new FsError('EIO', `an object of the journal is gone, acknowledged changes with it: ${failure.message}`)
     }
@@ -219,94 +202,12 @@ export async function openDatabaseReadOnly(options: DatabaseOptions): Promise<Da
   }
 }
 
-function newEngine(options: DatabaseOptions, root: Root): Engine {
-  const engine = new Engine({
-    cache: new PageCache(options.segments, options.pageCacheBytes),
-    segments: options.segments,
-    clock: options.clock,
-    kinds: options.kinds,
-  })
-  for (const { kind, owner } of options.pinned) {
-    const state = engine.state(kind, owner)
-    state.root = null
-    engine.pinned.add(state)
-  }
-  for (const { kind, owner, pointer } of root.tables) engine.state(kind as TableKind, owner).root = pointer
-  return engine
-}
-
-abstract class EngineDatabase {
-  protected readonly engine: Engine
-  protected readonly options: DatabaseOptions
-
-  constructor(options: DatabaseOptions, root: Root, replay: readonly DecodedCommit[]) {
-    this.options = options
-    this.engine = newEngine(options, root)
-    for (const commit of replay) this.engine.replay(commit)
-  }
-
-  table(kind: TableKind, owner = 0): Table {
-    return this.engine.table(kind, owner)
-  }
-
-  run<T>(operation: () => T): MaybePromise<T> {
-    return this.engine.run(operation)
-  }
-
-  transaction(): Transaction {
-    return new EngineTransaction()
-  }
-
-  protected baseStatus(root: Root): DatabaseStatus {
-    const { engine } = this
-    return {
-      epoch: root.epoch,
-      checkpointNumber: root.number,
-      journalObjects: 0,
-      journalBytes: 0,
-      unacknowledgedBytes: 0,
-      changeBytes: engine.activeBytes + engine.frozenBytes,
-      cachedPageBytes: engine.cache.bytes,
-      failure: null,
-      readOnly: true,
-      replayedCommits: engine.replayedCommits,
-    }
-  }
-}
-
-class ReadOnlyDatabase extends EngineDatabase implements Database {
-  readonly rootInForce: Root
-  readonly firstOwnSegment = Number.MAX_SAFE_INTEGER
-  readonly openCommitBytes = 0
-  readonly closedSeq = 0
-  readonly acknowledgedSeq = 0
-  readonly checkpointDue = false
-  readonly failure = null
-  readonly isLost = false
-  readonly isFull = false
-
-  constructor(options: DatabaseOptions, root: Root, replay: readonly DecodedCommit[]) {
-    super(options, root, replay)
-    this.rootInForce = root
-  }
-
-  get status(): DatabaseStatus {
-    return this.baseStatus(this.rootInForce)
-  }
-
-  takeId(_sort: IdSort): number {
-    throw new FsError('EROFS', 'the volume is mounted read-only')
-  }
-
-  apply(transaction: Transaction): void {
-    this.engine.apply(transaction as EngineTransaction)
-  }
-
-  async commit(): Promise<void> {}
-  async resume(): Promise<void> {}
-  async checkpoint(): Promise<void> {}
-  deleteDeadPages = async (): Promise<DeletedPages> => ({ segments: 0, bytes: 0, waiting: 0, nextInMs: null })
-  async close(): Promise<void> {}
+function readJournal(
+  options: DatabaseOptions,
+  tenures: readonly Tenure[],
+  seal: SealOrder | null,
+): Promise<FoundTenures> {
+  return (options.salvage ? salvageTenures : readTenures)(options, SLOT, tenures, seal)
 }
 
 interface Opened {
@@ -315,7 +216,7 @@ interface Opened {
   etag: Etag
   ids: IdRanges
   session: Buffer
-  replay: readonly DecodedCommit[]
+  replay: Replay
   /** Commits of earlier tenures: trimmed once contained. */
   oldKeys: readonly string[]
 }

@@ -32,6 +32,20 @@ const STORED_HEADER_BYTES = 8
 const POINTER_BYTES = 20
 const TWO_32 = 0x1_0000_0000
 
+/** A whole page, but not one of the table that points to it. */
+export class MisplacedPage extends FsError {
+  constructor(message: string) {
+    super('EIO', message)
+  }
+}
+
+/** The stored bytes are what the pointer says, but no page. */
+export class DamagedPage extends FsError {
+  constructor(message: string, options: { cause?: unknown }) {
+    super('EIO', message, options)
+  }
+}
+
 export class Page {
   readonly bytes: Buffer
   readonly count: number
@@ -195,9 +209,10 @@ export function encodeStored(page: Page): Buffer {
   return stored
 }
 
-/** Decodes and checks the stored form. Throws FsError EIO naming `where` when it is not a page of this table. */
+/** Decodes and checks the stored form. Throws DamagedPage or MisplacedPage (FsError EIO) naming `where` when
+ *  it is not a page of this table. */
 export function decodeStored(stored: Uint8Array, where: string, table: { kind: number; owner: number }): Page {
-  const bad = (what: string, cause?: unknown) => new FsError('EIO', `${where}: ${what}`, { cause })
+  const bad = (what: string, cause?: unknown) => new DamagedPage(`${where}: ${what}`, { cause })
   const buffer = Buffer.from(stored.buffer, stored.byteOffset, stored.length)
   if (buffer.length < STORED_HEADER_BYTES + HEADER_BYTES) throw bad('page cut short')
   const rawBytes = buffer.readUInt32LE(4)
@@ -216,7 +231,9 @@ export function decodeStored(stored: Uint8Array, where: string, table: { kind: n
   if (count === 0 || HEADER_BYTES + count * 12 + 4 > raw.length) throw bad('page has a bad count')
   const page = new Page(raw)
   if (page.kind !== table.kind || page.owner !== table.owner) {
-    throw bad(`page belongs to table ${page.kind}/${page.owner}, not ${table.kind}/${table.owner}`)
+    throw new MisplacedPage(
+      `${where}: page belongs to table ${page.kind}/${page.owner}, not ${table.kind}/${table.owner}`,
+    )
   }
   if (page.start(0) !== HEADER_BYTES + count * 12 + 4 || page.start(count) !== raw.length)
     throw bad('page is inconsistent')

@@ -11,13 +11,14 @@ import { FsError, ruleHolds } from '../platform/index.ts'
 import { damagedPieceIn } from '../segments/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import { type DecodedCommit, decodeCommit, encodeSeal, journalKey, journalPrefix } from './commit-format.ts'
+import type { TableDamage } from './inspect.ts'
 import { readDecoded } from './read-object.ts'
 import type { Tenure } from './root.ts'
 
 /** Journal objects read at once. */
 const PARALLEL_READS = 16
 
-interface JournalSource {
+export interface JournalSource {
   store: ObjectStore
   volumeUuid: Buffer
 }
@@ -35,6 +36,8 @@ export interface FoundTenures {
   /** Where they lie, for the trim. Seals are not among them: a seal stays, so that a commit of the old writer that was
    *  delayed for however long never finds its place free (docs/decisions/0003). */
   commitKeys: string[]
+  /** Always empty where nothing is left out (salvage.ts). */
+  leftOut: TableDamage[]
 }
 
 /** Reads the commits of `tenures`, oldest first. With `seal`, ends the tenure of that epoch. */
@@ -44,7 +47,7 @@ export async function readTenures(
   tenures: readonly Tenure[],
   seal: SealOrder | null,
 ): Promise<FoundTenures> {
-  const found: FoundTenures = { tenures: [], commits: [], commitKeys: [] }
+  const found: FoundTenures = { tenures: [], commits: [], commitKeys: [], leftOut: [] }
   for (const tenure of tenures) {
     const objects = await listTenure(source, slot, tenure)
     let seq = tenure.firstSeq
@@ -77,24 +80,39 @@ export async function readTenures(
 /** The journal objects of a tenure from its first uncontained one on, by key, undecoded: what lies behind a gap may be
  *  anything. */
 async function listTenure(source: JournalSource, slot: number, tenure: Tenure): Promise<Map<string, Buffer>> {
-  const { store } = source
-  const prefix = journalPrefix(slot, tenure.epoch)
+  const keys = await listJournal(source.store, journalPrefix(slot, tenure.epoch), {
+    startAfter: journalKey(slot, tenure.epoch, tenure.firstSeq - 1),
+  })
+  return new Map(await readAll(keys, (key) => readWhole(source, key)))
+}
+
+/** The keys of the journal that begin with `prefix`, in order. */
+export async function listJournal(
+  store: ObjectStore,
+  prefix: string,
+  options: { startAfter?: string } = {},
+): Promise<string[]> {
   const keys: string[] = []
-  let startAfter = journalKey(slot, tenure.epoch, tenure.firstSeq - 1)
+  let from = options
   for (;;) {
-    const page = await store.list(prefix, { startAfter })
+    const page = await store.list(prefix, from)
     keys.push(...page.objects.map((object) => object.key))
-    if (page.next === undefined) break
-    startAfter = page.next
+    if (page.next === undefined) return keys
+    from = { startAfter: page.next }
   }
+}
+
+/** Reads many objects, several at a time. */
+export function readAll<T>(
+  keys: readonly string[],
+  read: (key: string) => Promise<T>,
+): Promise<(readonly [string, T])[]> {
   const queue = new PQueue({ concurrency: PARALLEL_READS })
-  return new Map(
-    await Promise.all(keys.map((key) => queue.add(async () => [key, await readWhole(source, key)] as const))),
-  )
+  return Promise.all(keys.map((key) => queue.add(async () => [key, await read(key)] as const)))
 }
 
 /** Seals a place, or reads what occupies it. */
-async function sealOrRead(
+export async function sealOrRead(
   source: JournalSource,
   place: { slot: number; epoch: number; seq: number; session: Buffer },
 ): Promise<Buffer> {
@@ -112,7 +130,7 @@ async function sealOrRead(
 
 /** The bytes of a journal object, read again while they arrive damaged. What is damaged in the store is given as it is:
  *  behind a gap it does not matter, and of damaged file data only the blocks concerned are lost. */
-async function readWhole({ store, volumeUuid }: JournalSource, key: string): Promise<Buffer> {
+export async function readWhole({ store, volumeUuid }: JournalSource, key: string): Promise<Buffer> {
   let last: Buffer | null = null
   try {
     const { body } = await readDecoded(store, key, (body) => {

@@ -30,11 +30,11 @@ export const clock: Clock = {
 }
 
 /** What openDatabase takes. */
-export function setUp(world: { random: Random }, store: ObjectStore) {
+export function setUp(world: { random: Random }, store: ObjectStore, segmentSizeBytes = 1 << 20) {
   const segments = createSegmentStore({
     store,
     volumeUuid: uuid,
-    segmentSizeBytes: 1 << 20,
+    segmentSizeBytes,
     cacheBytes: 1 << 20,
     clock,
   })
