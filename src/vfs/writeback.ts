@@ -17,14 +17,13 @@
 //   refused (EROFS), and waiting writers told, until one succeeds.
 import type { Stream } from '../data/index.ts'
 import { FsError, isPromise, ruleHolds, type Timer } from '../platform/index.ts'
+import { CommitPace } from './commit-pace.ts'
 import type { Context } from './context.ts'
 import { Gate, Mutex } from './mutex.ts'
 import { StreamRecorder, type Wanted } from './stream-recorder.ts'
 
 const ROUNDS_MAX = 4
 const OPEN_COMMIT_BYTES_MAX = 8 << 20
-/** Commits on their way at a time: an answer takes long, but who asks for one alone should not wait for two. */
-const COMMITS_UNDER_WAY_MAX = 4
 
 export interface WritebackOptions {
   commitIntervalMs: number
@@ -73,7 +72,7 @@ export class Writeback {
   readonly #rounds = new Mutex()
   #next: Batch | null = null
   #running = false
-  readonly #commitsUnderWay = new Set<Promise<void>>()
+  readonly #pace = new CommitPace(() => this.#context().clock)
   #timer: Timer | null = null
   #stopped = false
   /** Streams that an O_TRUNC holds back, since when (monotonic ms). */
@@ -188,6 +187,8 @@ export class Writeback {
     this.#running = true
     for (let batch = this.#next; batch !== null; batch = this.#next) {
       try {
+        const turn = this.#pace.turn()
+        if (turn !== null) await turn
         const acquired = this.#rounds.acquire()
         const release = isPromise(acquired) ? await acquired : acquired
         // Requests that came while it waited belong to this round.
@@ -199,8 +200,6 @@ export class Writeback {
           release()
         }
         this.#answer(batch, closed.durable)
-        // What comes meanwhile shares the commit after.
-        while (this.#commitsUnderWay.size >= COMMITS_UNDER_WAY_MAX) await Promise.race(this.#commitsUnderWay)
       } catch (error) {
         this.#next = this.#next === batch ? null : this.#next
         batch.reject(this.#failed(error))
@@ -211,17 +210,15 @@ export class Writeback {
 
   /** Tells those who asked, once the commit is durable; the next round does not wait for that. */
   #answer(batch: Batch, durable: Promise<void>): void {
-    const answered = durable
-      .then(
-        () => {
-          this.#succeeded()
-          batch.resolve()
-          this.onCommitted()
-        },
-        (error: unknown) => batch.reject(this.#failed(error)),
-      )
-      .finally(() => this.#commitsUnderWay.delete(answered))
-    this.#commitsUnderWay.add(answered)
+    this.#pace.begun(durable)
+    durable.then(
+      () => {
+        this.#succeeded()
+        batch.resolve()
+        this.onCommitted()
+      },
+      (error: unknown) => batch.reject(this.#failed(error)),
+    )
   }
 
   /** A round that succeeded heals what failed before only where it brought that too. */

@@ -113,4 +113,35 @@ for i in range(20):
     expect(counts.put).toBeLessThanOrEqual(20 + 1 + allowance)
     expect(counts.put).toBeGreaterThanOrEqual(20)
   })
+
+  test('100 fsyncs at once, each of a 4 KiB file by a process of its own, take at most 10 PUT', async () => {
+    const volume = await create()
+    const script = `import os
+start, go = os.pipe()
+told, ready = os.pipe()
+for i in range(100):
+    if os.fork() == 0:
+        os.close(go)
+        fd = os.open(f"file-{i}", os.O_WRONLY | os.O_CREAT)
+        os.write(fd, os.urandom(4096))
+        os.write(ready, b"x")
+        os.read(start, 1)
+        os.fsync(fd)
+        os._exit(0)
+for i in range(100):
+    os.read(told, 1)
+os.close(go)
+print(sum(os.wait()[1] == 0 for i in range(100)))`
+    let succeeded = ''
+    const { counts, allowance } = await cost(volume, async () => {
+      succeeded = await volume.shell(`python3 -c '${script}'`)
+    })
+    report('100 concurrent fsyncs of 4 KiB', counts, `10 PUT + 1 for the barrier + ${allowance}`)
+    expect(succeeded).toBe('100\n')
+    expect(counts.put).toBeLessThanOrEqual(10 + 1 + allowance)
+    await volume.crash()
+    await dropCaches(volumes.harness)
+    await volume.mount()
+    expect(await volume.shell('find . -type f -size 4096c | wc -l')).toBe('100\n')
+  })
 })
