@@ -7,11 +7,13 @@ import { join } from 'node:path'
 import { findMount, kernelTransport, type Mounted, repairDeadMount } from '../fuse/index.ts'
 import type { Logger } from '../observe/index.ts'
 import { systemClock, systemRandom } from '../platform/index.ts'
+import type { Ino } from '../vfs/index.ts'
 import { openVolume, readVolumeJson, type Volume, type VolumeIdentity } from '../volume/index.ts'
 import type { MountStatus } from './control-protocol.ts'
 import { serveControl } from './control-server.ts'
 import { CommandError, codeOf } from './errors.ts'
 import { describeSelf, holderJudge, takeSlotLock } from './held-slot.ts'
+import { dropKernelCaches } from './kernel-caches.ts'
 import { endOnUncaught } from './last-resort.ts'
 import { fieldsFirst, openLog } from './log.ts'
 import { type OpenedStore, openCountedStore } from './open-store.ts'
@@ -102,7 +104,13 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
   log.info('mounting', { version: VERSION, store: storeName, volume: identity.json.uuid, mountpoint, pid: process.pid })
 
   const slot = settings.kernel.readOnly ? null : await takeSlot(order, identity, mountpoint, undo)
-  const volume = await open(order, identity, opened, slot, log)
+  let whenMounted: (mounted: Mounted) => void = () => {}
+  const mounting = new Promise<Mounted>((resolve) => {
+    whenMounted = resolve
+  })
+  const volume = await open(order, identity, opened, slot, log, async (known) =>
+    dropKernelCaches(await mounting, known, log),
+  )
   undo.add(async () => {
     await volume.close()
     slot?.released()
@@ -115,6 +123,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     ...(isRoot() ? { readAheadKib: READ_AHEAD_KIB } : {}),
     log: fieldsFirst(log.child('fuse')),
   })
+  whenMounted(mounted)
   undo.add(async () => {
     await mounted.unmount({ mode: 'lazy' })
     await mounted.ended
@@ -184,6 +193,7 @@ async function open(
   { store, endpoint, probe }: OpenedStore,
   slot: SlotHold | null,
   log: Logger,
+  onRefreshed: (known: readonly Ino[]) => void,
 ): Promise<Volume> {
   slot?.named()
   try {
@@ -207,6 +217,7 @@ async function open(
       memoryBytes: settings.memoryBytes,
       commitMs: settings.commitMs,
       graceMs: settings.graceMs,
+      onRefreshed,
       parallelism: settings.store.parallelism,
       rootOwner: { uid: process.getuid!(), gid: process.getgid!() },
     })

@@ -13,7 +13,8 @@ export function mountCommand(): Command {
         'goes on in the background. Errors are printed here, with exit status 1; later ones go to the log, ' +
         '/var/log/cairnfs/NAME.log for root, ~/.local/state/cairnfs/NAME.log for others.\n\n' +
         'fsync(2) makes a file durable in the store; what nobody syncs is durable after the commit interval. One host ' +
-        'writes at a time; any number may mount with -o ro, and see the state at their mount.\n\n' +
+        'writes at a time; any number may mount with -o ro, and see the state at their mount, or, once the writer has ' +
+        'cleaned part of that away (--grace), the newest.\n\n' +
         'Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and so on, ~/.aws, instance roles).',
     )
     .argument('<STORE>', 's3://BUCKET/PREFIX or file:///PATH, formatted before')

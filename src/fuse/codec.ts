@@ -366,6 +366,11 @@ export function encodeInvalidateEntry(parent: number, name: Uint8Array): Buffer 
   return message
 }
 
+/** A whole notification: whatever name the kernel knows is asked for again before it is used. */
+export function encodeIncrementEpoch(): Buffer {
+  return notification(NotifyCode.INC_EPOCH, 0)
+}
+
 /** A notification is a reply to no request (unique 0) whose error field carries its code, as a positive number. */
 function notification(code: number, payloadBytes: number): Buffer {
   const message = Buffer.alloc(OutHeader.sizeof + payloadBytes)

@@ -4,7 +4,7 @@
 // is an error the mount is taken away again.
 import { FsError } from '../platform/index.ts'
 import type { Filesystem, Ino } from '../vfs/index.ts'
-import { encodeInvalidateEntry, encodeInvalidateInode } from './codec.ts'
+import { encodeIncrementEpoch, encodeInvalidateEntry, encodeInvalidateInode } from './codec.ts'
 import { DeviceLoop } from './device-loop.ts'
 import { attach, checkMountpoint, repairDeadMount, setReadAhead, unmountAt } from './mount.ts'
 import { findMountAt } from './mountinfo.ts'
@@ -80,5 +80,9 @@ class ServedMount implements Mounted {
 
   invalidateEntry(parent: Ino, name: Uint8Array): Promise<void> {
     return this.#notifier.send(encodeInvalidateEntry(parent, name))
+  }
+
+  invalidateNames(): Promise<void> {
+    return this.#notifier.send(encodeIncrementEpoch())
   }
 }

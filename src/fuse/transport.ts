@@ -64,6 +64,9 @@ export interface Mounted {
   invalidateInode(ino: Ino, offset: number, lengthBytes: number): Promise<void>
   /** The kernel forgets what it knows of `name` in `parent`, negative entries too. As above. */
   invalidateEntry(parent: Ino, name: Uint8Array): Promise<void>
+  /** The kernel asks again for every name it knows, before it uses it. Rejects where it is older than Linux 6.16 and cannot:
+   *  then it believes names for as long as it was told. */
+  invalidateNames(): Promise<void>
   /** Operations under way: those whose promise has not settled. */
   readonly outstanding: number
 }

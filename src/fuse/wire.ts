@@ -90,7 +90,8 @@ export const SetattrValid = {
 export const GETATTR_FH = 1 << 0
 export const FSYNC_FDATASYNC = 1 << 0
 
-export const NotifyCode = { INVAL_INODE: 2, INVAL_ENTRY: 3 } as const
+/** INC_EPOCH since protocol 7.44 (Linux 6.16). */
+export const NotifyCode = { INVAL_INODE: 2, INVAL_ENTRY: 3, INC_EPOCH: 8 } as const
 
 // What the kernel sends. Each request is an InHeader, then the struct of its opcode, then names or data.
 export const InHeader = { len: 0, opcode: 4, unique: 8, nodeid: 16, uid: 24, gid: 28, pid: 32, sizeof: 40 } as const

@@ -3,6 +3,7 @@
 // the table PARENTS answers.
 //
 // Must stay true: a place is changed in the turn in which the dentry moves; a place that is there is right.
+import type { Ino } from './attributes.ts'
 
 /** In place of a directory: the inode stands in the table SHARED, in ORPHANS, or only in memory (a removed directory). */
 export const IN_SHARED = -1
@@ -58,6 +59,10 @@ export class Places {
     if (place === undefined) return
     place.directory = directory
     place.key = key
+  }
+
+  inos(): Ino[] {
+    return [...this.#places.keys()] as Ino[]
   }
 
   isReferenced(ino: number): boolean {

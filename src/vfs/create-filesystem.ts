@@ -2,7 +2,7 @@
 //
 // Life: createFilesystem, `start` (before the first operation), operations, `close`. Its volume opens the database, the
 // segments and the streams before, and closes the database after, with `checkpointHooks`.
-import { Metadata, nameKeys, newInode, putRootDirectory, ROOT_INO, S_IFDIR } from '../meta/index.ts'
+import { type Ino, Metadata, nameKeys, newInode, putRootDirectory, ROOT_INO, S_IFDIR } from '../meta/index.ts'
 import { FsError, ruleHolds } from '../platform/index.ts'
 import type { CheckpointHooks } from '../tables/index.ts'
 import { setattr } from './attributes.ts'
@@ -56,6 +56,8 @@ export interface MountedFilesystem extends Filesystem {
   /** Resolves when no orphan is left that could be dropped now. */
   orphansEmptied(): Promise<void>
   status(): FilesystemStatus
+  /** The inodes that the transport refers to, besides the root. */
+  knownInos(): readonly Ino[]
 }
 
 export function createFilesystem(options: FilesystemOptions): MountedFilesystem {
@@ -179,6 +181,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     abandon: stop,
     checkpointHooks: checkpoints.hooks,
     orphansEmptied: () => reaper.idle(),
+    knownInos: () => metadata.places.inos(),
     status: () => ({
       failure: writeback.failure,
       dirtyBytes: streams.dirtyBytes,

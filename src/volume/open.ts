@@ -24,6 +24,7 @@ import {
 } from '../tables/index.ts'
 import { type CleanerStatus, createFilesystem, type Filesystem, type MountedFilesystem } from '../vfs/index.ts'
 import { shareMemory } from './memory-shares.ts'
+import { type OnRefreshed, openRefreshing } from './refresh.ts'
 import type { VolumeIdentity } from './volume-json.ts'
 
 export type VolumeLog = (level: 'info' | 'warn' | 'error', message: string) => void
@@ -48,6 +49,8 @@ export interface OpenVolumeOptions {
   graceMs?: number
   /** How much file data a commit carries at most; 1 MiB unless told. */
   inlineBytesMax?: number
+  /** Read-only: go on to the newest state when an object of this one is gone, and tell here. Unless told it is EIO. */
+  onRefreshed?: OnRefreshed
 }
 
 export interface VolumeWriter {
@@ -86,7 +89,9 @@ export interface Volume {
 
 /** Opens a volume. Throws FsError EBUSY naming the holder when it is held, EROFS when only reading is possible. */
 export async function openVolume(options: OpenVolumeOptions): Promise<Volume> {
-  return (await openParts(options)).volume
+  const { writer, log, onRefreshed } = options
+  if (writer !== null || onRefreshed === undefined) return (await openParts(options)).volume
+  return openRefreshing({ open: () => openParts(options), log, onRefreshed })
 }
 
 /** An open volume, and the layers that what works on a whole volume (gc) goes to directly. */
