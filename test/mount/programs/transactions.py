@@ -1,7 +1,9 @@
-"""Transactions on an SQLite database at synchronous=FULL, each of which follows from its number alone.
+"""Transactions on an SQLite database, each of which follows from its number alone.
 
-    transactions.py write DATABASE JOURNAL_MODE COUNT [LOG]   COUNT more; the number of each, once committed, goes to LOG
-    transactions.py check DATABASE                            prints how many there are; fails unless all is as it must be
+    transactions.py write DATABASE JOURNAL_MODE COUNT [LOG [SYNCHRONOUS]]
+        COUNT more, at synchronous=FULL unless told; the number of each, once committed, goes to LOG
+    transactions.py check DATABASE
+        prints how many there are; fails unless all is as it must be
 
 `check` repeats the transactions in a database in memory and compares every row, besides PRAGMA integrity_check.
 """
@@ -35,12 +37,12 @@ def rows(db):
     return db.execute('SELECT id, number, body, changed FROM item ORDER BY id').fetchall()
 
 
-def write(path, mode, count, log=None):
+def write(path, mode, count, log=None, synchronous='FULL'):
     db = sqlite3.connect(path, isolation_level=None, timeout=60)
     got = db.execute(f'PRAGMA journal_mode={mode}').fetchone()[0]
     if got.upper() != mode.upper():
         sys.exit(f'journal_mode is {got}, not {mode}')
-    db.execute('PRAGMA synchronous=FULL')
+    db.execute(f'PRAGMA synchronous={synchronous}')
     db.executescript(SCHEMA)
     done = open(log, 'a', buffering=1) if log else None
     first = progress(db) + 1
