@@ -2,29 +2,28 @@
 //
 // Must stay true: a temporary file is on disk to the last byte, with its final times, before anyone gives it a key;
 // nothing touches it afterwards, so that its etag never changes.
-import { type FileHandle, open } from 'node:fs/promises'
 import type { Timespec } from '../platform/index.ts'
+import type { Disk, DiskFile, DiskStat } from './local-disk.ts'
 import { bodyLengthBytes, type Etag, type StoredObject } from './object-store.ts'
 
 /** writev(2) takes no more (IOV_MAX). */
 const MAX_PARTS = 1024
 
-interface FileStat {
-  ino: bigint
-  mtimeNs: bigint
-  size: bigint
-}
-
 /** An etag from inode number, time of last change and size. Every put makes a new file and sets its time from our own
  *  clock to the microsecond (the kernel's own stamp is as coarse as 4 ms before Linux 6.13), so two puts of one key
  *  differ even when a freed inode number is used again. Needs a filesystem that stores times finer than a second. */
-export function fileEtag(stat: FileStat): Etag {
+export function fileEtag(stat: DiskStat): Etag {
   return `"${stat.ino.toString(36)}-${stat.mtimeNs.toString(36)}-${stat.size.toString(36)}"` as Etag
 }
 
 /** Creates `path` with this content and makes it durable; the name itself is not durable yet. */
-export async function writeDurableFile(path: string, body: readonly Uint8Array[], now: Timespec): Promise<Etag> {
-  const file = await open(path, 'wx')
+export async function writeDurableFile(
+  disk: Disk,
+  path: string,
+  body: readonly Uint8Array[],
+  now: Timespec,
+): Promise<Etag> {
+  const file = await disk.open(path, 'wx')
   try {
     await writeAll(file, body)
     const seconds = now.sec + now.nsec / 1e9
@@ -37,7 +36,7 @@ export async function writeDurableFile(path: string, body: readonly Uint8Array[]
   }
 }
 
-async function writeAll(file: FileHandle, body: readonly Uint8Array[]): Promise<void> {
+async function writeAll(file: DiskFile, body: readonly Uint8Array[]): Promise<void> {
   for (let at = 0; at < body.length; at += MAX_PARTS) {
     let parts = body.slice(at, at + MAX_PARTS)
     for (let left = bodyLengthBytes(parts); left > 0; ) {
@@ -59,11 +58,12 @@ function skipBytes(parts: readonly Uint8Array[], count: number): Uint8Array[] {
 
 /** Reads `lengthBytes` from `offset`, cut short at the end of the file; undefined when `path` is no file. */
 export async function readFileRange(
+  disk: Disk,
   path: string,
   offset: number,
   lengthBytes: number | undefined,
 ): Promise<StoredObject | undefined> {
-  const file = await open(path, 'r')
+  const file = await disk.open(path, 'r')
   try {
     const stat = await file.stat({ bigint: true })
     if (!stat.isFile()) return undefined

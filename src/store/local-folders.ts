@@ -2,8 +2,8 @@
 //
 // Must stay true: sync(folder) resolves only after an fsync that began after the call; a folder counts as durable only
 // when the fsync of each of its ancestors, up to the store's own folder, has ended after the folder was seen to exist.
-import { mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { Disk } from './local-disk.ts'
 
 interface FolderState {
   running: Promise<void>
@@ -12,12 +12,14 @@ interface FolderState {
 }
 
 export class LocalFolders {
+  readonly #disk: Disk
   readonly #root: string
   readonly #states = new Map<string, FolderState>()
   readonly #durable = new Set<string>()
 
   /** `root` is the store's own folder, which exists; all others lie below it. */
-  constructor(root: string) {
+  constructor(disk: Disk, root: string) {
+    this.#disk = disk
     this.#root = root
     this.#durable.add(root)
   }
@@ -26,7 +28,7 @@ export class LocalFolders {
   async create(folder: string): Promise<void> {
     // Another process may have removed and created some of them: what we knew of them says nothing any more.
     for (let at = folder; at !== this.#root; at = dirname(at)) this.#durable.delete(at)
-    await createFolders(folder)
+    await createFolders(this.#disk, folder)
   }
 
   /** Makes the names in a folder durable, and the folder itself. */
@@ -45,14 +47,14 @@ export class LocalFolders {
   sync(folder: string): Promise<void> {
     const state = this.#states.get(folder)
     if (state === undefined) {
-      const created: FolderState = { running: fsyncFolder(folder), next: undefined }
+      const created: FolderState = { running: fsyncFolder(this.#disk, folder), next: undefined }
       this.#states.set(folder, created)
       this.#settle(folder, created)
       return created.running
     }
     state.next ??= state.running.then(
-      () => fsyncFolder(folder),
-      () => fsyncFolder(folder),
+      () => fsyncFolder(this.#disk, folder),
+      () => fsyncFolder(this.#disk, folder),
     )
     return state.next
   }
@@ -74,25 +76,25 @@ export class LocalFolders {
 
 /** Creates a folder and those missing above it, and tells the first it made. (Node's own recursive mkdir tries for ever
  *  where a folder that is there answers ENOENT, as /proc does.) */
-export async function createFolders(folder: string): Promise<string | undefined> {
+export async function createFolders(disk: Disk, folder: string): Promise<string | undefined> {
   try {
-    await mkdir(folder)
+    await disk.mkdir(folder)
     return folder
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST' && (await stat(folder)).isDirectory()) return undefined
+    if (code === 'EEXIST' && (await disk.stat(folder)).isDirectory()) return undefined
     if (code !== 'ENOENT' || dirname(folder) === folder) throw error
   }
-  const first = await createFolders(dirname(folder))
-  await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+  const first = await createFolders(disk, dirname(folder))
+  await disk.mkdir(folder).catch((error: NodeJS.ErrnoException) => {
     // Another process was faster. A file in its place shows when something is put below it.
     if (error.code !== 'EEXIST') throw error
   })
   return first ?? folder
 }
 
-async function fsyncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
+export async function fsyncFolder(disk: Disk, folder: string): Promise<void> {
+  const handle = await disk.open(folder, 'r')
   try {
     await handle.sync()
   } finally {

@@ -2,12 +2,12 @@
 //
 // Must stay true: folders and files of one folder are visited as the keys below them sort, a folder `a` as `a/`, so that
 // the walk needs no more than a page's keys in memory besides one folder's names on each level.
-import type { Dirent } from 'node:fs'
-import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { compareKeys, RESERVED_COMPONENT } from './keys.ts'
+import type { Disk, DiskEntry } from './local-disk.ts'
 
 interface Walk {
+  disk: Disk
   root: string
   prefix: string
   startAfter: string
@@ -17,10 +17,11 @@ interface Walk {
 
 /** Up to `limit` keys that begin with `prefix` and come after `startAfter`. */
 export async function listKeys(
+  disk: Disk,
   root: string,
   { prefix, startAfter, limit }: { prefix: string; startAfter: string; limit: number },
 ): Promise<string[]> {
-  const walk: Walk = { root, prefix, startAfter, limit, keys: [] }
+  const walk: Walk = { disk, root, prefix, startAfter, limit, keys: [] }
   // The folder that the prefix names: everything above it has one entry of interest.
   await visit(walk, prefix.slice(0, prefix.lastIndexOf('/') + 1))
   return walk.keys
@@ -28,7 +29,7 @@ export async function listKeys(
 
 /** Visits the folder whose keys begin with `base`, which is empty or ends in '/'. */
 async function visit(walk: Walk, base: string): Promise<void> {
-  for (const entry of sortedEntries(await readFolder(join(walk.root, base)), base)) {
+  for (const entry of sortedEntries(await readFolder(walk.disk, join(walk.root, base)), base)) {
     if (walk.keys.length === walk.limit) return
     if (entry.isFolder) {
       if (mayHold(walk, entry.key)) await visit(walk, entry.key)
@@ -44,7 +45,7 @@ function mayHold(walk: Walk, folder: string): boolean {
   return inPrefix && (walk.startAfter.startsWith(folder) || compareKeys(folder, walk.startAfter) > 0)
 }
 
-function sortedEntries(entries: readonly Dirent[], base: string): { key: string; isFolder: boolean }[] {
+function sortedEntries(entries: readonly DiskEntry[], base: string): { key: string; isFolder: boolean }[] {
   return entries
     .filter((entry) => entry.isFile() || (entry.isDirectory() && !(base === '' && entry.name === RESERVED_COMPONENT)))
     .map((entry) => {
@@ -54,9 +55,9 @@ function sortedEntries(entries: readonly Dirent[], base: string): { key: string;
     .sort((a, b) => compareKeys(a.key, b.key))
 }
 
-async function readFolder(path: string): Promise<Dirent[]> {
+async function readFolder(disk: Disk, path: string): Promise<DiskEntry[]> {
   try {
-    return await readdir(path, { withFileTypes: true })
+    return await disk.readdir(path)
   } catch (error) {
     // A folder that is not there, or is a file, holds no keys.
     const code = (error as NodeJS.ErrnoException).code

@@ -5,8 +5,8 @@
 // lock is closed to release it and is never inherited (Node opens with O_CLOEXEC).
 //
 // Must stay true: the lock is held for a check and one rename, never while data is written or synced.
-import { closeSync, openSync } from 'node:fs'
-import { type Clock, tryFlock } from '../platform/index.ts'
+import type { Clock } from '../platform/index.ts'
+import type { Disk } from './local-disk.ts'
 import { StoreError } from './object-store.ts'
 
 /** Only a stopped process or a hanging filesystem holds the lock for so long. */
@@ -16,10 +16,12 @@ const LONGEST_PAUSE_MS = 16
 export class LocalLock {
   /** Settles when the last of this process's holders is done: they queue here, and only the first asks the kernel. */
   #last: Promise<unknown> = Promise.resolve()
+  readonly #disk: Disk
   readonly #path: string
   readonly #clock: Clock
 
-  constructor(path: string, clock: Clock) {
+  constructor(disk: Disk, path: string, clock: Clock) {
+    this.#disk = disk
     this.#path = path
     this.#clock = clock
   }
@@ -32,18 +34,17 @@ export class LocalLock {
   }
 
   async #locked<T>(work: () => Promise<T>): Promise<T> {
-    // Synchronous calls: on a local filesystem they take microseconds, less than handing them to the thread pool.
-    const fd = openSync(this.#path, 'a')
+    const lock = this.#disk.openLock(this.#path)
     try {
       const giveUpAt = this.#clock.monotonicMs() + GIVE_UP_MS
-      for (let pauseMs = 1; !tryFlock(fd, 'exclusive'); pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      for (let pauseMs = 1; !lock.tryLock(); pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
         if (this.#clock.monotonicMs() > giveUpAt)
           throw new StoreError('retryable', `${this.#path} has been locked by another process for ${GIVE_UP_MS} ms`)
         await this.#clock.sleep(pauseMs)
       }
       return await work()
     } finally {
-      closeSync(fd)
+      lock.close()
     }
   }
 }

@@ -11,13 +11,12 @@
 // - A put that was seen by another process before it resolved may still be lost if the host crashes at that moment.
 // - A crashed writer leaves a temporary file or, after putIfAbsent, a second name of the object in `.cairnfs/`; both are
 //   removed a day later by whoever writes first.
-import { randomBytes } from 'node:crypto'
-import { link, mkdir, readdir, rename, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type Clock, systemClock } from '../platform/index.ts'
+import { type Clock, type Random, systemClock, systemRandom } from '../platform/index.ts'
 import { checkKey, listLimit, RESERVED_COMPONENT } from './keys.ts'
+import { type Disk, nodeDisk } from './local-disk.ts'
 import { fileEtag, readFileRange, writeDurableFile } from './local-files.ts'
-import { createFolders, LocalFolders } from './local-folders.ts'
+import { createFolders, fsyncFolder, LocalFolders } from './local-folders.ts'
 import { listKeys } from './local-list.ts'
 import { LocalLock } from './local-lock.ts'
 import {
@@ -46,14 +45,17 @@ export interface LocalStoreOptions {
   /** Create the folder when it is missing; otherwise that is `no-bucket`. */
   create?: boolean
   clock?: Clock
+  /** For names of temporary files, which must differ between all that have the folder open, on every host. */
+  random?: Random
+  disk?: Disk
 }
 
 /** Opens a folder as a store. Throws StoreError `no-bucket` when it is missing or no folder. */
 export async function openLocalStore(options: LocalStoreOptions): Promise<ObjectStore> {
-  const { path, name = `file://${path}`, create = false, clock = systemClock } = options
+  const { path, name = `file://${path}`, create = false, disk = nodeDisk } = options
   try {
-    if (create) await createRoot(path)
-    const found = await stat(path)
+    if (create) await createRoot(disk, path)
+    const found = await disk.stat(path)
     if (!found.isDirectory()) throw new StoreError('no-bucket', `${name}: ${path} is not a folder`)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
@@ -62,15 +64,23 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<Object
     }
     throw storeError(error, name, path)
   }
-  return new LocalStore(name, path, clock)
+  return new LocalStore(name, { ...options, disk })
 }
 
-/** Creates the store's folder and makes the first created name above it durable. */
-async function createRoot(path: string): Promise<void> {
-  const first = await createFolders(path)
-  if (first === undefined) return
-  const folders = new LocalFolders(dirname(first))
-  await folders.makeDurable(path)
+/** Creates the store's folder and makes it durable with all above it: those that were there may have been made a moment ago,
+ *  by somebody who did not come to the sync. */
+async function createRoot(disk: Disk, path: string): Promise<void> {
+  const first = await createFolders(disk, path)
+  if (first !== undefined) await new LocalFolders(disk, dirname(first)).makeDurable(path)
+  for (let folder = dirname(first ?? path); ; folder = dirname(folder)) {
+    await fsyncFolder(disk, folder).catch(ignoreForeignFolder)
+    if (folder === dirname(folder)) break
+  }
+}
+
+/** A folder that others made long ago need not let us read it, nor lie on a filesystem that syncs folders. */
+function ignoreForeignFolder(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EACCES' && error.code !== 'EPERM' && error.code !== 'EINVAL') throw error
 }
 
 class LocalStore implements ObjectStore {
@@ -80,23 +90,27 @@ class LocalStore implements ObjectStore {
   readonly #clock: Clock
   readonly #lock: LocalLock
   readonly #folders: LocalFolders
+  readonly #disk: Disk
   /** Names of temporary files are unique to this store object, on every host that shares the folder. */
-  readonly #session = `tmp-${process.pid}-${randomBytes(8).toString('hex')}`
+  readonly #session: string
   #written = 0
   #prepared: Promise<void> | undefined
 
-  constructor(name: string, root: string, clock: Clock) {
+  constructor(name: string, options: LocalStoreOptions & { disk: Disk }) {
+    const { path, disk, clock = systemClock, random = systemRandom } = options
     this.name = name
-    this.#root = root
-    this.#own = join(root, RESERVED_COMPONENT)
+    this.#root = path
+    this.#own = join(path, RESERVED_COMPONENT)
     this.#clock = clock
-    this.#lock = new LocalLock(join(this.#own, 'lock'), clock)
-    this.#folders = new LocalFolders(root)
+    this.#disk = disk
+    this.#session = `tmp-${random.bytes(8).toString('hex')}`
+    this.#lock = new LocalLock(disk, join(this.#own, 'lock'), clock)
+    this.#folders = new LocalFolders(disk, path)
   }
 
   get(key: string, { offset = 0, lengthBytes, signal }: GetOptions = {}): Promise<StoredObject> {
     return this.#guard(key, signal, async () => {
-      const found = await readFileRange(join(this.#root, key), offset, lengthBytes)
+      const found = await readFileRange(this.#disk, join(this.#root, key), offset, lengthBytes)
       signal?.throwIfAborted()
       return found ?? this.#notFound(key)
     })
@@ -104,14 +118,14 @@ class LocalStore implements ObjectStore {
 
   put(key: string, body: readonly Uint8Array[], { signal }: PutOptions = {}): Promise<Etag> {
     return this.#guard(key, signal, () =>
-      this.#place(key, body, signal, (temporary, path) => this.#lock.run(() => rename(temporary, path))),
+      this.#place(key, body, signal, (temporary, path) => this.#lock.run(() => this.#disk.rename(temporary, path))),
     )
   }
 
   putIfAbsent(key: string, body: readonly Uint8Array[], { signal }: PutOptions = {}): Promise<Etag> {
     return this.#guard(key, signal, () =>
       this.#place(key, body, signal, async (temporary, path) => {
-        await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
+        await this.#disk.link(temporary, path).catch((error: NodeJS.ErrnoException) => {
           if (error.code === 'EEXIST')
             throw new StoreError('precondition-failed', `${this.name}: ${key} exists`, { cause: error })
           if (error.code === 'EPERM' || error.code === 'ENOTSUP')
@@ -120,7 +134,7 @@ class LocalStore implements ObjectStore {
             })
           throw error
         })
-        await unlink(temporary)
+        await this.#disk.unlink(temporary)
       }),
     )
   }
@@ -132,7 +146,7 @@ class LocalStore implements ObjectStore {
           const current = await this.head(key)
           if (current.etag !== etag)
             throw new StoreError('precondition-failed', `${this.name}: ${key} has another etag`)
-          await rename(temporary, path)
+          await this.#disk.rename(temporary, path)
         }),
       ),
     )
@@ -143,16 +157,17 @@ class LocalStore implements ObjectStore {
       await this.#guard(batch[0]!, signal, async () => {
         for (const key of batch) checkKey(key)
         await this.#prepare()
-        const gone = await this.#lock.run(() => mapInGroups(batch, (key) => removeFile(join(this.#root, key))))
-        const folders = new Set(batch.filter((_, i) => gone[i]).map((key) => dirname(join(this.#root, key))))
-        await Promise.all([...folders].map((folder) => this.#folders.sync(folder)))
+        await this.#lock.run(() => mapInGroups(batch, (key) => removeFile(this.#disk, join(this.#root, key))))
+        // Also where nothing was: whoever removed it may not have come to the sync.
+        const folders = new Set(batch.map((key) => dirname(join(this.#root, key))))
+        await Promise.all([...folders].map((folder) => this.#folders.sync(folder).catch(ignoreMissingFolder)))
       })
   }
 
   list(prefix: string, { startAfter = '', limit, signal }: ListOptions = {}): Promise<ListPage> {
     return this.#guard(undefined, signal, async () => {
       const most = listLimit(limit)
-      const keys = await listKeys(this.#root, { prefix, startAfter, limit: most + 1 })
+      const keys = await listKeys(this.#disk, this.#root, { prefix, startAfter, limit: most + 1 })
       const page = keys.slice(0, most)
       const found = await mapInGroups(page, (key) => this.#stat(key).catch(ignoreNotFound))
       signal?.throwIfAborted()
@@ -191,7 +206,7 @@ class LocalStore implements ObjectStore {
     const path = join(this.#root, key)
     const temporary = join(this.#own, `${this.#session}-${++this.#written}`)
     try {
-      const etag = await writeDurableFile(temporary, body, this.#clock.now())
+      const etag = await writeDurableFile(this.#disk, temporary, body, this.#clock.now())
       signal?.throwIfAborted()
       await give(temporary, path).catch(async (error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOENT') throw error
@@ -201,7 +216,7 @@ class LocalStore implements ObjectStore {
       await this.#folders.makeDurable(dirname(path))
       return etag
     } catch (error) {
-      await removeFile(temporary)
+      await removeFile(this.#disk, temporary)
       // What stands in the way may be our own first try, whose folder could not be synced: the caller reads it back, and
       // counts as durable what it finds.
       if (error instanceof StoreError && error.kind === 'precondition-failed')
@@ -216,7 +231,7 @@ class LocalStore implements ObjectStore {
   }
 
   async #stat(key: string): Promise<{ sizeBytes: number; etag: Etag }> {
-    const found = await stat(join(this.#root, key), { bigint: true })
+    const found = await this.#disk.stat(join(this.#root, key))
     if (!found.isFile()) return this.#notFound(key)
     return { sizeBytes: Number(found.size), etag: fileEtag(found) }
   }
@@ -235,17 +250,18 @@ class LocalStore implements ObjectStore {
   }
 
   async #prepareOnce(): Promise<void> {
-    await mkdir(this.#own).catch((error: NodeJS.ErrnoException) => {
+    await this.#disk.mkdir(this.#own).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT')
         throw new StoreError('no-bucket', `${this.name}: the folder ${this.#root} does not exist any more`)
       if (error.code !== 'EEXIST') throw error
     })
-    const left = (await readdir(this.#own)).filter((file) => file.startsWith('tmp-'))
+    const left = (await this.#disk.readdir(this.#own)).map(({ name }) => name).filter((name) => name.startsWith('tmp-'))
     const { sec } = this.#clock.now()
     await mapInGroups(left, async (file) => {
       const path = join(this.#own, file)
-      const found = await stat(path).catch(() => undefined)
-      if (found !== undefined && sec * 1000 - found.mtimeMs > STALE_TEMPORARY_MS) await removeFile(path)
+      const found = await this.#disk.stat(path).catch(() => undefined)
+      const ageMs = sec * 1000 - Number((found?.mtimeNs ?? 0n) / 1_000_000n)
+      if (found !== undefined && ageMs > STALE_TEMPORARY_MS) await removeFile(this.#disk, path)
     })
   }
 }
@@ -257,17 +273,19 @@ async function mapInGroups<T, R>(items: readonly T[], map: (item: T) => Promise<
   return results
 }
 
-/** True when the file was there. */
-async function removeFile(path: string): Promise<boolean> {
+/** Removes a file that may be there. */
+async function removeFile(disk: Disk, path: string): Promise<void> {
   try {
-    await unlink(path)
-    return true
+    await disk.unlink(path)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     // A folder has the path of no object (EISDIR on Linux, EPERM by POSIX): nothing to delete.
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return false
-    throw error
+    if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'EISDIR') throw error
   }
+}
+
+function ignoreMissingFolder(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error
 }
 
 function ignoreNotFound(error: unknown): undefined {

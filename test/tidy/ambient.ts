@@ -14,15 +14,7 @@ export interface AmbientException {
 
 /** `uses` names globals as written (`process.env`), modules (`node:fs`), or one name of a module (`node:os.hostname`). */
 export const EXCEPTIONS: readonly AmbientException[] = [
-  {
-    path: 'src/store/local.ts',
-    uses: ['node:fs/promises', 'node:crypto.randomBytes', 'process.pid'],
-    reason: 'files are its subject; names of temporary files must differ between processes, not only between seeds',
-  },
-  { path: 'src/store/local-files.ts', uses: ['node:fs/promises'], reason: 'files are its subject' },
-  { path: 'src/store/local-folders.ts', uses: ['node:fs/promises'], reason: 'files are its subject' },
-  { path: 'src/store/local-list.ts', uses: ['node:fs/promises'], reason: 'files are its subject' },
-  { path: 'src/store/local-lock.ts', uses: ['node:fs'], reason: 'files are its subject' },
+  { path: 'src/store/local-disk.ts', uses: ['node:fs', 'node:fs/promises'], reason: 'files are its subject' },
   { path: 'src/fuse/mountinfo.ts', uses: ['node:fs'], reason: 'mounting: reads /proc/self/mountinfo' },
   {
     path: 'src/fuse/mount.ts',
