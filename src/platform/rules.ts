@@ -45,6 +45,9 @@ export const RULES = [
   'blocks are verified',
   'pages are verified',
   'commits are verified',
+  // The local folder.
+  'the local store syncs files before their names',
+  'the local store syncs folders before it acknowledges',
 ] as const
 
 export type Rule = (typeof RULES)[number]

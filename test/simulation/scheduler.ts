@@ -37,6 +37,11 @@ export class Scheduler {
     this.random = random
   }
 
+  /** What a clock that is right shows. */
+  get wallClockNs(): bigint {
+    return 1_700_000_000_000_000_000n + BigInt(Math.floor(this.nowMs * 1e6))
+  }
+
   /** Ends the world: `run` rejects with this. */
   fail(error: unknown): void {
     this.#failure ??= error

@@ -14,6 +14,7 @@ import { checkConsistency } from '../vfs/consistency.ts'
 import { Bucket, type FaultRates, NO_FAULTS } from './bucket.ts'
 import { Client } from './client.ts'
 import { explore } from './explore.ts'
+import { Machine } from './machine.ts'
 import { type Found, Oracle } from './oracle.ts'
 import { Process } from './process.ts'
 import { Scheduler } from './scheduler.ts'
@@ -26,6 +27,8 @@ const SEGMENT_BYTES = 64 * 1024
 
 export interface WorldOptions {
   seed: number
+  /** The store is a folder on a simulated disk, whose power is cut (disk.ts), in place of a bucket. */
+  disk?: boolean
   /** Prints what happens. */
   verbose?: boolean
 }
@@ -36,6 +39,7 @@ export interface WorldSummary {
   operations: number
   acknowledged: number
   kills: number
+  powerCuts: number
   takeOvers: number
   digest: string
 }
@@ -57,7 +61,16 @@ export class World {
   readonly #random: Random
   readonly #scheduler: Scheduler
   readonly #bucket: Bucket
-  readonly #summary: WorldSummary = { events: 0, operations: 0, acknowledged: 0, kills: 0, takeOvers: 0, digest: '' }
+  readonly #machine: Machine | null
+  readonly #summary: WorldSummary = {
+    events: 0,
+    operations: 0,
+    acknowledged: 0,
+    kills: 0,
+    powerCuts: 0,
+    takeOvers: 0,
+    digest: '',
+  }
   #processes = 0
   /** Nothing ever fails, nobody is killed. */
   readonly #isCalm: boolean
@@ -73,6 +86,8 @@ export class World {
     this.#random = seededRandom(options.seed)
     this.#scheduler = new Scheduler(this.#random)
     this.#bucket = new Bucket(this.#scheduler)
+    this.#machine = options.disk === true ? new Machine(this.#scheduler, this.#random) : null
+    if (this.#machine !== null) this.#machine.disk.errorRate = () => this.#bucket.rates.before / 5
     const { next } = { next: () => this.#random.next() }
     const mood = next()
     this.#isCalm = next() < 0.1
@@ -157,7 +172,15 @@ export class World {
   }
 
   #store(process: Process) {
-    return withRetry(this.#bucket.storeFor(process), { clock: process.clock, random: this.#random })
+    const store = (this.#machine ?? this.#bucket).storeFor(process)
+    return withRetry(store, { clock: process.clock, random: this.#random })
+  }
+
+  /** All that ran is dead; with a disk the power may have gone. */
+  #maybeCutPower(): void {
+    if (this.#machine === null || this.#random.next() < 0.3) return
+    this.#machine.disk.cutPower()
+    this.#summary.powerCuts++
   }
 
   /** Mounts, and compares what is found with what may be. */
@@ -257,6 +280,7 @@ export class World {
     if (winner.volume.status.failure !== null) {
       // The other raised the epoch after it, and gave up.
       for (const { process } of served) process.kill()
+      this.#maybeCutPower()
       return before
     }
     const second = await this.#meet(winner.process, winner.volume, before)
@@ -322,6 +346,7 @@ export class World {
           return
         }
         process.kill()
+        this.#maybeCutPower()
         resolve()
       }
       this.#scheduler.after(random.next() ** 2 * 150_000, 'kill', kill)
@@ -440,6 +465,7 @@ export class World {
     this.#count(second)
     process.kill()
     second.process.kill()
+    this.#maybeCutPower()
     return second.oracle
   }
 
@@ -476,16 +502,15 @@ export class World {
 
   /** Where nothing ever failed or was killed, every segment in the bucket is named. */
   async #checkLeftovers(database: Database, uuid: Buffer): Promise<void> {
-    const named = new Set<number>(
-      decodeRoot(this.#bucket.entries.get('root')?.body as Buffer, uuid).pageSegments.keys(),
-    )
+    const entries = this.#machine?.objects() ?? this.#bucket.entries
+    const named = new Set<number>(decodeRoot(entries.get('root')?.body as Buffer, uuid).pageSegments.keys())
     await database.run(() =>
       database.table(USAGE).scan(0, Number.MAX_SAFE_INTEGER, (id) => {
         named.add(id)
         return true
       }),
     )
-    for (const key of this.#bucket.entries.keys()) {
+    for (const key of entries.keys()) {
       const id = parseSegmentKey(key)
       if (id !== null && !named.has(id)) throw new Error(`${key} is left over, and nobody will delete it`)
     }
