@@ -25,8 +25,9 @@ export {
   SYMLINK_TARGET_MAX,
 } from './inode-record.ts'
 export { type FoundName, type Home, Metadata, type Node, parentOf, putParent, putRootDirectory } from './metadata.ts'
-export { cookieOf, DOT_DOT_KEY, DOT_KEY, FIRST_NAME_KEY, KEY_MAX, nameKeys } from './name-keys.ts'
+export { cookieOf, DOT_DOT_KEY, DOT_KEY, FIRST_NAME_KEY, KEY_MAX, type NameKeys, nameKeys } from './name-keys.ts'
 export { IN_ORPHANS, IN_SHARED, type Place, Places, REMOVED } from './places.ts'
+export { decodeQuota, encodeQuota, QUOTA_RECORD_BYTES, type Quota } from './quota-record.ts'
 export { orphanInos, reapTurn } from './reap.ts'
 export { deleteUnused, isReferredTo, type MoveSource, moveExtents, repoint } from './repoint.ts'
 export { sharersOf } from './sharers.ts'

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import type { Extent } from '../../src/data/index.ts'
 import {
   decodeInode,
+  decodeQuota,
   dentryIno,
   dentryInodeAt,
   dentryIsShared,
@@ -13,6 +14,7 @@ import {
   EXTENTS,
   encodeDentry,
   encodeInode,
+  encodeQuota,
   encodeSharedDentry,
   extentsOf,
   FIRST_NAME_KEY,
@@ -63,6 +65,24 @@ const inode: fc.Arbitrary<Inode> = fc.record({
   extents: fc.option(fc.array(fc.record({ fileOffset: u53, range: extent }), { maxLength: 4 }), { nil: null }),
   target: some(100),
   xattrs: some(100),
+})
+
+test('a quota comes back as it was put, whatever of it there is', () => {
+  const limit = fc.option(u53, { nil: null })
+  const quota = fc.record({
+    isCounting: fc.boolean(),
+    isRemoved: fc.boolean(),
+    bytesLimit: limit,
+    inodesLimit: limit,
+    bytesUsed: u53,
+    inodesUsed: u53,
+    parentRealm: u53,
+  })
+  fc.assert(
+    fc.property(quota, (value) => {
+      expect(decodeQuota(encodeQuota(value), 0)).toEqual(value)
+    }),
+  )
 })
 
 test('an inode record says what the inode was', () => {

@@ -1,0 +1,62 @@
+// The record of a limit and of what counts against it: a row of QUOTA_TREE (key: the ino of the tree's topmost directory,
+// its *realm*), QUOTA_UID or QUOTA_GID (key: the uid or gid).
+//
+//   0    u8   bit 0: being counted, the use is not known yet; bit 1: removed, the limits do not bind; bit 2: bytes are
+//             limited; bit 3: inodes are limited
+//   1    7    0
+//   8    u64  limit of bytes        16  u64  limit of inodes (0 where there is none)
+//   24   u64  bytes in use          32  u64  inodes in use
+//   40   u64  the realm around this one (trees), 0: none
+//
+// What counts: every inode, and the size (st_size, holes included) of every inode but directories. A directory counts in
+// the realm that its "." names, a file in its directory's, one in SHARED or ORPHANS in that of its record; what counts in
+// a realm counts in the realms around it too.
+//
+// Must stay true: a row that is neither being counted nor removed says what a recount says.
+import { readU64, writeU64 } from '../platform/index.ts'
+
+export const QUOTA_RECORD_BYTES = 48
+const COUNTING = 1
+const REMOVED = 2
+const BYTES_LIMITED = 4
+const INODES_LIMITED = 8
+
+export interface Quota {
+  isCounting: boolean
+  isRemoved: boolean
+  /** Null: no limit. */
+  bytesLimit: number | null
+  inodesLimit: number | null
+  bytesUsed: number
+  inodesUsed: number
+  /** Of trees; 0: none. */
+  parentRealm: number
+}
+
+export function encodeQuota(quota: Quota): Buffer {
+  const record = Buffer.alloc(QUOTA_RECORD_BYTES)
+  record[0] =
+    (quota.isCounting ? COUNTING : 0) |
+    (quota.isRemoved ? REMOVED : 0) |
+    (quota.bytesLimit === null ? 0 : BYTES_LIMITED) |
+    (quota.inodesLimit === null ? 0 : INODES_LIMITED)
+  writeU64(record, 8, quota.bytesLimit ?? 0)
+  writeU64(record, 16, quota.inodesLimit ?? 0)
+  writeU64(record, 24, quota.bytesUsed)
+  writeU64(record, 32, quota.inodesUsed)
+  writeU64(record, 40, quota.parentRealm)
+  return record
+}
+
+export function decodeQuota(bytes: Buffer, at: number): Quota {
+  const flags = bytes[at]!
+  return {
+    isCounting: (flags & COUNTING) !== 0,
+    isRemoved: (flags & REMOVED) !== 0,
+    bytesLimit: (flags & BYTES_LIMITED) === 0 ? null : readU64(bytes, at + 8),
+    inodesLimit: (flags & INODES_LIMITED) === 0 ? null : readU64(bytes, at + 16),
+    bytesUsed: readU64(bytes, at + 24),
+    inodesUsed: readU64(bytes, at + 32),
+    parentRealm: readU64(bytes, at + 40),
+  }
+}
