@@ -58,6 +58,17 @@ const GRACE_OPTION: OptionSpec = {
 
 const GC_OPTIONS: readonly OptionSpec[] = [GRACE_OPTION, LEASE_OPTION, ...STORE_OPTIONS]
 
+const FSCK_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'memory',
+    value: 'SIZE',
+    help: 'for caches; what must be remembered of the volume comes on top',
+    default: '512M',
+  },
+  LEASE_OPTION,
+  ...STORE_OPTIONS,
+]
+
 const MOUNT_OPTIONS: readonly OptionSpec[] = [
   { name: 'commit', value: 'SECONDS', help: 'what is older than this is durable, without any fsync', default: '5' },
   { name: 'memory', value: 'SIZE', help: 'for dirty data, caches and metadata together', default: '1G' },
@@ -103,6 +114,12 @@ export interface KernelFlags {
 
 export interface GcSettings {
   graceMs: number
+  leaseMs: number
+  store: StoreSettings
+}
+
+export interface FsckSettings {
+  memoryBytes: number
   leaseMs: number
   store: StoreSettings
 }
@@ -168,8 +185,8 @@ const IGNORED_WORDS: Record<string, Partial<KernelFlags>> = {
 }
 
 /** Adds the options to a command, -o among them. */
-export function addOptions(command: Command, of: 'format' | 'mount' | 'gc'): void {
-  const specs = { format: FORMAT_OPTIONS, mount: MOUNT_OPTIONS, gc: GC_OPTIONS }[of]
+export function addOptions(command: Command, of: 'format' | 'mount' | 'gc' | 'fsck'): void {
+  const specs = { format: FORMAT_OPTIONS, mount: MOUNT_OPTIONS, gc: GC_OPTIONS, fsck: FSCK_OPTIONS }[of]
   for (const spec of specs) {
     const flags = spec.value === undefined ? `--${spec.name}` : `--${spec.name} <${spec.value}>`
     command.addOption(
@@ -205,6 +222,15 @@ export function readGcSettings(options: Record<string, unknown>): GcSettings {
   }
 }
 
+export function readFsckSettings(options: Record<string, unknown>): FsckSettings {
+  const { values } = gather(FSCK_OPTIONS, options, { isSloppy: false, allowsKernelWords: false })
+  return {
+    memoryBytes: atLeastMemory(values),
+    leaseMs: atLeast(values, 'lease', 1000),
+    store: readStoreSettings(values),
+  }
+}
+
 /** `isSloppy`: unknown words of -o are left out instead of refused (mount -s). */
 export function readMountSettings(
   options: Record<string, unknown>,
@@ -215,8 +241,7 @@ export function readMountSettings(
   if (!LOG_LEVELS.includes(logLevel)) {
     throw new UsageError(`--log-level: '${logLevel}' is none of ${LOG_LEVELS.join(', ')}`)
   }
-  const memoryBytes = parsed(values, 'memory', parseSize)
-  if (memoryBytes < 64 * 1024 ** 2) throw new UsageError('--memory: at least 64M are needed')
+  const memoryBytes = atLeastMemory(values)
   return {
     commitMs: atLeast(values, 'commit', 100),
     graceMs: parsed(values, 'grace', parseDuration),
@@ -335,6 +360,12 @@ function atLeast(values: Values, name: string, leastMs: number): number {
   const ms = parsed(values, name, parseDuration)
   if (ms < leastMs) throw new UsageError(`--${name}: at least ${leastMs / 1000} s`)
   return ms
+}
+
+function atLeastMemory(values: Values): number {
+  const memoryBytes = parsed(values, 'memory', parseSize)
+  if (memoryBytes < 64 * 1024 ** 2) throw new UsageError('--memory: at least 64M are needed')
+  return memoryBytes
 }
 
 function underscored(name: string): string {

@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander'
 import { CommandError, describeError } from './errors.ts'
 import { formatCommand } from './format.ts'
+import { USAGE_STATUS as FSCK_USAGE_STATUS, fsckCommand } from './fsck.ts'
 import { gcCommand } from './gc.ts'
 import { installHelperCommand } from './install-helper.ts'
 import { endOnUncaught } from './last-resort.ts'
@@ -67,6 +68,7 @@ export function makeProgram(): Command {
     statusCommand(),
     resumeCommand(),
     gcCommand(),
+    fsckCommand(),
     installHelperCommand(),
   ]) {
     program.addCommand(command.copyInheritedSettings(program).helpOption('-h, --help', 'show this'))
@@ -84,7 +86,7 @@ function reportFailure(error: unknown, name: string): number {
     // Asking for help or the version is an "error" of status 0.
     if (error.exitCode === 0) return 0
     process.stderr.write(`${name}: ${describeUsage(error)}: see ${name} --help\n`)
-    return 1
+    return name === 'cairnfs fsck' ? FSCK_USAGE_STATUS : 1
   }
   process.stderr.write(`${name}: ${describeError(error)}\n`)
   return error instanceof CommandError ? error.exitStatus : 1

@@ -5,7 +5,9 @@ export {
   CONTENTS_ENTRY_BYTES,
   damagedPieceIn,
   decodeContentsEntry,
+  decodeFooter,
   encodeContentsEntry,
+  FOOTER_BYTES,
   maxPieceBytesOf,
   parseSegmentKey,
   type ReadContentsOptions,
@@ -13,6 +15,7 @@ export {
   readContents,
   type SegmentContents,
   type SegmentKind,
+  STORED_BLOCK_BYTES,
   segmentKey,
   storedBytesOf,
 } from './format.ts'

@@ -3,6 +3,7 @@
 // vfs/. Takes clock, random source and store as arguments, as all below it.
 
 export { defaultName, type FormatOptions, formatVolume } from './format.ts'
+export { checkVolume, type FsckOptions, type FsckRepairOptions, identifyVolume, repairVolume } from './fsck/fsck.ts'
 export type * from './fsck/report.ts'
 export { type GcFigures, type GcOptions, type GcReport, gcVolume } from './gc.ts'
 export { findLeftovers, type Leftover, type LeftoverKind } from './leftovers.ts'

@@ -13,8 +13,8 @@
 // Must stay true: ids from `firstOwnSegment` on are those of the tenure that looks, and never leftovers: they may be on
 // their way. What no cairnfs wrote, or another volume, is foreign: listed, never deleted.
 import { isReferredTo, Metadata, nameKeys, sharersOf, USAGE } from '../meta/index.ts'
-import { type Clock, FsError } from '../platform/index.ts'
-import { parseSegmentKey, type SegmentId, type SegmentStore } from '../segments/index.ts'
+import { type Clock, FsError, type MaybePromise } from '../platform/index.ts'
+import { type ContentsEntry, parseSegmentKey, type SegmentId, type SegmentStore } from '../segments/index.ts'
 import { type ListedObject, type ObjectStore, StoreError } from '../store/index.ts'
 import { type Database, decodeCommit } from '../tables/index.ts'
 import { VOLUME_KEY, type VolumeIdentity } from './volume-json.ts'
@@ -46,6 +46,13 @@ export interface LeftoverOptions {
   /** All objects of the store, where they were listed before; what came since is not looked at. */
   listed: readonly ListedObject[]
   onProgress: (done: number, total: number) => void
+  /** Who knows of references to segments; the tables and the segments' tables of contents unless told. */
+  uses?: SegmentUses
+}
+
+export interface SegmentUses {
+  hasRow(id: SegmentId): MaybePromise<boolean>
+  isReferredTo(id: SegmentId, contents: readonly ContentsEntry[]): Promise<boolean>
 }
 
 const ROOT_KEY = 'root'
@@ -69,15 +76,13 @@ export async function listAll(store: ObjectStore, onProgress: (done: number) => 
 export async function findLeftovers(options: LeftoverOptions): Promise<Leftovers> {
   const { database, listed, onProgress } = options
   const found: Leftovers = { leftovers: [], foreign: [], miscounted: [], segmentBytes: new Map() }
-  const metadata = new Metadata({ database, nameKeys: nameKeys(options.identity.hashKey) })
+  const uses = options.uses ?? usesByTables(options)
   for (const [index, object] of listed.entries()) {
     const { key, sizeBytes } = object
     const id = parseSegmentKey(key)
-    const journal = JOURNAL_PATTERN.exec(key)
-    if (id !== null) await judgeSegment(id, object, found, { ...options, metadata })
-    else if (journal !== null) {
-      const [slot, epoch, seq] = journal.slice(1).map((hex) => Number.parseInt(hex, 16)) as [number, number, number]
-      if (!isNeeded(database, { slot, epoch, seq }) && !(await isSealOrForeign(object, found, options))) {
+    if (id !== null) await judgeSegment(id, object, found, { ...options, uses })
+    else if (JOURNAL_PATTERN.test(key)) {
+      if (!isNeededJournal(database, key) && !(await isSealOrForeign(object, found, options))) {
         found.leftovers.push({ kind: 'journal', key, sizeBytes })
       }
     } else if (PROBE_PATTERN.test(key)) found.leftovers.push({ kind: 'probe', key, sizeBytes })
@@ -95,19 +100,17 @@ async function judgeSegment(
   id: SegmentId,
   { key, sizeBytes }: ListedObject,
   found: Leftovers,
-  { clock, database, metadata, segments }: LeftoverOptions & { metadata: Metadata },
+  { database, segments, uses }: LeftoverOptions & { uses: SegmentUses },
 ): Promise<void> {
   if (database.rootInForce.pageSegments.has(id)) return
-  if ((await database.run(() => database.table(USAGE).get(id))) !== null) {
+  if (await uses.hasRow(id)) {
     found.segmentBytes.set(id, sizeBytes)
     return
   }
   if (id >= database.firstOwnSegment) return
   try {
     const contents = (await segments.readTable(id)).filter((entry) => entry.tableKind === 0)
-    const sharers = await database.run(() => sharersOf(database, id))
-    const isReferred = await isReferredTo({ id, contents, sharers }, { metadata, yieldTurn: () => clock.yield() })
-    if (isReferred) found.miscounted.push(key)
+    if (await uses.isReferredTo(id, contents)) found.miscounted.push(key)
     else found.leftovers.push({ kind: 'segment', key, sizeBytes })
   } catch (error) {
     if (!(error instanceof FsError)) throw error
@@ -117,8 +120,22 @@ async function judgeSegment(
   }
 }
 
-/** Whether a mount would read it. */
-function isNeeded(database: Database, { slot, epoch, seq }: { slot: number; epoch: number; seq: number }): boolean {
+function usesByTables({ clock, database, identity }: LeftoverOptions): SegmentUses {
+  const metadata = new Metadata({ database, nameKeys: nameKeys(identity.hashKey) })
+  return {
+    hasRow: async (id) => (await database.run(() => database.table(USAGE).get(id))) !== null,
+    async isReferredTo(id, contents) {
+      const sharers = await database.run(() => sharersOf(database, id))
+      return isReferredTo({ id, contents, sharers }, { metadata, yieldTurn: () => clock.yield() })
+    },
+  }
+}
+
+/** Whether it is an object of the journal that a mount would read. */
+export function isNeededJournal(database: Database, key: string): boolean {
+  const journal = JOURNAL_PATTERN.exec(key)
+  if (journal === null) return false
+  const [slot, epoch, seq] = journal.slice(1).map((hex) => Number.parseInt(hex, 16)) as [number, number, number]
   const root = database.rootInForce
   if (slot !== root.slot || epoch > root.epoch) return true
   const tenure = root.tenures.find((each) => each.epoch === epoch)

@@ -1,5 +1,5 @@
 // What a check of a volume finds and says. The command line prints it; --json gives it as it is, so that its fields keep
-// their names and meanings.
+// their names and meanings. docs/FSCK.md has a line for every kind.
 
 /** One sort of damage or oddity. */
 export type FindingKind =
@@ -7,7 +7,11 @@ export type FindingKind =
   | 'lost-root'
   | 'damaged-root'
   | 'stale-root'
+  | 'lost-volume-json'
+  | 'lost-slot'
+  | 'damaged-slot'
   | 'lost-segment'
+  | 'damaged-contents'
   | 'damaged-page'
   | 'misplaced-page'
   | 'damaged-data'
@@ -29,13 +33,14 @@ export type FindingKind =
   | 'overlapping-extents'
   | 'extent-outside'
   | 'wrong-size'
+  | 'lost-data'
   | 'wrong-live-bytes'
   | 'wrong-sharers'
   | 'wrong-quota'
   | 'wrong-id-range'
 
 /** `damage`: something is wrong. `notice`: nothing to mend (garbage that gc takes, orphans of a crash that the next mount
- *  empties). */
+ *  empties, bytes that an earlier repair found lost). */
 export type Severity = 'damage' | 'notice'
 
 export interface Finding {
@@ -72,7 +77,7 @@ export interface FsckReport {
   checkpointNumber: number
   epoch: number
   replayedCommits: number
-  /** Somebody has the volume mounted: the state is that of its last commit. */
+  /** Somebody has the volume mounted (or died with it): the state is that of its last commit. */
   mounted: boolean
   findings: Finding[]
   counts: FsckCounts

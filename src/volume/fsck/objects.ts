@@ -1,0 +1,84 @@
+// The objects of the store: which segments are there, what commits carry, what nothing refers to, what is not ours.
+import { FsError } from '../../platform/index.ts'
+import { type ContentsEntry, type PackedData, parseSegmentKey, type SegmentId } from '../../segments/index.ts'
+import { StoreError } from '../../store/index.ts'
+import { decodeCommit, readDecoded } from '../../tables/index.ts'
+import { findLeftovers, isNeededJournal } from '../leftovers.ts'
+import type { CheckContext } from './context.ts'
+
+/** File data that a commit carries and no segment holds yet. */
+export interface CarriedData {
+  key: string
+  packed: PackedData
+}
+
+/** The data of all commits that are replayed, by the id that extents name it by. */
+export async function readCarriedData(context: CheckContext): Promise<Map<number, CarriedData>> {
+  const { database, identity, listed, store } = context
+  const carried = new Map<number, CarriedData>()
+  for (const key of listed.keys()) {
+    if (!isNeededJournal(database, key)) continue
+    try {
+      const { decoded } = await readDecoded(store, key, (body) => decodeCommit(body, key, identity.uuid))
+      if (decoded.dataId !== null) carried.set(decoded.dataId, { key, packed: decoded.packed })
+    } catch (error) {
+      // Damaged ones the tables tell of; what was trimmed meanwhile is contained.
+      if (!(error instanceof FsError) && !(error instanceof StoreError && error.kind === 'not-found')) throw error
+    }
+  }
+  return carried
+}
+
+/** Objects that nothing needs, and such as are not this volume's. */
+export async function checkObjects(context: CheckContext): Promise<void> {
+  const { clock, database, findings, identity, listed, progress, segments, store, survey } = context
+  const { leftovers, foreign } = await findLeftovers({
+    store,
+    identity,
+    database,
+    segments,
+    clock,
+    listed: [...listed.values()],
+    onProgress: (done, total) => progress('looking at objects', done, total, 'objects'),
+    uses: {
+      hasRow: (id) => survey.usage.has(id),
+      isReferredTo: async (id: SegmentId, _contents: readonly ContentsEntry[]) => survey.extents.has(id),
+    },
+  })
+  for (const { key, kind } of leftovers) {
+    const why = { segment: 'no file refers to it', journal: 'its tenure has ended', probe: 'a probe was interrupted' }[
+      kind
+    ]
+    findings.notice('unreferenced-object', `${key} is of no use (${why}): cairnfs gc deletes it`, { object: key })
+  }
+  for (const key of foreign)
+    findings.notice('foreign-object', `${key} is no object of this volume: left alone`, { object: key })
+}
+
+/** Ids of segments in the store, with their sizes. */
+export function segmentsListed({ listed }: CheckContext): Map<number, number> {
+  const found = new Map<number, number>()
+  for (const { key, sizeBytes } of listed.values()) {
+    const id = parseSegmentKey(key)
+    if (id !== null) found.set(id, sizeBytes)
+  }
+  return found
+}
+
+/** Live bytes of data segments: rows of USAGE against what the extents add up to. */
+export function judgeUsage({ findings, survey }: CheckContext, carried: ReadonlyMap<number, CarriedData>): void {
+  const { usage } = survey
+  const { live } = survey.extents
+  for (const id of new Set([...usage.keys(), ...live.keys()])) {
+    const row = usage.get(id)
+    const counted = live.get(id) ?? 0
+    if (row === undefined ? counted === 0 : row.liveBytes === counted) continue
+    const inCommit = row?.isCommit ?? carried.has(id)
+    findings.damage('wrong-live-bytes', {
+      message: `segment ${id} counts ${row === undefined ? 'no' : row.liveBytes} live bytes, files have ${counted} in it`,
+      remedy: `it counts ${counted}`,
+      phase: 'counted-bytes',
+      fix: (repair) => repair.files.setLiveBytes(id, counted, inCommit),
+    })
+  }
+}
