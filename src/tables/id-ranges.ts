@@ -5,7 +5,8 @@ import { FsError, ruleHolds } from '../platform/index.ts'
 import type { IdSort } from './database.ts'
 import type { IdRange } from './root.ts'
 
-const RANGE_IDS = 2 ** 24
+/** How many ids a root reserves at a time. */
+export const RANGE_IDS = 2 ** 24
 const SORTS: Record<IdSort, number> = { ino: 1, segment: 2 }
 
 interface Counter {
@@ -64,9 +65,3 @@ export class IdRanges {
     }
   }
 }
-
-/** The ranges of a new volume: inode 1 is the root directory, segment 0 means none. */
-export const FIRST_RANGES: readonly IdRange[] = [
-  { sort: SORTS.ino, slot: 0, end: 2 },
-  { sort: SORTS.segment, slot: 0, end: 1 },
-]

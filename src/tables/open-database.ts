@@ -27,15 +27,16 @@ import type {
 } from './database.ts'
 import type { EngineTransaction } from './engine.ts'
 import { type DatabaseOptions, EngineDatabase, ReadOnlyDatabase, type Replay } from './engine-database.ts'
-import { FIRST_RANGES, IdRanges } from './id-ranges.ts'
+import { IdRanges } from './id-ranges.ts'
 import { JournalWriter } from './journal-writer.ts'
 import { PageCleaner } from './page-cleaner.ts'
-import { encodeRoot, ROOT_KEY, type Root, type Tenure } from './root.ts'
+import { encodeRoot, NEW_ROOT, ROOT_KEY, type Root, type Tenure } from './root.ts'
 import { readRoot, replaceRoot } from './root-object.ts'
 import { salvageTenures } from './salvage.ts'
 import { type FoundTenures, readTenures, type SealOrder } from './seal.ts'
 import {
   describeTaker,
+  EMPTY_SLOT,
   encodeSlot,
   type Holder,
   type Judgement,
@@ -68,30 +69,7 @@ export interface WriterOptions {
 /** Puts `root` and the slot of a new volume, which has no tables yet. Throws FsError EEXIST where there are some
  *  already: of two formats at once one fails. */
 export async function formatDatabase(store: ObjectStore, volumeUuid: Buffer): Promise<void> {
-  const slot: SlotState = {
-    slot: SLOT,
-    epoch: 0,
-    session: '',
-    host: '',
-    bootId: '',
-    pid: 0,
-    since: '',
-    lock: null,
-    released: { lastSeq: 0 },
-    beat: 0,
-    probed: [],
-  }
-  const root: Root = {
-    slot: SLOT,
-    number: 1,
-    epoch: 0,
-    session: Buffer.alloc(16),
-    tenures: [],
-    idRanges: [...FIRST_RANGES],
-    tables: [],
-    pageSegments: new Map(),
-  }
-  const body = encodeRoot(volumeUuid, root)
+  const body = encodeRoot(volumeUuid, NEW_ROOT)
   try {
     await store.putIfAbsent(ROOT_KEY, [body])
   } catch (error) {
@@ -99,7 +77,7 @@ export async function formatDatabase(store: ObjectStore, volumeUuid: Buffer): Pr
     const isOurs = (await store.get(ROOT_KEY)).body.equals(body)
     if (!isOurs) throw new FsError('EEXIST', 'the volume is being formatted by somebody else too: try again later')
   }
-  await store.put(slotKey(SLOT), [encodeSlot(slot)])
+  await store.put(slotKey(SLOT), [encodeSlot(EMPTY_SLOT)])
 }
 
 /** Opens a database for writing: takes the slot, replays, puts `root`. Throws FsError EBUSY when it is held. */

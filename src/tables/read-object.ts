@@ -1,7 +1,7 @@
-// Reading an object that must be whole: what arrives damaged is read again, as a bit may have flipped, or the end been cut
-// off, on the way. Only what is damaged every time counts as damaged in the store.
+// Reading an object that must be whole, and listing many. What arrives damaged is read again, as a bit may have flipped, or
+// the end been cut off, on the way. Only what is damaged every time counts as damaged in the store.
 import { FsError } from '../platform/index.ts'
-import type { Etag, ObjectStore } from '../store/index.ts'
+import type { Etag, ListedObject, ObjectStore } from '../store/index.ts'
 
 const READS_MAX = 3
 
@@ -19,5 +19,16 @@ export async function readDecoded<T>(
     } catch (error) {
       if (!(error instanceof FsError) || reads === READS_MAX) throw error
     }
+  }
+}
+
+/** All objects whose keys begin with `prefix`, in order; those after `startAfter`. */
+export async function listAll(store: ObjectStore, prefix: string, startAfter?: string): Promise<ListedObject[]> {
+  const objects: ListedObject[] = []
+  for (let from = startAfter; ; ) {
+    const page = await store.list(prefix, from === undefined ? {} : { startAfter: from })
+    objects.push(...page.objects)
+    if (page.next === undefined) return objects
+    from = page.next
   }
 }

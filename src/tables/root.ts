@@ -67,6 +67,21 @@ export interface Root {
   pageSegments: Map<number, PageSegmentUse>
 }
 
+/** That of a new volume, which has no tables yet: inode 1 is the root directory, segment 0 means none. */
+export const NEW_ROOT: Root = {
+  slot: 0,
+  number: 1,
+  epoch: 0,
+  session: Buffer.alloc(16),
+  tenures: [],
+  idRanges: [
+    { sort: 1, slot: 0, end: 2 },
+    { sort: 2, slot: 0, end: 1 },
+  ],
+  tables: [],
+  pageSegments: new Map(),
+}
+
 export function encodeRoot(volumeUuid: Buffer, root: Root): Buffer {
   const { tenures, idRanges, tables, pageSegments } = root
   const bytes = Buffer.alloc(

@@ -10,11 +10,12 @@
 import { FsError } from '../platform/index.ts'
 import { StoreError } from '../store/index.ts'
 import { type DecodedCommit, decodeCommit, encodeSeal, journalKey, journalPrefix } from './commit-format.ts'
+import { listAll } from './read-object.ts'
 import type { Tenure } from './root.ts'
 import {
   type FoundTenures,
+  isToSeal,
   type JournalSource,
-  listJournal,
   readAll,
   readWhole,
   type SealOrder,
@@ -74,7 +75,7 @@ class TenureSalvage {
     const { source, slot, tenure } = this
     const prefix = journalPrefix(slot, tenure.epoch)
     const startAfter = journalKey(slot, tenure.epoch, tenure.firstSeq - 1)
-    const keys = await listJournal(source.store, prefix, { startAfter })
+    const keys = (await listAll(source.store, prefix, startAfter)).map(({ key }) => key)
     for (const [key, body] of await readAll(keys, (each) => this.#readIfThere(each))) {
       const seq = Number.parseInt(key.slice(prefix.length), 16)
       if (body !== null && journalKey(slot, tenure.epoch, seq) === key) this.#objects.set(seq, this.#decode(key, body))
@@ -112,7 +113,7 @@ class TenureSalvage {
     for (let seq = tenure.firstSeq; ; seq++) {
       let object = this.#objects.get(seq)
       if (object === undefined) {
-        if (seal === null || seal.epoch !== tenure.epoch) return null
+        if (!isToSeal(seal, tenure)) return null
         const place = { slot: this.slot, epoch: tenure.epoch, seq, session: seal.sealAs.session }
         object = this.#decode(this.#key(seq), await sealOrRead(this.source, place))
       }

@@ -12,7 +12,7 @@ import { damagedPieceIn } from '../segments/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import { type DecodedCommit, decodeCommit, encodeSeal, journalKey, journalPrefix } from './commit-format.ts'
 import type { TableDamage } from './inspect.ts'
-import { readDecoded } from './read-object.ts'
+import { listAll, readDecoded } from './read-object.ts'
 import type { Tenure } from './root.ts'
 
 /** Journal objects read at once. */
@@ -25,7 +25,7 @@ export interface JournalSource {
 
 /** Which tenure to seal, and as whom. */
 export interface SealOrder {
-  epoch: number
+  epoch: number | 'all'
   sealAs: { epoch: number; session: Buffer }
 }
 
@@ -60,7 +60,7 @@ export async function readTenures(
         if (!ruleHolds('commits behind a gap are void') && objects.size > 0 && seq <= tenure.firstSeq + objects.size)
           continue
         if (mustReach !== null) throw new FsError('EIO', `${key} is missing: acknowledged changes are lost with it`)
-        if (seal === null || seal.epoch !== tenure.epoch) break
+        if (!isToSeal(seal, tenure)) break
         body = await sealOrRead(source, { slot, seq, epoch: tenure.epoch, session: seal.sealAs.session })
       }
       const commit = decodeCommit(body, key, source.volumeUuid)
@@ -77,29 +77,18 @@ export async function readTenures(
   return found
 }
 
+/** Whether an order is for this tenure. */
+export function isToSeal(order: SealOrder | null, { epoch }: Tenure): order is SealOrder {
+  return order !== null && (order.epoch === 'all' || order.epoch === epoch)
+}
+
 /** The journal objects of a tenure from its first uncontained one on, by key, undecoded: what lies behind a gap may be
  *  anything. */
 async function listTenure(source: JournalSource, slot: number, tenure: Tenure): Promise<Map<string, Buffer>> {
-  const keys = await listJournal(source.store, journalPrefix(slot, tenure.epoch), {
-    startAfter: journalKey(slot, tenure.epoch, tenure.firstSeq - 1),
-  })
+  const startAfter = journalKey(slot, tenure.epoch, tenure.firstSeq - 1)
+  const listed = await listAll(source.store, journalPrefix(slot, tenure.epoch), startAfter)
+  const keys = listed.map(({ key }) => key)
   return new Map(await readAll(keys, (key) => readWhole(source, key)))
-}
-
-/** The keys of the journal that begin with `prefix`, in order. */
-export async function listJournal(
-  store: ObjectStore,
-  prefix: string,
-  options: { startAfter?: string } = {},
-): Promise<string[]> {
-  const keys: string[] = []
-  let from = options
-  for (;;) {
-    const page = await store.list(prefix, from)
-    keys.push(...page.objects.map((object) => object.key))
-    if (page.next === undefined) return keys
-    from = { startAfter: page.next }
-  }
 }
 
 /** Reads many objects, several at a time. */

@@ -40,6 +40,21 @@ const stateSchema = z.object({
 })
 export type SlotState = z.infer<typeof stateSchema>
 
+/** That of a new volume. */
+export const EMPTY_SLOT: SlotState = {
+  slot: 0,
+  epoch: 0,
+  session: '',
+  host: '',
+  bootId: '',
+  pid: 0,
+  since: '',
+  lock: null,
+  released: { lastSeq: 0 },
+  beat: 0,
+  probed: [],
+}
+
 /** What is known of a holder without waiting: `leaving` is on this host and unmounting. */
 export type Judgement = 'dead' | 'alive' | 'leaving' | 'unknown'
 

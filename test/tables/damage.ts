@@ -47,7 +47,7 @@ export function apply(database: Database, content: Content, changes: Iterable<[s
 }
 
 /** Some text that does not deflate to nothing. */
-function textOf(seed: number, length: number): string {
+export function textOf(seed: number, length: number): string {
   const random = seededRandom(seed + 1)
   let text = ''
   while (text.length < length) text += random.next().toString(36).slice(2)
