@@ -8,7 +8,7 @@
 import { nameKeys, PINNED_TABLES, TABLE_KINDS } from '../../meta/index.ts'
 import type { Clock, Random } from '../../platform/index.ts'
 import { createSegmentStore, type SegmentStore } from '../../segments/index.ts'
-import type { ListedObject, ObjectStore } from '../../store/index.ts'
+import { type ListedObject, type ObjectStore, StoreError } from '../../store/index.ts'
 import {
   type Database,
   type DatabaseOptions,
@@ -18,16 +18,19 @@ import {
   openDatabase,
   openDatabaseReadOnly,
   readSlot,
+  recoverRoot,
+  restoreRoot,
   type TableDamage,
   type WritableDatabase,
 } from '../../tables/index.ts'
 import { listAll } from '../leftovers.ts'
 import { shareMemory } from '../memory-shares.ts'
 import type { VolumeLog, VolumeWriter } from '../open.ts'
-import { readVolumeJson, type VolumeIdentity } from '../volume-json.ts'
+import type { VolumeIdentity } from '../volume-json.ts'
 import { type Checked, checkAll, type IdEnds } from './check.ts'
 import type { CheckContext } from './context.ts'
 import { Findings, type Found, PHASES } from './findings.ts'
+import { identify, putVolumeJson, recoveryFindings } from './recover.ts'
 import { Repair } from './repair.ts'
 import type { Finding, FsckProgress, FsckReport } from './report.ts'
 import { Survey } from './survey.ts'
@@ -56,7 +59,7 @@ export type FsckRepairOptions = FsckOptions & { writer: Omit<VolumeWriter, 'judg
 
 /** The uuid of a volume that may be damaged. */
 export async function identifyVolume({ store }: Pick<FsckOptions, 'store'>): Promise<string> {
-  return (await readVolumeJson(store)).json.uuid
+  return (await identify(store)).identity.json.uuid
 }
 
 /** Checks a volume. Throws for a store that does not answer, and for what is no volume; never for damage. */
@@ -70,41 +73,51 @@ export async function checkVolume(options: FsckOptions): Promise<FsckReport> {
 
 async function fsckLook(options: FsckOptions): Promise<{ report: FsckReport; hasChanged: () => Promise<boolean> }> {
   const { store } = options
-  const identity = await readVolumeJson(store)
-  const etagOfRoot = async () => (await store.head('root')).etag
-  const before = await etagOfRoot()
+  const identified = await identify(store)
+  const { identity } = identified
+  const before = await etagOfRoot(store)
   const listed = await list(options)
   const { databaseOptions, segments } = layers(options, identity)
-  const database = await openDatabaseReadOnly(databaseOptions)
+  const recovered = await recoverRoot({ store, volumeUuid: identity.uuid })
+  const database = await openDatabaseReadOnly(databaseOptions, recovered.damage === null ? undefined : recovered.root)
   try {
     const ends: IdEnds = { ino: endOf(database, 1), segment: endOf(database, 2) }
     const context = contextOf(options, identity, { database, segments, listed })
     const checked = await checkAll(context, ends, () => false)
     const report = reportOf(identity, database, checked, {
-      findings: context.findings.found.map(({ finding }) => finding),
-      mounted: await isMounted(options),
+      findings: [...recoveryFindings(identified, recovered), ...context.findings.found.map(({ finding }) => finding)],
+      mounted: recovered.slotDamage === null && (await isMounted(options)),
     })
-    return { report, hasChanged: async () => (await etagOfRoot()) !== before }
+    return { report, hasChanged: async () => (await etagOfRoot(store)) !== before }
   } finally {
     await database.close('abandon')
   }
 }
 
+/** Null when there is none. */
+async function etagOfRoot(store: ObjectStore): Promise<string | null> {
+  try {
+    return (await store.head('root')).etag
+  } catch (error) {
+    if (error instanceof StoreError && error.kind === 'not-found') return null
+    throw error
+  }
+}
+
 /** Checks and mends. Throws FsError EBUSY naming the holder when the volume is mounted. */
 export async function repairVolume(options: FsckRepairOptions): Promise<FsckReport> {
-  const identity = await readVolumeJson(options.store)
-  const { databaseOptions, segments } = layers(options, identity)
+  const { clock, judge, log, random, store } = options
   const { self, leaseMs, onFailure } = options.writer
-  const database = await openDatabase(databaseOptions, {
-    holder: self,
-    leaseMs,
-    judge: options.judge,
-    takeOver: false,
-    onFailure,
-  })
-  const mending = new Mending(options, identity, database, segments)
+  const identified = await identify(store)
+  const { identity } = identified
+  const writer = { holder: self, leaseMs, judge, takeOver: false, onFailure }
+  const recovered = await restoreRoot({ store, volumeUuid: identity.uuid, clock, random, log }, writer)
+  const { databaseOptions, segments } = layers(options, identity)
+  const database = await openDatabase(databaseOptions, writer)
   try {
-    const report = await mending.run()
+    if (identified.damage !== null) await putVolumeJson(store, identity)
+    const mending = new Mending(options, identity, database, segments)
+    const report = await mending.run(recoveryFindings(identified, recovered))
     await database.close(mending.hooks)
     return report
   } catch (error) {
@@ -140,7 +153,9 @@ class Mending {
     return (this.#repair as Repair).hooks
   }
 
-  async run(): Promise<FsckReport> {
+  /** `before`: what was found, and mended, before the volume was opened. */
+  async run(before: readonly Finding[]): Promise<FsckReport> {
+    for (const finding of before) this.#findings.set(identityOf(finding), finding)
     const { replayedCommits, checkpointNumber, epoch } = this.#database.status
     for (let round = 1; ; round++) {
       const { context, checked } = await this.#check()
@@ -187,20 +202,21 @@ class Mending {
 
   #note(found: readonly Found[]): void {
     for (const { finding } of found) {
-      const key = [finding.kind, finding.severity, finding.object, finding.inode, finding.message].join('|')
+      const key = identityOf(finding)
       if (!this.#findings.has(key)) this.#findings.set(key, finding)
     }
   }
 
   /** What the last round did not find any more was mended. */
   #settle(left: readonly Found[]): void {
-    const open = new Set(
-      left.map(({ finding }) =>
-        [finding.kind, finding.severity, finding.object, finding.inode, finding.message].join('|'),
-      ),
-    )
+    const open = new Set(left.map(({ finding }) => identityOf(finding)))
     for (const [key, finding] of this.#findings) if (finding.severity === 'damage') finding.repaired = !open.has(key)
   }
+}
+
+/** By which a finding is known again in the next round. */
+function identityOf({ kind, severity, object, inode, message }: Finding): string {
+  return [kind, severity, object, inode, message].join('|')
 }
 
 function keyOf({ kind, object }: TableDamage): string {
