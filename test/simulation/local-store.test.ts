@@ -4,7 +4,7 @@ import { type Rule, withoutRule } from '../../src/platform/index.ts'
 import { playLocalStore } from './local-store.ts'
 
 const ONE = process.env.CAIRNFS_SIM_SEED
-const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 200)
+const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 100)
 const FAILURES_MAX = 3
 
 test('a seed plays the same way twice', async () => {

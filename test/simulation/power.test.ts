@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { play } from './world.ts'
 
 const ONE = process.env.CAIRNFS_SIM_SEED
-const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 200)
+const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 100)
 /** So that a run tells of several flaws at once. */
 const FAILURES_MAX = 5
 
