@@ -6,8 +6,8 @@
 // - After `cleanUp` nothing is left: mounts, daemons, folders, buckets, and what daemons that were killed left in
 //   /run/cairnfs and /var/log/cairnfs. Daemons are found by a mark in their environment, so that one whose mount never
 //   came about is found too, and only those started here are ended, by their pid.
-import { randomBytes } from 'node:crypto'
-import { lstatSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import type { MountStatus } from '../../src/cli/control-protocol.ts'
@@ -72,6 +72,17 @@ export function describeStores(promise: string, tests: (kind: StoreKind) => void
       tests(kind),
     )
   }
+}
+
+/** The name of the host that is not this one. */
+export const ANOTHER_HOST = 'another-host'
+
+/** A volume mounted there. */
+export interface AnotherHost {
+  /** Of its daemon. */
+  pid: number
+  /** Runs a script that finds its mount at $MNT. */
+  run(script: string): Promise<RunResult>
 }
 
 /** Makes volumes, and takes all of them away. One for a test file; `cleanUp` after each test. */
@@ -155,6 +166,34 @@ export class TestVolume {
     const second = new TestVolume(this.#harness, this.store, this.#mountOptions, this.name)
     await second.mount(options)
     return second
+  }
+
+  /** Mounts the volume as another host would, which has another name, boot and /run, and runs a script in the mount. The
+   *  mount is seen in a namespace of its own, which ends with its daemon. */
+  async mountOnAnotherHost(script: string, options: string[] = []): Promise<AnotherHost> {
+    const mountpoint = this.#harness.mountpoint('another-host')
+    const bootId = join(mountpoint, '../boot-id')
+    writeFileSync(bootId, `${randomUUID()}\n`)
+    const args = ['mount', this.store.name, mountpoint, ...this.store.options, ...this.#mountOptions, ...options]
+    const inNamespace = [
+      `hostname ${ANOTHER_HOST}`,
+      `mount -t tmpfs -o mode=755 none ${RUN}`,
+      `mount --bind ${shellQuote(bootId)} /proc/sys/kernel/random/boot_id`,
+      [process.execPath, MAIN, ...args].map(shellQuote).join(' '),
+      `cd ${shellQuote(mountpoint)}`,
+      script,
+    ]
+    const command = `mkdir -p ${RUN}; unshare --mount --uts bash -ec ${shellQuote(inNamespace.join('\n'))}`
+    await this.#explained(() => this.#harness.shell(command, { env: { [MARK]: this.name } }))
+    const { length, [length - 1]: pid } = markedProcesses(this.name).filter((each) => each !== this.#pid)
+    expect(length, 'daemons on another host').toBe(1)
+    return {
+      pid: pid as number,
+      run: (inside) => {
+        const enter = ['nsenter', `--target=${pid}`, '--mount', 'env', `MNT=${mountpoint}`, 'bash', '-c', inside]
+        return this.#harness.run(enter.map(shellQuote).join(' '))
+      },
+    }
   }
 
   /** Unmounts, and checks that nothing of it is left. */
