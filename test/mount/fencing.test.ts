@@ -1,17 +1,11 @@
-// Two mounts of one volume, the second by force; and a mount whose journal could not be written, that tries again.
-import { renameSync, writeFileSync } from 'node:fs'
+// Two mounts of one volume: the second is refused, takes it by force, or follows a holder that died.
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { until } from './harness.ts'
-import { ANOTHER_HOST, describeStores, STORE_KINDS, Volumes } from './volume-fixture.ts'
+import { ANOTHER_HOST, describeStores, Volumes, writeAndFsync } from './volume-fixture.ts'
 
 const volumes = new Volumes()
 afterEach(() => volumes.cleanUp())
-
-/** Writes and fsyncs a file; the status of the shell tells whether that was acknowledged. */
-const writeAndFsync = (name: string) =>
-  `python3 -c 'import os; f = os.open("${name}", os.O_CREAT | os.O_WRONLY); os.write(f, b"x"); os.fsync(f)'`
 
 /** How messages name who holds a volume. */
 const holder = (host: string, pid: number) =>
@@ -89,35 +83,4 @@ describeStores('a holder that died', (kind) => {
     expect(await volume.shell('cat kept')).toBe('x')
     await volume.unmount()
   })
-})
-
-test('a mount whose journal cannot be written is read-only, fails every fsync, and resumes (needs root)', async (context) => {
-  if (process.geteuid!() !== 0) return context.skip('root only: /dev/fuse and foreign owners need it')
-  const volume = await volumes.create(STORE_KINDS[0]!)
-  await volume.shell(`${writeAndFsync('before')}`)
-  const folder = volume.store.name.replace('file://', '')
-  // A file where the journal's folder was: nothing can be put there.
-  renameSync(join(folder, 'journal'), join(folder, 'away'))
-  writeFileSync(join(folder, 'journal'), '')
-
-  for (const _ of [1, 2, 3]) expect((await volume.run(writeAndFsync('kept'))).status).not.toBe(0)
-  expect((await volume.run('touch other')).stderr).toContain('Read-only file system')
-  expect(await volume.shell('cat before')).toBe('x')
-  const failed = await volume.status()
-  expect(failed.failure).toContain('the journal cannot be written')
-  expect(failed.journal.unacknowledgedBytes, 'what is kept in memory').toBeGreaterThan(0)
-  expect(await volume.cairnfs(['status', volume.mountpoint])).toMatch(/^failure +.*the journal cannot be written/m)
-  expect(volume.log()).toMatch(/the mount is read-only now, and keeps in memory what is not yet durable/)
-  await expect(volume.cairnfs(['resume', volume.mountpoint])).rejects.toThrow()
-  expect((await volume.run('python3 -c \'import os; os.fsync(os.open(".", 0))\'')).status).not.toBe(0)
-
-  renameSync(join(folder, 'journal'), join(folder, 'file'))
-  renameSync(join(folder, 'away'), join(folder, 'journal'))
-  expect(await volume.cairnfs(['resume', volume.mountpoint])).toContain('takes changes again')
-  expect((await volume.status()).failure).toBeNull()
-  await volume.shell(writeAndFsync('after'))
-  await volume.crash()
-  await volume.mount()
-  expect(await volume.shell('cat kept before after')).toBe('xxx')
-  await volume.unmount()
 })

@@ -85,6 +85,10 @@ export interface AnotherHost {
   run(script: string): Promise<RunResult>
 }
 
+/** Writes and fsyncs a file; the status of the shell tells whether that was acknowledged. */
+export const writeAndFsync = (name: string) =>
+  `python3 -c 'import os; f = os.open("${name}", os.O_CREAT | os.O_WRONLY); os.write(f, b"x"); os.fsync(f)'`
+
 /** Makes volumes, and takes all of them away. One for a test file; `cleanUp` after each test. */
 export class Volumes {
   readonly harness = new MountHarness()

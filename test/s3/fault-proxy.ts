@@ -30,7 +30,8 @@ export const FAULTS = [
   /** 503 SlowDown; the service never saw the request. */
   'slow down',
 ] as const
-export type Fault = (typeof FAULTS)[number]
+/** Those pass when tried again; `denied` does not: 403, and the service never saw the request. */
+export type Fault = (typeof FAULTS)[number] | 'denied'
 
 /** What a request asks for; `path` is that of the URL, with the bucket and the query. */
 export interface Asked {
@@ -90,11 +91,14 @@ export async function startFaultProxy(endpoint: string): Promise<FaultProxy> {
 const SLOW_DOWN = Buffer.from(
   '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>',
 )
+const DENIED = Buffer.from(
+  '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>',
+)
 /** Headers that belong to one connection, and the length, which is written anew. */
 const HOP = /^(connection|keep-alive|transfer-encoding|content-length)$/i
 
 class SocketProxy implements FaultProxy {
-  readonly injected = Object.fromEntries(FAULTS.map((fault) => [fault, 0])) as Record<Fault, number>
+  readonly injected = Object.fromEntries([...FAULTS, 'denied'].map((fault) => [fault, 0])) as Record<Fault, number>
   readonly answers: (Asked & { status: number })[] = []
   swallowed = 0
   longestMs = 0
@@ -183,11 +187,14 @@ class SocketProxy implements FaultProxy {
         request.pause()
         return
       case 'slow down':
+      case 'denied': {
         request.resume()
         await once(request, 'end')
-        response.writeHead(503, { 'Content-Type': 'application/xml', 'Content-Length': SLOW_DOWN.length })
-        response.end(asked.method === 'HEAD' ? undefined : SLOW_DOWN)
+        const [status, body] = rule.fault === 'denied' ? [403, DENIED] : ([503, SLOW_DOWN] as const)
+        response.writeHead(status, { 'Content-Type': 'application/xml', 'Content-Length': body.length })
+        response.end(asked.method === 'HEAD' ? undefined : body)
         return
+      }
       case 'reset in upload':
         await this.#forwardHalf(request)
         request.socket.resetAndDestroy()
