@@ -76,7 +76,7 @@ export class TableInspector implements Inspector {
 
   async scan(kind: TableKind, owner: number, visit: RecordVisitor): Promise<void> {
     const table = { kind, owner }
-    const pointer = await this.#rootPointer(table)
+    const pointer = await this.rootPointer(table)
     const isFirst = this.#countOnce(table)
     const state = this.#engine.knownState(kind, owner)
     // Changes before the first key of a leaf are given with it, those behind the last one at the end.
@@ -130,8 +130,16 @@ export class TableInspector implements Inspector {
     return found.sort(([a], [b]) => a - b).map(([owner, pointer]) => [owner, encodePointer(pointer)])
   }
 
+  /** Whether a page in this place was told of as unreadable. */
+  hasTold(table: { kind: number; owner: number }, { from, to }: Range): boolean {
+    return this.#damages.some(
+      ({ table: told }) =>
+        told?.kind === table.kind && told.owner === table.owner && told.from === from && told.to === to,
+    )
+  }
+
   /** Where a table's root page lies; null when it has none. */
-  async #rootPointer({ kind, owner }: TableName): Promise<PagePointer | null> {
+  async rootPointer({ kind, owner }: TableName): Promise<PagePointer | null> {
     const state = this.#engine.knownState(kind, owner)
     if (state?.root !== undefined) return state.root
     if (!this.#engine.specs.get(kind)?.perOwner) return null

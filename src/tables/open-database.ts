@@ -28,7 +28,10 @@ import type {
 import type { EngineTransaction } from './engine.ts'
 import { type DatabaseOptions, EngineDatabase, ReadOnlyDatabase, type Replay } from './engine-database.ts'
 import { IdRanges } from './id-ranges.ts'
+import type { Inspector, TableRepair } from './inspect.ts'
+import { TableInspector } from './inspector.ts'
 import { JournalWriter } from './journal-writer.ts'
+import { mendTables } from './mend.ts'
 import { PageCleaner } from './page-cleaner.ts'
 import { encodeRoot, NEW_ROOT, ROOT_KEY, type Root, type Tenure } from './root.ts'
 import { readRoot, replaceRoot } from './root-object.ts'
@@ -199,7 +202,7 @@ interface Opened {
   oldKeys: readonly string[]
 }
 
-export class WritableDatabase extends EngineDatabase implements Database {
+export class WritableDatabase extends EngineDatabase implements Database, TableRepair {
   readonly #journal: JournalWriter
   readonly #slot: WriterSlot
   readonly #ids: IdRanges
@@ -345,9 +348,25 @@ export class WritableDatabase extends EngineDatabase implements Database {
     return this.#checkpoint
   }
 
+  async mend({ inspector, hooks }: { inspector: Inspector; hooks: CheckpointHooks }): Promise<void> {
+    assert(inspector instanceof TableInspector, 'an inspector of this layer')
+    await this.#checkpoint
+    this.#checkpoint = mendTables(this.#checkpointContext(false), inspector, this.#leftOver).finally(() => {
+      this.#checkpoint = null
+    })
+    await this.#checkpoint
+    await this.checkpoint(hooks, false)
+  }
+
   async #writeCheckpoint(hooks: CheckpointHooks, cleansPages: boolean): Promise<void> {
+    const counted = { objects: this.#journal.objects, bytes: this.#journal.bytes }
+    await writeCheckpoint(this.#checkpointContext(cleansPages), hooks, this.#leftOver)
+    this.#contained = counted
+  }
+
+  #checkpointContext(cleansPages: boolean): CheckpointContext {
     const { engine, options } = this
-    const context: CheckpointContext = {
+    return {
       engine,
       journal: this.#journal,
       root: this.#root,
@@ -371,9 +390,6 @@ export class WritableDatabase extends EngineDatabase implements Database {
           },
         ),
     }
-    const counted = { objects: this.#journal.objects, bytes: this.#journal.bytes }
-    await writeCheckpoint(context, hooks, this.#leftOver)
-    this.#contained = counted
   }
 
   async #putRoot(change: Root, packer?: PagePacker): Promise<Root> {

@@ -21,6 +21,7 @@ import {
 import type { PageCache } from './page-cache.ts'
 import type { PageSegmentUse } from './root.ts'
 import type { TableChanges } from './table-state.ts'
+import { childPlace, type Place, ROOT_PLACE } from './tree-reader.ts'
 
 const YIELD_MS = 5
 
@@ -29,6 +30,13 @@ const YIELD_MS = 5
 interface SortedChanges {
   keys: number[]
   records: (Buffer | null | undefined)[]
+}
+
+/** The changes `[from, to)` of many. */
+interface ChangeRun {
+  changes: SortedChanges
+  from: number
+  to: number
 }
 
 /** A child of an inner page under construction: a page as it was, or the entries of a leaf to be written. */
@@ -40,8 +48,16 @@ interface TableName {
   groupBits: number
 }
 
+/** Reads a page on the way to a change. Null: it is left out of the tree, with all below it. */
+export type PageReader = (
+  pointer: PagePointer,
+  table: { kind: number; owner: number },
+  place: Place,
+) => Promise<Page | null>
+
 export class TreeWriter {
   readonly #cache: PageCache
+  readonly #read: PageReader
   readonly #packer: PagePacker
   readonly #pageSegments: Map<number, PageSegmentUse>
   readonly #clock: Clock
@@ -53,8 +69,11 @@ export class TreeWriter {
     packer: PagePacker
     pageSegments: Map<number, PageSegmentUse>
     clock: Clock
+    /** As the page cache does, unless told: what cannot be read is an error. */
+    read?: PageReader
   }) {
     this.#cache = options.cache
+    this.#read = options.read ?? ((pointer, table) => options.cache.load(pointer, table))
     this.#packer = options.packer
     this.#pageSegments = options.pageSegments
     this.#clock = options.clock
@@ -71,13 +90,14 @@ export class TreeWriter {
   ): Promise<PagePointer | null> {
     const changes = sortedChanges(changed, touched)
     if (changed.cleared && oldRoot !== null) await this.#dropTree(table, oldRoot)
+    const all = { changes, from: 0, to: changes.keys.length }
     const root = changed.cleared ? null : oldRoot
-    if (root === null) {
-      const entries = mergeEntries(null, changes, 0, changes.keys.length)
-      return this.#finish(table, await this.#writeLeaves(table, [{ firstKey: 0, entries }]), 1)
+    const page = root === null ? null : await this.#read(root, table, ROOT_PLACE)
+    if (root === null || page === null) {
+      if (root !== null) this.#dropUnread(root)
+      return this.#finish(table, await this.#writeFresh(table, all, 0), 1)
     }
-    const page = await this.#cache.load(root, table)
-    const children = await this.#rewrite(table, root, page, changes, 0, changes.keys.length, true)
+    const children = await this.#rewrite(table, root, page, all, ROOT_PLACE, true)
     return this.#finish(table, children, page.level + 1)
   }
 
@@ -91,15 +111,14 @@ export class TreeWriter {
     }
   }
 
-  /** Rewrites a subtree with changes `[from, to)`; returns the pages that take its place, on the subtree's level; a root
-   *  left with one child gives way to it. */
+  /** Rewrites a subtree with some changes; returns the pages that take its place, on the subtree's level; a root left with
+   *  one child gives way to it. */
   async #rewrite(
     table: TableName,
     pointer: PagePointer,
     page: Page,
-    changes: SortedChanges,
-    from: number,
-    to: number,
+    { changes, from, to }: ChangeRun,
+    place: Place,
     isRoot = false,
   ): Promise<ChildPointer[]> {
     this.#drop(pointer)
@@ -117,12 +136,19 @@ export class TreeWriter {
         children.push({ firstKey: page.key(index), pointer: child })
         continue
       }
-      const childPage = await this.#cache.load(child, table)
-      if (page.level === 1) {
+      const run = { changes, from: at, to: until }
+      const below = childPlace(page, index, place)
+      const childPage = await this.#read(child, table, below)
+      if (childPage === null) {
+        this.#dropUnread(child)
+        if (page.level === 1)
+          children.push({ firstKey: page.key(index), entries: mergeEntries(null, changes, at, until) })
+        else children.push(...(await this.#writeFresh(table, run, page.level - 1)))
+      } else if (page.level === 1) {
         this.#drop(child)
         children.push({ firstKey: page.key(index), entries: mergeEntries(childPage, changes, at, until) })
       } else {
-        children.push(...(await this.#rewrite(table, child, childPage, changes, at, until)))
+        children.push(...(await this.#rewrite(table, child, childPage, run, below)))
       }
       at = until
       await this.#yieldIfDue()
@@ -130,6 +156,14 @@ export class TreeWriter {
     if (page.level === 1) await this.#joinSmall(table, children)
     const pointers = await this.#writeLeaves(table, children)
     return isRoot && pointers.length === 1 ? pointers : this.#writeInner(table, pointers, page.level)
+  }
+
+  /** Writes changes with nothing below them, up to pages of this level. */
+  async #writeFresh(table: TableName, { changes, from, to }: ChangeRun, level: number): Promise<ChildPointer[]> {
+    const entries = mergeEntries(null, changes, from, to)
+    let pages = await this.#writeLeaves(table, [{ firstKey: 0, entries }])
+    for (let above = 1; above <= level; above++) pages = await this.#writeInner(table, pages, above)
+    return pages
   }
 
   /** Joins leaves that became small with a neighbour. */
@@ -207,6 +241,11 @@ export class TreeWriter {
     const use = this.#pageSegments.get(pointer.segment)
     assert(use !== undefined && use.liveBytes >= pointer.storedBytes, 'a dropped page was counted')
     this.#pageSegments.set(pointer.segment, { ...use, liveBytes: use.liveBytes - pointer.storedBytes })
+  }
+
+  /** Of a page that could not be read the pointer may be anything: only what was counted is counted off. */
+  #dropUnread(pointer: PagePointer): void {
+    if (this.#pageSegments.has(pointer.segment)) this.#drop(pointer)
   }
 
   async #yieldIfDue(): Promise<void> {

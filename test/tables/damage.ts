@@ -2,9 +2,9 @@
 import { expect } from 'vitest'
 import { seededRandom } from '../../src/platform/index.ts'
 import { readContents, type SegmentId, segmentKey } from '../../src/segments/index.ts'
-import type { ObjectStore } from '../../src/store/index.ts'
+import { type ObjectStore, StoreError } from '../../src/store/index.ts'
+import { createMemoryStore } from '../../src/store/memory.ts'
 import {
-  type CheckpointHooks,
   type Database,
   formatDatabase,
   type Inspector,
@@ -15,15 +15,18 @@ import {
 } from '../../src/tables/index.ts'
 import { decodeStored } from '../../src/tables/page.ts'
 import { decodeRoot, ROOT_KEY, type Root } from '../../src/tables/root.ts'
-import { ALONE, MANY, REFERENCES, setUp, uuid } from './world.ts'
+import { ALONE, HOOKS, MANY, REFERENCES, setUp, uuid } from './world.ts'
 
-export const HOOKS: CheckpointHooks = { repoint: async () => {}, derive() {} }
 const SEGMENT_BYTES = 128 * 1024
 
-export const parts = (store: ObjectStore, seed = 1) => setUp({ random: seededRandom(seed) }, store, SEGMENT_BYTES)
+export const parts = (store: ObjectStore, seed = 1, cacheBytes?: number) =>
+  setUp({ random: seededRandom(seed) }, store, SEGMENT_BYTES, cacheBytes)
 
-export const open = (store: ObjectStore, options: { salvage?: boolean; seed?: number } = {}) => {
-  const { options: database, writer } = parts(store, options.seed)
+export const open = (
+  store: ObjectStore,
+  options: { salvage?: boolean; seed?: number; cacheBytes?: number | undefined } = {},
+) => {
+  const { options: database, writer } = parts(store, options.seed, options.cacheBytes)
   return openDatabase({ ...database, salvage: options.salvage ?? false }, writer)
 }
 
@@ -159,6 +162,28 @@ export async function keysIn(store: ObjectStore, prefix: string): Promise<string
     if (page.next === undefined) return keys
     startAfter = page.next
   }
+}
+
+export async function copyOf(store: ObjectStore): Promise<ObjectStore> {
+  const copy = createMemoryStore()
+  for (const key of await keysIn(store, '')) await copy.put(key, [(await store.get(key)).body])
+  return copy
+}
+
+/** A store that dies before its `calls`th call that changes something, counted from one. */
+export function dyingAt(store: ObjectStore, calls: number): ObjectStore {
+  let left = calls
+  return new Proxy(store, {
+    get(target, property) {
+      const member = Reflect.get(target, property) as unknown
+      if (typeof member !== 'function') return member
+      return async (...args: unknown[]) => {
+        if (/^(put|delete)/.test(String(property))) left--
+        if (left <= 0) throw new StoreError('fatal', 'crashed')
+        return member.apply(target, args) as unknown
+      }
+    },
+  })
 }
 
 export async function flip(store: ObjectStore, key: string, at: number): Promise<void> {

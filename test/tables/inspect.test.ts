@@ -11,7 +11,6 @@ import {
   apply,
   type Content,
   flipPage,
-  HOOKS,
   inspect,
   look,
   open,
@@ -21,7 +20,7 @@ import {
   rootIn,
   sorted,
 } from './damage.ts'
-import { ALONE, MANY, REFERENCES, uuid } from './world.ts'
+import { ALONE, HOOKS, MANY, REFERENCES, uuid } from './world.ts'
 
 /** What of `content` lies in a table, outside of a range. */
 const outside = (content: Content, kind: number, owner: number, from: number, to: number) =>

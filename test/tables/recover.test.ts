@@ -16,8 +16,9 @@ import {
 import {
   apply,
   type Content,
+  copyOf,
+  dyingAt,
   flip,
-  HOOKS,
   inspect,
   keysIn,
   look,
@@ -28,7 +29,7 @@ import {
   sorted,
   textOf,
 } from './damage.ts'
-import { ALONE, MANY, uuid } from './world.ts'
+import { ALONE, HOOKS, MANY, uuid } from './world.ts'
 
 const SLOT_KEY = 'writers/0.json'
 
@@ -122,22 +123,9 @@ describe.each([
     const { store: whole, content } = await volume()
     let isDone = false
     for (let calls = 1; !isDone; calls++) {
-      const store = createMemoryStore()
-      for (const key of await keysIn(whole, '')) await store.put(key, [(await whole.get(key)).body])
+      const store = await copyOf(whole)
       await store.delete(['root', SLOT_KEY])
-      let left = calls
-      const dying = new Proxy(store, {
-        get(target, property) {
-          const member = Reflect.get(target, property) as unknown
-          if (typeof member !== 'function') return member
-          return async (...args: unknown[]) => {
-            if (left === 0) throw new StoreError('fatal', 'crashed')
-            if (String(property).startsWith('put')) left--
-            return member.apply(target, args) as unknown
-          }
-        },
-      })
-      isDone = await restored(dying).then(
+      isDone = await restored(dyingAt(store, calls)).then(
         () => true,
         (error: Error) => {
           expect(`${error}`).toContain('crashed')

@@ -4,8 +4,8 @@ import { describe, expect, test } from 'vitest'
 import type { ObjectStore } from '../../src/store/index.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import { type Database, formatDatabase, inspectDatabase, journalKey } from '../../src/tables/index.ts'
-import { flip, HOOKS, keysIn, look, open } from './damage.ts'
-import { ALONE, uuid } from './world.ts'
+import { flip, keysIn, look, open } from './damage.ts'
+import { ALONE, HOOKS, uuid } from './world.ts'
 
 /** A volume whose writer died: one commit for each key, of the first tenure. */
 async function crashed(keys: readonly number[]): Promise<ObjectStore> {

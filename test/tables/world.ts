@@ -30,12 +30,12 @@ export const clock: Clock = {
 }
 
 /** What openDatabase takes. */
-export function setUp(world: { random: Random }, store: ObjectStore, segmentSizeBytes = 1 << 20) {
+export function setUp(world: { random: Random }, store: ObjectStore, segmentSizeBytes = 1 << 20, cacheBytes = 1 << 20) {
   const segments = createSegmentStore({
     store,
     volumeUuid: uuid,
     segmentSizeBytes,
-    cacheBytes: 1 << 20,
+    cacheBytes,
     clock,
   })
   const options = {
@@ -48,7 +48,7 @@ export function setUp(world: { random: Random }, store: ObjectStore, segmentSize
     clock,
     random: world.random,
     log: () => {},
-    pageCacheBytes: 100_000,
+    pageCacheBytes: Math.min(100_000, cacheBytes),
     changeBytesMax: 1 << 20,
   }
   const writer = {
