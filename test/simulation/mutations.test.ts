@@ -46,7 +46,7 @@ async function violationOf(seed: number, rule: Rule | null, disk: boolean): Prom
 
 /** The first line, without what differs from run to run or would break a table. */
 function inShort(violation: string): string {
-  const [line = ''] = violation.replace(/^seed \d+: (\w*Error( \[\w+\])?: )?/, '').split('\n')
+  const [line = ''] = violation.replace(/^seed \d+(?: over a folder)?: (\w*Error( \[\w+\])?: )?/, '').split('\n')
   const short = line.split(/: it was|; it was/)[0] as string
   return (short.length > 110 ? `${short.slice(0, 107)}...` : short).replaceAll('|', '\\|')
 }

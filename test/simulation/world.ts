@@ -118,7 +118,9 @@ export class World {
     } catch (error) {
       const trace = this.#scheduler.recent.slice(-(this.#options.verbose ? 10_000 : 30)).join('\n  ')
       const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
-      throw new Violation(`seed ${seed}: ${message}\n  ${trace}`, { cause: error })
+      throw new Violation(`seed ${seed}${this.#machine === null ? '' : ' over a folder'}: ${message}\n  ${trace}`, {
+        cause: error,
+      })
     } finally {
       process.removeAllListeners('unhandledRejection')
       for (const listener of others) process.on('unhandledRejection', listener)
@@ -181,6 +183,22 @@ export class World {
     if (this.#machine === null || this.#random.next() < 0.3) return
     this.#machine.disk.cutPower()
     this.#summary.powerCuts++
+  }
+
+  /** Waits for what a process does. With a disk its machine sometimes loses power before that has ended: null. */
+  async #unlessCut<T>(process: Process, work: Promise<T>, what: string): Promise<T | null> {
+    if (this.#machine === null || this.#isCalm || this.#random.next() < 0.6) return this.#wait(work, what)
+    let cut = () => {}
+    const isCut = new Promise<null>((resolve) => {
+      const event = this.#scheduler.after(this.#random.next() ** 2 * 500, 'power fails', () => {
+        process.kill()
+        resolve(null)
+      })
+      cut = () => event.cancel()
+    })
+    const outcome = await this.#wait(Promise.race([work, isCut]), what)
+    cut()
+    return outcome
   }
 
   /** Mounts, and compares what is found with what may be. */
@@ -308,6 +326,12 @@ export class World {
     const random = this.#random
     this.#bucket.rates = random.next() < 0.7 && !this.#isCalm ? this.#faults : NO_FAULTS
     if (random.next() < 0.15 && !this.#isCalm) return this.#raced(before)
+    if (this.#machine !== null && random.next() < 0.2) {
+      const process = this.#process()
+      await this.#unlessCut(process, this.#open(process, 'dead', false), 'a mount')
+      process.kill()
+      this.#maybeCutPower()
+    }
     const mounted = await this.#mount(before, false)
     if (mounted === null) {
       this.#bucket.rates = NO_FAULTS
@@ -318,7 +342,7 @@ export class World {
       await this.#killed(mounted)
     } else if (dice < 0.75) {
       return this.#takenOver(mounted)
-    } else await this.#unmounted(mounted)
+    } else await this.#unmounted(mounted, true)
     return mounted.oracle
   }
 
@@ -385,7 +409,8 @@ export class World {
       this.#scheduler.after(random.next() * 60_000, 'clock jumps', () => process.jump((random.next() - 0.5) * 1e8))
   }
 
-  async #unmounted(mounted: Mounted): Promise<void> {
+  /** `alone`: no other process runs, and the power may fail. */
+  async #unmounted(mounted: Mounted, alone: boolean): Promise<void> {
     const { client, oracle, process, volume } = mounted
     this.#disturb(mounted)
     await this.#wait(this.#programs(mounted), 'programs')
@@ -395,16 +420,20 @@ export class World {
     if (volume.status.failure === null) await this.#compare(mounted)
     const everything = oracle.mark('all')
     try {
-      await this.#wait(volume.close(), 'unmount')
-      const wrong = oracle.acknowledge(everything)
-      if (wrong !== null) throw new Error(`unmount: ${wrong}`)
-      for (const ino of oracle.files.keys()) oracle.unhold(ino)
+      const closing = volume.close().then(() => true)
+      const isClosed = await (alone ? this.#unlessCut(process, closing, 'unmount') : this.#wait(closing, 'unmount'))
+      if (isClosed) {
+        const wrong = oracle.acknowledge(everything)
+        if (wrong !== null) throw new Error(`unmount: ${wrong}`)
+        for (const ino of oracle.files.keys()) oracle.unhold(ino)
+      }
     } catch (error) {
       if (!(error instanceof FsError) && !(error instanceof StoreError)) throw error
       this.#say(`${process.name} could not unmount: ${error.message}`)
       volume.abandon()
     }
     process.kill()
+    if (alone) this.#maybeCutPower()
   }
 
   async #compare({ oracle, volume }: Mounted): Promise<void> {
@@ -449,11 +478,12 @@ export class World {
     const { process } = first
     if (random.next() < 0.4) {
       // Its checkpoint, and the trim, come at once; the first may still have requests under way.
-      await this.#unmounted(second)
+      await this.#unmounted(second, false)
       await this.#wait(running, 'programs of the first')
       await this.#wait(first.process.clock.sleep(LEASE_MS * 4), 'the lease')
       this.#count(first)
       first.process.kill()
+      this.#maybeCutPower()
       return second.oracle
     }
     const both = Promise.all([running, this.#programs(second)])

@@ -1,4 +1,4 @@
-// The classic holes of journals on a bucket, one by one (docs/TESTING.md): what is delayed, repeated, half done or woken up
+// The classic holes of journals on a bucket, one by one: what is delayed, repeated, half done or woken up
 // late loses nothing that was acknowledged, and brings nothing back.
 import { expect, test } from 'vitest'
 import { seededRandom } from '../../src/platform/index.ts'
