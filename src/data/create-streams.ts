@@ -4,6 +4,7 @@
 // Must stay true:
 // - `dirtyBytes` is the sum over all streams, dropped ones whose uploads are under way included.
 // - A full run leaves in a later turn than the write that filled it; what was overwritten or cut off by then stays.
+// - `#sharers` counts the shared pieces of all generations, by segment and file.
 // - A stored early piece that nothing refers to and no record named is deleted by us, after a grace for reads under way.
 import PQueue from 'p-queue'
 import { type Clock, FsError, type Timer } from '../platform/index.ts'
@@ -60,6 +61,7 @@ class AllStreams implements OwnedStreams, StreamHost {
   #waiters: (() => void)[] = []
   #lettingIn = false
   #pressed = false
+  readonly #sharers = new Map<SegmentId, Map<number, number>>()
   #unnamed: SegmentId[] = []
   #unnamedTimer: Timer | null = null
 
@@ -131,6 +133,10 @@ class AllStreams implements OwnedStreams, StreamHost {
     return inUse
   }
 
+  unrecordedSharers(segment: SegmentId): Iterable<number> {
+    return this.#sharers.get(segment)?.keys() ?? []
+  }
+
   async deleteUnnamed(): Promise<void> {
     this.#unnamedTimer?.cancel()
     this.#unnamedTimer = null
@@ -161,6 +167,7 @@ class AllStreams implements OwnedStreams, StreamHost {
         stream.earlyBytes += deltaBytes
       },
       onUnnamed: (segment) => this.#deleteLater(segment),
+      onShared: (segment, delta) => this.#shared(segment, stream.ino, delta),
     })
   }
 
@@ -220,6 +227,15 @@ class AllStreams implements OwnedStreams, StreamHost {
       if (this.isFull) this.#options.onPressure()
       else this.#letWritersIn()
     })
+  }
+
+  #shared(segment: SegmentId, ino: number, delta: 1 | -1): void {
+    const files = this.#sharers.get(segment) ?? new Map<number, number>()
+    this.#sharers.set(segment, files)
+    const pieces = (files.get(ino) ?? 0) + delta
+    if (pieces > 0) files.set(ino, pieces)
+    else files.delete(ino)
+    if (files.size === 0) this.#sharers.delete(segment)
   }
 
   #deleteLater(segment: SegmentId): void {

@@ -12,21 +12,24 @@
 // Must stay true: lists are sorted by file offset and do not overlap.
 import assert from 'node:assert'
 import { type DataRange, type SegmentId, sliceRange } from '../segments/index.ts'
-import type { Extent, StreamChanges } from './stream.ts'
+import type { Extent, FileRange, StreamChanges } from './stream.ts'
 
 export const EXTENT_RECORD_BYTES = 24
 export const INLINE_EXTENT_BYTES = 32
+/** No segment: where a hole is put like an extent. */
+const NOWHERE = -1 as SegmentId
 
 /** What changes make of a list of recorded extents, and the parts of ranges that nothing refers to any more (each counts
  *  for its `lengthBytes` in its segment's live bytes; those of `changes.extents` come to live). */
 export function replaceExtents(
   existing: readonly Extent[],
-  changes: Pick<StreamChanges, 'truncateTo' | 'extents'>,
+  changes: Pick<StreamChanges, 'truncateTo' | 'extents' | 'holes'>,
 ): { removed: DataRange[]; result: Extent[] } {
   const removed: DataRange[] = []
   const result: Extent[] = []
   const cutAt = changes.truncateTo ?? Number.POSITIVE_INFINITY
-  const added = changes.extents
+  const { holes = [] } = changes
+  const added = holes.length === 0 ? changes.extents : withHoles(changes.extents, holes)
   // The additions before `next` lie before what is looked at.
   let next = 0
   for (const { fileOffset, range } of existing) {
@@ -53,7 +56,15 @@ export function replaceExtents(
     if (keptEnd < end) removed.push(sliceRange(range, keptEnd - fileOffset, end - keptEnd))
   }
   for (; next < added.length; next++) result.push(added[next]!)
-  return { removed, result }
+  return { removed, result: holes.length === 0 ? result : result.filter(({ range }) => range.segment !== NOWHERE) }
+}
+
+function withHoles(extents: readonly Extent[], holes: readonly FileRange[]): Extent[] {
+  const nowhere = holes.map(({ fileOffset, lengthBytes }): Extent => {
+    const range = { segment: NOWHERE, offset: 0, pieceBytes: lengthBytes, skipBytes: 0, lengthBytes }
+    return { fileOffset, range }
+  })
+  return [...extents, ...nowhere].sort((a, b) => a.fileOffset - b.fileOffset)
 }
 
 /** Writes the 24 bytes of `range` at `at`; returns what follows. */

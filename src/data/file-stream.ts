@@ -9,7 +9,16 @@ import { FsError, type Timespec } from '../platform/index.ts'
 import { type DataRange, joinRanges, type SegmentId, sliceRange } from '../segments/index.ts'
 import { eachMemoryPart, type Generation, type Piece } from './generation.ts'
 import { SequentialSpans } from './sequential-spans.ts'
-import type { DirtyRun, Extent, FrozenGeneration, ReadPart, Stream, StreamAttributes, StreamChanges } from './stream.ts'
+import type {
+  DirtyRun,
+  Extent,
+  FileRange,
+  FrozenGeneration,
+  ReadPart,
+  Stream,
+  StreamAttributes,
+  StreamChanges,
+} from './stream.ts'
 
 /** Runs leave a frozen generation in pieces of this size, so that packers fill segments to the last few percent;
  *  neighbours become one extent again. A multiple of BLOCK_BYTES. */
@@ -69,6 +78,10 @@ export class FileStream implements Stream {
     return { sizeBytes: this.#sizeBytes, mtime: this.#mtime, ctime: this.#ctime, atime }
   }
 
+  get unrecordedPlaces(): number {
+    return this.#active.pieceRuns + (this.#frozen?.generation.pieceRuns ?? 0)
+  }
+
   get isDirty(): boolean {
     return this.#touched !== null || this.#frozen !== null
   }
@@ -100,6 +113,27 @@ export class FileStream implements Stream {
       this.#host.uploadEarly(this, this.#active, this.#active.carve(start, maxPieceBytes))
     }
     this.#host.written()
+  }
+
+  share(offset: number, range: DataRange, now: Timespec): void {
+    this.#refer(offset, range.lengthBytes, range, now)
+  }
+
+  punch(offset: number, lengthBytes: number, now: Timespec): void {
+    this.#refer(offset, lengthBytes, null, now)
+  }
+
+  #refer(offset: number, lengthBytes: number, range: DataRange | null, now: Timespec): void {
+    if (lengthBytes === 0) return
+    const end = offset + lengthBytes
+    assert(offset >= 0 && Number.isSafeInteger(end), `a place at ${offset}`)
+    this.#touch()
+    this.#mtime = now
+    this.#ctime = now
+    // A full run never reaches over what is not in memory.
+    this.#spans.clear()
+    this.#active.refer(offset, lengthBytes, range)
+    if (end > this.#sizeBytes) this.#sizeBytes = end
   }
 
   truncate(sizeBytes: number, now: Timespec): void {
@@ -229,17 +263,27 @@ class Frozen implements FrozenGeneration {
       throw new FsError('EIO', `inode ${this.ino} has data without a place`)
     }
     const extents: Extent[] = []
-    for (const run of generation.hasPieces ? generation.runs : []) {
-      if (run.piece?.state !== 'stored') continue
-      const range = sliceRange(run.piece.range!, run.at, run.length)
-      extents.push({ fileOffset: run.start, range })
+    const holes: FileRange[] = []
+    const sharedFrom = new Set<SegmentId>()
+    for (const { start, length, at, piece } of generation.hasPieces ? generation.runs : []) {
+      if (piece?.state === 'hole') holes.push({ fileOffset: start, lengthBytes: length })
+      if (piece?.state === 'shared') sharedFrom.add(piece.range!.segment)
+      if (piece?.state !== 'stored' && piece?.state !== 'shared') continue
+      extents.push({ fileOffset: start, range: sliceRange(piece.range!, at, length) })
     }
     runs.forEach((run, i) => {
       extents.push({ fileOffset: run.fileOffset, range: this.#ranges![i]! })
     })
     extents.sort((a, b) => a.fileOffset - b.fileOffset)
     this.changesGiven = true
-    return { truncateTo: generation.truncateTo, extents: joinExtents(extents), attributes: this.attributes }
+    const { truncateTo } = generation
+    return {
+      truncateTo,
+      extents: joinExtents(extents),
+      attributes: this.attributes,
+      ...(holes.length === 0 ? {} : { holes }),
+      ...(sharedFrom.size === 0 ? {} : { sharedFrom }),
+    }
   }
 }
 
@@ -291,7 +335,10 @@ function planGeneration(
     from,
     to,
     (run, a, b) => {
-      if (run.piece?.state === 'stored') plan.stored(sliceRange(run.piece.range!, run.at + (a - run.start), b - a))
+      const state = run.piece?.state
+      if (state === 'hole') plan.zeros(b - a)
+      else if (state === 'stored' || state === 'shared')
+        plan.stored(sliceRange(run.piece!.range!, run.at + (a - run.start), b - a))
       else eachMemoryPart(run, a, b, (bytes) => plan.parts.push({ kind: 'memory', bytes }))
     },
     (a, b) => {

@@ -3,7 +3,8 @@
 //
 // States of a piece: waiting (in the queue, bytes in memory) -> uploading -> stored (bytes released, the run is a place in
 // a segment), or -> memory (the upload failed, or some of its bytes were overwritten before it left: they stay dirty and
-// leave with the commit), or -> abandoned (all of it was overwritten or cut off before it left).
+// leave with the commit), or -> abandoned (all of it was overwritten or cut off before it left). Pieces that never were in
+// memory: shared (a place in a segment that others refer to) and hole.
 //
 // Must stay true:
 // - Bytes of regions are written only through `write`, in the active generation, and never those of a piece.
@@ -27,9 +28,9 @@ export interface Run {
   readonly piece: Piece | null
 }
 
-export type PieceState = 'waiting' | 'uploading' | 'stored' | 'memory' | 'abandoned'
+export type PieceState = 'waiting' | 'uploading' | 'stored' | 'memory' | 'abandoned' | 'shared' | 'hole'
 
-/** A full run that leaves before its generation is frozen. */
+/** A full run that leaves before its generation is frozen; or what never was in memory. */
 export interface Piece {
   readonly fileOffset: number
   readonly lengthBytes: number
@@ -40,7 +41,7 @@ export interface Piece {
   parts: Uint8Array[]
   partEnds: number[]
   regions: Region[]
-  /** Once stored. */
+  /** Once stored; where it is shared. */
   range: DataRange | null
   /** A record may name its segment. */
   named: boolean
@@ -49,10 +50,12 @@ export interface Piece {
 export interface GenerationHooks {
   readonly pool: SlabPool
   onDirty(deltaBytes: number): void
-  /** Of bytes that runs begin or cease to refer to in stored pieces. */
+  /** Of bytes that runs begin or cease to refer to in stored and in shared pieces. */
   onStored(deltaBytes: number): void
   /** No run refers to this stored segment, and no record ever did. */
   onUnnamed(segment: SegmentId): void
+  /** A shared piece came (1) or went (-1). */
+  onShared(segment: SegmentId, delta: 1 | -1): void
 }
 
 export class Generation {
@@ -74,6 +77,10 @@ export class Generation {
 
   get hasPieces(): boolean {
     return this.#pieceRuns > 0
+  }
+
+  get pieceRuns(): number {
+    return this.#pieceRuns
   }
 
   /** Copies `data` in, over bytes in memory in place. */
@@ -98,6 +105,28 @@ export class Generation {
       this.#fillGap(at, data.subarray(at - offset, gapEnd - offset))
       at = gapEnd
     }
+  }
+
+  /** The bytes from `start` on are those at `range`, or zeros (`lengthBytes` of them) where that is null. */
+  refer(start: number, lengthBytes: number, range: DataRange | null): void {
+    this.#discard(start, start + lengthBytes, false)
+    const piece: Piece = {
+      fileOffset: start,
+      lengthBytes,
+      state: range === null ? 'hole' : 'shared',
+      liveBytes: lengthBytes,
+      parts: [],
+      partEnds: [],
+      regions: [],
+      range,
+      named: true,
+    }
+    this.runs.seek(start)
+    this.runs.insert({ start, length: lengthBytes, at: 0, region: null, piece })
+    this.#pieceRuns += 1
+    if (range === null) return
+    this.#hooks.onStored(lengthBytes)
+    this.#hooks.onShared(range.segment, 1)
   }
 
   /** The file now ends at `size`: what lay behind is gone, here and in what is older. */
@@ -288,10 +317,11 @@ export class Generation {
   #discounted(piece: Piece, lengthBytes: number): void {
     piece.liveBytes -= lengthBytes
     if (piece.state === 'memory') this.#hooks.onDirty(-lengthBytes)
-    else if (piece.state === 'stored') this.#hooks.onStored(-lengthBytes)
+    else if (piece.state === 'stored' || piece.state === 'shared') this.#hooks.onStored(-lengthBytes)
     if (piece.liveBytes > 0) return
     if (piece.state === 'memory') this.#releaseMemory(piece)
     else if (piece.state === 'stored') this.#unused(piece)
+    else if (piece.state === 'shared') this.#hooks.onShared(piece.range!.segment, -1)
     else if (piece.state === 'waiting') {
       piece.state = 'abandoned'
       this.onTheirWay.delete(piece)

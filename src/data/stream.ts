@@ -8,6 +8,10 @@
 // Visible bytes at an offset: active's runs; zeros where active truncated below it; frozen's runs; zeros where frozen
 // truncated below it; the recorded extents; zeros in holes. All cut at the visible size.
 //
+// A copy shares: `share` puts a place in a segment that some record names already into the stream, as if its bytes had been
+// written, and `punch` a hole. Overwrites and truncations absorb both; nobody deletes the segment meanwhile, as the cleaner
+// asks `segmentsInUse`.
+//
 // Must stay true: overwrites are absorbed within one generation only; a run's bytes never change once frozen or on their
 // way to the store; a truncated or dropped stream's bytes are never uploaded if they had not left yet.
 import type { Timespec } from '../platform/index.ts'
@@ -17,6 +21,11 @@ import type { DataRange, SegmentId } from '../segments/index.ts'
 export interface Extent {
   fileOffset: number
   range: DataRange
+}
+
+export interface FileRange {
+  fileOffset: number
+  lengthBytes: number
 }
 
 /** Size and times as a stream shows them. atime only when it was set through the stream. */
@@ -33,6 +42,10 @@ export interface StreamChanges {
   truncateTo: number | null
   /** Sorted, without overlaps: they replace what is recorded where they lie. */
   extents: Extent[]
+  /** Where nothing lies any more; sorted, apart from `extents`. None unless given. */
+  holes?: readonly FileRange[]
+  /** Segments of which extents came by `share`: their rows of sharers must have this file. None unless given. */
+  sharedFrom?: ReadonlySet<SegmentId>
   attributes: StreamAttributes
 }
 
@@ -59,8 +72,12 @@ export interface Stream {
   readonly attributes: StreamAttributes
   /** Bytes in memory that no segment holds yet, both generations. */
   readonly dirtyBytes: number
-  /** Bytes that segments hold already, but no record names yet, both generations. */
+  /** Bytes that segments hold already, but no record of this file names yet, both generations: what left early, and what
+   *  is shared. */
   readonly earlyBytes: number
+  /** Parts of the file that lie in segments, or are holes, and are unrecorded: what they take of memory is bounded by whoever
+   *  makes them. */
+  readonly unrecordedPlaces: number
   /** Whether anything at all is unrecorded (bytes, size or times), in the active and in the frozen generation. */
   readonly isDirty: boolean
   readonly frozen: FrozenGeneration | null
@@ -71,6 +88,11 @@ export interface Stream {
 
   /** Copies `data` in. Grows the size. Sets mtime and ctime to `now`. */
   write(offset: number, data: Uint8Array, now: Timespec): void
+  /** Makes `range.lengthBytes` at `offset` what lies at `range`, in a segment that a record names or named in this turn.
+   *  Grows the size. Sets mtime and ctime to `now`. */
+  share(offset: number, range: DataRange, now: Timespec): void
+  /** Makes a hole, up to 2^53; grows the size. Sets mtime and ctime to `now`. */
+  punch(offset: number, lengthBytes: number, now: Timespec): void
   /** Cuts or grows (with a hole). */
   truncate(sizeBytes: number, now: Timespec): void
   setTimes(times: { atime?: Timespec; mtime?: Timespec; ctime: Timespec }): void
@@ -117,4 +139,6 @@ export interface Streams {
   readonly takeSegmentId: () => SegmentId
   /** Every segment that something unrecorded refers to: what left early, and what was copied by reference. */
   segmentsInUse(): Set<SegmentId>
+  /** The files whose streams share parts of the segment, unrecorded. */
+  unrecordedSharers(segment: SegmentId): Iterable<number>
 }

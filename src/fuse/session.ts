@@ -28,6 +28,8 @@ import type { TransportLog } from './transport.ts'
 import {
   AttrOut,
   BatchForgetIn,
+  CopyFileRangeIn,
+  CopyFileRangeOut,
   CreateIn,
   EntryOut,
   ForgetIn,
@@ -61,6 +63,9 @@ const S_IFREG = 0o100000
 const REPLY_BYTES = 4096
 /** A READ answer up to this long is copied behind its header: cheaper than a second address for the kernel. */
 const COPY_BYTES = 2048
+
+/** The older answer to COPY_FILE_RANGE has 32 bits: whole pages of them. */
+const COPIED_32_MAX = 0xfffff000
 
 /** Buffers for listings that are kept for the next one. */
 const SPARE_DIRECTORIES = 8
@@ -213,6 +218,10 @@ export class Session {
         const dataOnly = (r.u32(InHeader.sizeof + FsyncIn.fsyncFlags) & FSYNC_FDATASYNC) !== 0
         return this.#then(r, this.#fs.fsync(fh, r.nodeid as Ino, dataOnly), this.#sendEmpty)
       }
+      case Opcode.COPY_FILE_RANGE:
+        return this.#copy(r, COPIED_32_MAX, this.#sendWritten)
+      case Opcode.COPY_FILE_RANGE_64:
+        return this.#copy(r, Number.MAX_SAFE_INTEGER, this.#sendCopied)
       case Opcode.READDIR:
         return this.#readdir(r, false)
       case Opcode.READDIRPLUS:
@@ -351,6 +360,24 @@ export class Session {
     return this.#then(r, written, this.#sendWritten)
   }
 
+  /** copy_file_range(2). The u64s may be 2^63 - 1, rounded: they end at the source's end anyway. */
+  #copy(r: RequestBuffer, lengthMax: number, send: (r: RequestBuffer, copied: number) => void): MaybePromise<void> {
+    r.need(CopyFileRangeIn.sizeof)
+    const at = InHeader.sizeof
+    const from = {
+      handle: r.u64(at + CopyFileRangeIn.fhIn) as Handle,
+      ino: r.nodeid as Ino,
+      offset: r.u64(at + CopyFileRangeIn.offIn),
+    }
+    const to = {
+      handle: r.u64(at + CopyFileRangeIn.fhOut) as Handle,
+      ino: r.u64(at + CopyFileRangeIn.nodeidOut) as Ino,
+      offset: r.u64(at + CopyFileRangeIn.offOut),
+    }
+    const lengthBytes = Math.min(r.u64(at + CopyFileRangeIn.len), lengthMax)
+    return this.#then(r, this.#fs.copyFileRange(from, to, lengthBytes, r.u64(at + CopyFileRangeIn.flags)), send)
+  }
+
   #readdir(r: RequestBuffer, plus: boolean): MaybePromise<void> {
     r.need(ReadIn.sizeof)
     const directory = this.#directoryReplies.pop() ?? new DirectoryReply(OutHeader.sizeof + TRANSFER_MAX_BYTES)
@@ -453,6 +480,11 @@ export class Session {
     this.#reply.putU32(OutHeader.sizeof + WriteOut.size, written)
     this.#reply.putU32(OutHeader.sizeof + WriteOut.size + 4, 0)
     this.#send(r, OutHeader.sizeof + WriteOut.sizeof)
+  }
+
+  readonly #sendCopied = (r: RequestBuffer, copied: number): void => {
+    this.#reply.putU64(OutHeader.sizeof + CopyFileRangeOut.bytesCopied, copied)
+    this.#send(r, OutHeader.sizeof + CopyFileRangeOut.sizeof)
   }
 
   readonly #sendBytes = (r: RequestBuffer, bytes: Uint8Array): void => {

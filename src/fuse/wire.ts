@@ -49,6 +49,9 @@ export const Opcode = {
   READDIRPLUS: 44,
   RENAME2: 45,
   LSEEK: 46,
+  COPY_FILE_RANGE: 47,
+  /** From protocol 7.45 on; a kernel that gets ENOSYS falls back to the one before. */
+  COPY_FILE_RANGE_64: 53,
 } as const
 
 /** fuse_init_in.flags and fuse_init_out.flags. */
@@ -126,6 +129,16 @@ export const ReleaseIn = { fh: 0, sizeof: 24 } as const
 /** READ, READDIR and READDIRPLUS. */
 export const ReadIn = { fh: 0, offset: 8, size: 16, sizeof: 40 } as const
 export const WriteIn = { fh: 0, offset: 8, size: 16, sizeof: 40 } as const
+export const CopyFileRangeIn = {
+  fhIn: 0,
+  offIn: 8,
+  nodeidOut: 16,
+  fhOut: 24,
+  offOut: 32,
+  len: 40,
+  flags: 48,
+  sizeof: 56,
+} as const
 export const FsyncIn = { fh: 0, fsyncFlags: 8, sizeof: 16 } as const
 /** Without SETXATTR_EXT. */
 export const SetxattrIn = { size: 0, flags: 4, sizeof: 8 } as const
@@ -179,6 +192,8 @@ export const EntryOut = {
 export const AttrOut = { attrValid: 0, attrValidNsec: 8, attr: 16, sizeof: 104 } as const
 export const OpenOut = { fh: 0, openFlags: 8, sizeof: 16 } as const
 export const WriteOut = { size: 0, sizeof: 8 } as const
+/** Answers COPY_FILE_RANGE_64; the older one has a WriteOut. */
+export const CopyFileRangeOut = { bytesCopied: 0, sizeof: 8 } as const
 export const StatfsOut = {
   blocks: 0,
   bfree: 8,

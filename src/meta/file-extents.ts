@@ -71,6 +71,7 @@ export function recordStream(
 ): void {
   const { attributes } = changes
   recordExtents(reader, transaction, usage, inode, changes)
+  for (const segment of changes.sharedFrom ?? []) usage.share(segment, inode.ino)
   inode.sizeBytes = attributes.sizeBytes
   inode.mtime = attributes.mtime
   inode.ctime = laterOf(attributes.ctime, inode.ctime)
@@ -83,9 +84,10 @@ export function recordExtents(
   transaction: Transaction,
   usage: UsageChanges,
   inode: Inode,
-  changes: Pick<StreamChanges, 'truncateTo' | 'extents'>,
+  changes: Pick<StreamChanges, 'truncateTo' | 'extents' | 'holes'>,
 ): void {
-  if (changes.truncateTo === null && changes.extents.length === 0) return
+  const { holes = [] } = changes
+  if (changes.truncateTo === null && changes.extents.length === 0 && holes.length === 0) return
   const inTable = inode.extents === null
   const touched = inode.extents ?? touchedInTable(reader, inode, changes)
   const { removed, result } = replaceExtents(touched, changes)
@@ -112,7 +114,7 @@ export function recordExtents(
 function touchedInTable(
   reader: TableReader,
   inode: Inode,
-  { truncateTo, extents }: Pick<StreamChanges, 'truncateTo' | 'extents'>,
+  { truncateTo, extents, holes = [] }: Pick<StreamChanges, 'truncateTo' | 'extents' | 'holes'>,
 ): Extent[] {
   const found: Extent[] = []
   const add = (from: number, to: number) => {
@@ -121,9 +123,12 @@ function touchedInTable(
       if (last === undefined || last.fileOffset < extent.fileOffset) found.push(extent)
     }
   }
-  for (const extent of extents) {
-    if (truncateTo !== null && extent.fileOffset >= truncateTo) break
-    add(extent.fileOffset, endOf(extent))
+  const changed = extents.map((extent): [number, number] => [extent.fileOffset, endOf(extent)])
+  for (const { fileOffset, lengthBytes } of holes) changed.push([fileOffset, fileOffset + lengthBytes])
+  if (holes.length > 0) changed.sort((a, b) => a[0] - b[0])
+  for (const [from, to] of changed) {
+    if (truncateTo !== null && from >= truncateTo) break
+    add(from, to)
   }
   if (truncateTo !== null) add(truncateTo, END)
   return found

@@ -30,13 +30,14 @@ export { IN_ORPHANS, IN_SHARED, type Place, Places, REMOVED } from './places.ts'
 export { decodeQuota, encodeQuota, QUOTA_RECORD_BYTES, type Quota } from './quota-record.ts'
 export { orphanInos, reapTurn } from './reap.ts'
 export { deleteUnused, isReferredTo, type MoveSource, moveExtents, repoint } from './repoint.ts'
-export { sharersOf } from './sharers.ts'
+export { SHARERS_MAX, sharersOf } from './sharers.ts'
 export * from './table-kinds.ts'
 export {
   allLiveBytes,
   allSegmentUse,
   forgetSegments,
   isDeadInRoot,
+  isNamedSegment,
   liveBytes,
   UsageChanges,
   type UsageRow,

@@ -4,6 +4,8 @@
 // Blocks that are damaged stay where they are: once their commit is trimmed their id names a segment that is missing, so
 // that reads of them give EIO before and after.
 //
+// What several files share is moved once, and shared again: all of them are then among the new segment's sharers.
+//
 // Must stay true: only extents that still point to where they were found when their turn comes are replaced, so whatever
 // was written, truncated or removed meanwhile stands; when a repoint ends no record points into the data of those
 // commits, damaged blocks aside.
@@ -13,15 +15,19 @@ import { FsError, isPromise, ruleHolds } from '../platform/index.ts'
 import {
   BLOCK_BYTES,
   type ContentsEntry,
+  type DataRange,
   type ReadPriority,
   rawBytesOf,
   type SegmentId,
   type SegmentStore,
+  sliceRange,
 } from '../segments/index.ts'
 import { StoreError } from '../store/index.ts'
 import type { CommitData } from '../tables/index.ts'
+import { type CommonRange, commonRanges } from './common-ranges.ts'
 import { extentsIn, recordExtents, sliceExtent } from './file-extents.ts'
 import type { Metadata, Node } from './metadata.ts'
+import { SHARERS_MAX } from './sharers.ts'
 import { liveBytes, UsageChanges } from './usage.ts'
 
 /** Where extents are looked for: what a commit's data or a segment once held. */
@@ -39,6 +45,9 @@ export interface Moved {
   damagedBytes: Map<SegmentId, number>
 }
 
+/** Files that share a segment after a move, at most: somewhat more than a copy allows, for what is shared comes together. */
+const SHARERS_AFTER_MOVE_MAX = SHARERS_MAX + 40
+
 /** One recorded extent that points into a source. */
 interface Found {
   ino: number
@@ -50,6 +59,8 @@ interface Found {
 /** The same, or its whole blocks, on their way to a segment. */
 interface Move extends Found {
   to: Extent
+  /** Others refer to the same bytes. */
+  isShared: boolean
 }
 
 /** Files looked at, or recorded, in one turn. */
@@ -98,13 +109,19 @@ export async function moveExtents(sources: readonly MoveSource[], options: Repoi
   const moves: Move[] = []
   const damagedBytes = new Map<SegmentId, number>()
   try {
-    for (const move of found) {
-      for (const { extent, parts } of await readWhole(move.from, segments, priority)) {
-        const { fileOffset, range } = extent
-        if (parts instanceof FsError) {
-          log('error', `${parts.message}: inode ${move.ino} has lost ${range.lengthBytes} bytes at ${fileOffset}`)
-          damagedBytes.set(range.segment, (damagedBytes.get(range.segment) ?? 0) + range.lengthBytes)
-        } else moves.push({ ...move, from: extent, to: { fileOffset, range: packer.add(move.ino, fileOffset, parts) } })
+    for (const common of commonRanges(found)) {
+      const owner = common.members.find(({ at }) => at === 0)!.item
+      for (const { extent, parts } of await readWhole({ fileOffset: 0, range: common.range }, segments, priority)) {
+        const isLost = parts instanceof FsError
+        const range = isLost ? extent.range : packer.add(owner.ino, owner.from.fileOffset + extent.fileOffset, parts)
+        for (const { found: member, from, to } of eachMember(common, { fileOffset: extent.fileOffset, range })) {
+          const { fileOffset } = from
+          const { segment, lengthBytes } = from.range
+          if (isLost) {
+            log('error', `${parts.message}: inode ${member.ino} has lost ${lengthBytes} bytes at ${fileOffset}`)
+            damagedBytes.set(segment, (damagedBytes.get(segment) ?? 0) + lengthBytes)
+          } else moves.push({ ...member, from, to, isShared: common.members.length > 1 })
+        }
       }
     }
   } finally {
@@ -120,6 +137,21 @@ export async function moveExtents(sources: readonly MoveSource[], options: Repoi
   }
   await deleteUnused(taken, options)
   return { movedBytes: moves.reduce((sum, { to }) => sum + to.range.lengthBytes, 0), damagedBytes }
+}
+
+/** What of the members of a common range lies in a part of it: `fileOffset` from its beginning, the bytes now at `range`. */
+function* eachMember(
+  { members }: CommonRange<Found>,
+  { fileOffset: partAt, range }: Extent,
+): Generator<{ found: Found; from: Extent; to: Extent }> {
+  for (const { item: found, at } of members) {
+    const from = Math.max(partAt, at)
+    const to = Math.min(partAt + range.lengthBytes, at + found.from.range.lengthBytes)
+    if (from >= to) continue
+    const fileOffset = found.from.fileOffset + from - at
+    const extent = sliceExtent(found.from, fileOffset, fileOffset + to - from)
+    yield { found, from: extent, to: { fileOffset, range: sliceRange(range, from - partAt, to - from) } }
+  }
 }
 
 /** Deletes those of `taken` that no record came to name: what they hold was overwritten or removed on the way, or their
@@ -225,8 +257,17 @@ function recordMoves(metadata: Metadata, files: readonly Move[][]): void {
   for (const moves of files) {
     const node = metadata.nodeIfAny(moves[0]!.ino)
     if (node === null) continue
-    const added = moves.flatMap((move) => stillThere(metadata, node, move)).sort((a, b) => a.fileOffset - b.fileOffset)
+    const added: Extent[] = []
+    for (const move of moves) {
+      const { segment } = move.to.range
+      const { ino } = node.inode
+      if (move.isShared && usage.sharersWith(database, segment, ino) > SHARERS_AFTER_MOVE_MAX) continue
+      const there = stillThere(metadata, node, move)
+      if (there.length > 0 && move.isShared) usage.share(segment, ino)
+      added.push(...there)
+    }
     if (added.length === 0) continue
+    added.sort((a, b) => a.fileOffset - b.fileOffset)
     recordExtents(database, transaction, usage, node.inode, { truncateTo: null, extents: added })
     metadata.put(transaction, node)
     changed = true
@@ -240,7 +281,14 @@ function recordMoves(metadata: Metadata, files: readonly Move[][]): void {
 function stillThere(metadata: Metadata, node: Node, move: Move): Extent[] {
   const { from, to } = move
   const end = from.fileOffset + from.range.lengthBytes
-  return extentsIn(metadata.database, node.inode, from.range.segment, from.fileOffset, end).map((extent) =>
-    sliceExtent(to, extent.fileOffset, extent.fileOffset + extent.range.lengthBytes),
-  )
+  // A copy may have brought it other bytes of the same segment.
+  return extentsIn(metadata.database, node.inode, from.range.segment, from.fileOffset, end)
+    .map((extent) => ({ extent, endOffset: extent.fileOffset + extent.range.lengthBytes }))
+    .filter(({ extent, endOffset }) => beginsAt(sliceExtent(from, extent.fileOffset, endOffset).range, extent.range))
+    .map(({ extent, endOffset }) => sliceExtent(to, extent.fileOffset, endOffset))
+}
+
+/** Whether two ranges begin at the same byte of the same segment. */
+function beginsAt(first: DataRange, second: DataRange): boolean {
+  return first.segment === second.segment && first.offset === second.offset && first.skipBytes === second.skipBytes
 }

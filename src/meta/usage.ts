@@ -1,4 +1,4 @@
-// Live bytes of data segments: every extent recorded adds its length, every extent dropped takes it away, in the same
+// Live bytes of data segments, and who shares them (sharers.ts): every extent recorded adds its length, every extent dropped takes it away, in the same
 // transaction. The record of a segment: u64 live bytes, u8 flags (bit 0: the id is of data that a commit carries).
 //
 // Must stay true: a row's count is the sum over all recorded extents that name its segment. A segment's row at 0 stays:
@@ -8,6 +8,7 @@ import { ok as assert } from 'node:assert'
 import { readU64, ruleHolds, writeU64 } from '../platform/index.ts'
 import type { SegmentId } from '../segments/index.ts'
 import type { Database, TableReader, Transaction } from '../tables/index.ts'
+import { encodeSharers, sharersOf } from './sharers.ts'
 import { SHARERS, USAGE } from './table-kinds.ts'
 
 const IN_COMMIT = 1
@@ -17,6 +18,7 @@ const ROWS_PER_TURN = 4096
 /** What one transaction changes, collected: extents of many files may lie in one segment. */
 export class UsageChanges {
   readonly #deltas = new Map<number, number>()
+  readonly #sharers = new Map<SegmentId, Set<number>>()
   readonly #commitId: SegmentId | null
 
   /** `commitId`: the id of the data that the commit of this transaction carries. */
@@ -28,8 +30,25 @@ export class UsageChanges {
     this.#deltas.set(segment, (this.#deltas.get(segment) ?? 0) + bytes)
   }
 
+  /** The file refers to the segment elsewhere than its table of contents says. */
+  share(segment: SegmentId, ino: number): void {
+    const inos = this.#sharers.get(segment)
+    if (inos === undefined) this.#sharers.set(segment, new Set([ino]))
+    else inos.add(ino)
+  }
+
+  /** How many files will share the segment with this one. May fault. */
+  sharersWith(reader: TableReader, segment: SegmentId, ino: number): number {
+    return new Set([...sharersOf(reader, segment), ...(this.#sharers.get(segment) ?? []), ino]).size
+  }
+
   /** Reads the rows (may fault) and puts the new ones; the last thing to do with a transaction. */
   putInto(reader: TableReader, transaction: Transaction): void {
+    for (const [segment, inos] of this.#sharers) {
+      const before = sharersOf(reader, segment)
+      const all = [...new Set([...before, ...inos])]
+      if (all.length > before.length) transaction.put(SHARERS, 0, segment, encodeSharers(all))
+    }
     const table = reader.table(USAGE)
     for (const [segment, delta] of this.#deltas) {
       const row = table.get(segment)
@@ -113,6 +132,15 @@ export function forgetSegments(database: Database, segments: readonly SegmentId[
     if (database.table(SHARERS).get(segment) !== null) transaction.delete(SHARERS, 0, segment)
   }
   database.apply(transaction)
+}
+
+/** Whether a record names, or named, this segment, and it is none that a commit carries: then nobody but the cleaner deletes
+ *  it. May fault. */
+export function isNamedSegment(reader: TableReader, segment: SegmentId): boolean {
+  // 0 stands for what is lost.
+  if (segment === 0) return false
+  const row = reader.table(USAGE).get(segment)
+  return row !== null && (row[8]! & IN_COMMIT) === 0
 }
 
 /** Live bytes of a segment; null when no record ever named it. */

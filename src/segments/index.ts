@@ -20,7 +20,7 @@ export {
   storedBytesOf,
 } from './format.ts'
 export type { SegmentLog } from './packer.ts'
-export { joinRanges, liveBytesOf, sliceRange } from './range.ts'
+export { joinRanges, liveBytesOf, sliceRange, uniteRanges } from './range.ts'
 export * from './segment-store.ts'
 export { chooseSparse, type SegmentUse } from './sparse.ts'
 export { readTrailer, type Trailer } from './trailer.ts'

@@ -41,6 +41,23 @@ export function joinRanges(first: DataRange, second: DataRange): DataRange | nul
   }
 }
 
+/** One range for two of which the second begins within the first, and how far behind it; null when it does not. */
+export function uniteRanges(first: DataRange, second: DataRange): { range: DataRange; distance: number } | null {
+  if (first.segment !== second.segment) return null
+  const blocks = (second.offset - first.offset) / STORED_BLOCK_BYTES
+  const distance = blocks * BLOCK_BYTES + second.skipBytes - first.skipBytes
+  // Between blocks of two pieces lies no whole number of blocks, or more than the first piece has.
+  if (!Number.isInteger(blocks) || distance < 0 || distance >= first.lengthBytes) return null
+  const range = {
+    segment: first.segment,
+    offset: first.offset,
+    pieceBytes: Math.max(first.pieceBytes, blocks * BLOCK_BYTES + second.pieceBytes),
+    skipBytes: first.skipBytes,
+    lengthBytes: Math.max(first.lengthBytes, distance + second.lengthBytes),
+  }
+  return { range, distance }
+}
+
 /** How many bytes a range counts for in its segment's live bytes. */
 export function liveBytesOf(range: DataRange): number {
   return range.lengthBytes

@@ -213,12 +213,14 @@ export class Cleaner {
 
   /** The next segments to move. What they held is estimated by the objects' sizes first, then known by their tables. */
   async #chooseSources(living: Map<SegmentId, number>): Promise<MoveSource[]> {
-    const { database, log, segments } = this.#context()
+    const { database, log, segments, streams } = this.#context()
     const tables = new Map<SegmentId, MoveSource['contents']>()
+    // What a copy shares that is not recorded yet would stay behind, and take its space twice.
+    const inUse = streams.segmentsInUse()
     while (!this.#isStopped) {
       const sizes = await segments.sizes([...living.keys()])
       const uses = [...living].flatMap(([id, live]) => {
-        const size = this.#stuck.has(id) ? undefined : sizes.get(id)
+        const size = this.#stuck.has(id) || inUse.has(id) ? undefined : sizes.get(id)
         return size === undefined ? [] : [{ id, liveBytes: live, totalBytes: size.bytes }]
       })
       const chosen = chooseSparse(uses, MOVE_BYTES).slice(0, MOVE_SEGMENTS)
@@ -263,10 +265,12 @@ export class Cleaner {
     })
     writeback.changed()
     this.#done.movedBytes += movedBytes
-    for (const { id } of sources) {
+    for (const { id, sharers } of sources) {
       const left = (await database.run(() => liveBytes(database, id))) ?? 0
+      const isCopied = (await database.run(() => sharersOf(database, id))).some((ino) => !sharers?.includes(ino))
       if (left === 0) this.#done.rewrittenSegments++
-      else {
+      // A copy came to refer to it meanwhile: the next pass looks at it again.
+      else if (!isCopied) {
         this.#stuck.add(id)
         log('warn', `${left} bytes in segment ${id} stay where they are: they could not be moved`)
       }

@@ -32,6 +32,8 @@ export interface FilesystemOptions {
   graceMs?: number
   /** How much file data a commit carries at most; 1 MiB unless told. */
   inlineBytesMax?: number
+  /** Extents from this length on are shared by copies; 64 KiB unless told. */
+  shareMinBytes?: number
 }
 
 export interface Context {
@@ -45,6 +47,7 @@ export interface Context {
   readonly handles: Handles
   readonly writeback: Writeback
   readonly reaper: Reaper
+  readonly shareMinBytes: number
 }
 
 /** The sole writer's kernel may believe what it was told: nobody else changes it. */

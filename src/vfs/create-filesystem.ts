@@ -9,6 +9,7 @@ import { setattr } from './attributes.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Cleaner, type CleanerStatus, type CleanOptions } from './cleaner.ts'
 import { type Context, type FilesystemOptions, TTL_SEC } from './context.ts'
+import { copyFileRange } from './copy.ts'
 import { create, mkdir, mknod, symlink } from './create.ts'
 import { readdir } from './directory.ts'
 import type { Filesystem } from './filesystem.ts'
@@ -84,6 +85,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     handles,
     writeback,
     reaper,
+    shareMinBytes: options.shareMinBytes ?? 64 * 1024,
   }
   if (!readOnly) {
     writeback.onCommitted = () => {
@@ -123,6 +125,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     create: changing((caller, parent, name, mode, flags) => create(context, caller, parent, name, mode, flags)),
     read: reading((handle, ino, offset, lengthBytes) => read(context, handle, ino, offset, lengthBytes)),
     write: changing((handle, ino, offset, data) => write(context, handle, ino, offset, data)),
+    copyFileRange: changing((from, to, lengthBytes, flags) => copyFileRange(context, from, to, lengthBytes, flags)),
     flush: () => {},
     release: (handle) => release(context, handle),
     fsync: reading((_handle, ino) => fsync(context, ino)),

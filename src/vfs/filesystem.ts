@@ -55,6 +55,13 @@ export interface Opened {
   directIo: boolean
 }
 
+/** One side of a copy: an open file, and where in it. */
+export interface CopyEnd {
+  handle: Handle
+  ino: Ino
+  offset: number
+}
+
 /** Receives directory entries. Returns false when there is no room for this one: it will be asked for again. `name` is
  *  valid during the call only. `cookie` goes on after this entry. `entry` is null where only name, ino and type are
  *  wanted or known ("." and ".." among them). */
@@ -116,6 +123,10 @@ export interface Filesystem {
   read(handle: Handle, ino: Ino, offset: number, lengthBytes: number): MaybePromise<readonly Uint8Array[]>
   /** Returns the bytes taken: all of `data`, or it fails. */
   write(handle: Handle, ino: Ino, offset: number, data: Uint8Array): MaybePromise<number>
+  /** copy_file_range(2): makes up to `lengthBytes` of the one what they are in the other, sharing where it lies where it
+   *  can. Returns how much; less at the end of the source, and where an error came after some. EBADF, EISDIR, EINVAL (no
+   *  regular files, `flags` other than 0, ranges of one file that overlap), EFBIG. */
+  copyFileRange(from: CopyEnd, to: CopyEnd, lengthBytes: number, flags: number): MaybePromise<number>
   /** close(2) of one descriptor. */
   flush(handle: Handle, ino: Ino): MaybePromise<void>
   /** The last descriptor is gone. */

@@ -75,7 +75,7 @@ export function read(
 }
 
 /** As Stream.plan, where nothing is unrecorded. */
-function planRecorded(recorded: readonly Extent[], from: number, to: number): ReadPart[] {
+export function planRecorded(recorded: readonly Extent[], from: number, to: number): ReadPart[] {
   const parts: ReadPart[] = []
   let at = from
   for (const { fileOffset, range } of recorded) {

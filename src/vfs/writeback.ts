@@ -155,6 +155,16 @@ export class Writeback {
     this.#recorder.lostName(ino)
   }
 
+  /** Whether an O_TRUNC holds the file's stream back. */
+  isHeld(ino: number): boolean {
+    return this.#held.has(ino)
+  }
+
+  /** Streams with more than this are never carried by a commit. */
+  get inlineBytesMax(): number {
+    return this.#options.inlineBytesMax
+  }
+
   get heldStreams(): number {
     return this.#held.size
   }

@@ -8,7 +8,8 @@ import type { ListedObject } from '../store/index.ts'
 import { findLeftovers, type Leftover, type LeftoverKind, type Leftovers, listAll } from './leftovers.ts'
 import { type OpenVolumeOptions, openParts, type VolumeParts, type VolumeWriter } from './open.ts'
 
-export interface GcOptions extends Omit<OpenVolumeOptions, 'writer' | 'commitMs' | 'inlineBytesMax' | 'graceMs'> {
+export interface GcOptions
+  extends Omit<OpenVolumeOptions, 'writer' | 'commitMs' | 'inlineBytesMax' | 'shareMinBytes' | 'graceMs'> {
   /** Null: a dry run. */
   writer: VolumeWriter | null
   /** How long a segment must have been dead, as far as this run can tell. */

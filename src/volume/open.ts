@@ -51,6 +51,8 @@ export interface OpenVolumeOptions {
   inlineBytesMax?: number
   /** Read-only: go on to the newest state when an object of this one is gone, and tell here. Unless told it is EIO. */
   onRefreshed?: OnRefreshed
+  /** Extents from this length on are shared by copies; 64 KiB unless told. */
+  shareMinBytes?: number
 }
 
 export interface VolumeWriter {
@@ -165,6 +167,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     commitIntervalMs: commitMs,
     ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
     ...(options.inlineBytesMax === undefined ? {} : { inlineBytesMax: options.inlineBytesMax }),
+    ...(options.shareMinBytes === undefined ? {} : { shareMinBytes: options.shareMinBytes }),
   })
   let closing: Promise<void> | null = null
   const closeInOrder = async () => {

@@ -63,6 +63,7 @@ describe('Generation', () => {
         dirty += delta
       },
       onStored: () => {},
+      onShared: () => {},
       onUnnamed: () => {},
     }
     const generation = new Generation(hooks)

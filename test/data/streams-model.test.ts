@@ -25,6 +25,8 @@ const operation = fc.oneof(
   { weight: 6, arbitrary: fc.record({ op: fc.constant('append'), ino, length }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant('truncate'), ino, offset }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant('truncateToRuns'), ino, nth: fc.nat(9) }) },
+  { weight: 3, arbitrary: fc.record({ op: fc.constant('share'), ino, from: ino, nth: fc.nat(9), offset }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant('punch'), ino, offset, length }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant('freeze'), ino }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant('place'), ino }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant('record'), ino, fails: fc.boolean() }) },
@@ -76,6 +78,24 @@ class Run {
     expect(this.stream(file).attributes.mtime).toEqual(now)
   }
 
+  /** What some recorded extent holds now stands at `at` too. */
+  share(file: File, from: File, nth: number, at: number): void {
+    const extent = from.recorded[nth % Math.max(1, from.recorded.length)]
+    if (extent === undefined) return
+    const { range } = extent
+    this.stream(file).share(at, range, { sec: ++this.time, nsec: 0 })
+    expect(this.world.streams.segmentsInUse().has(range.segment)).toBe(true)
+    expect([...this.world.streams.unrecordedSharers(range.segment)]).toContain(file.ino)
+    this.put(file, at, this.world.readRange(range))
+  }
+
+  put(file: File, at: number, body: Buffer): void {
+    const wanted = Buffer.alloc(Math.max(file.bytes.length, at + body.length))
+    file.bytes.copy(wanted)
+    body.copy(wanted, at)
+    file.bytes = wanted
+  }
+
   truncate(file: File, size: number): void {
     this.stream(file).truncate(size, { sec: ++this.time, nsec: 0 })
     const wanted = Buffer.alloc(size)
@@ -125,6 +145,7 @@ class Run {
       this.named.add(range.segment)
     }
     expect(end).toBeLessThanOrEqual(file.frozenBytes!.length)
+    for (const id of changes.sharedFrom ?? []) expect(changes.extents.map(({ range }) => range.segment)).toContain(id)
     const before = file.recorded.reduce((sum, extent) => sum + extent.range.lengthBytes, 0)
     const { result, removed } = replaceExtents(file.recorded, changes)
     const sum = (ranges: { lengthBytes: number }[]) => ranges.reduce((total, range) => total + range.lengthBytes, 0)
@@ -169,6 +190,11 @@ class Run {
       case 'append':
         if (file!.bytes.length < 3 * FILE_BYTES) this.write(file!, file!.bytes.length, operation.length!)
         return
+      case 'share':
+        return this.share(file!, this.files.get(operation.from!)!, operation.nth!, operation.offset!)
+      case 'punch':
+        this.stream(file!).punch(operation.offset!, operation.length!, { sec: ++this.time, nsec: 0 })
+        return this.put(file!, operation.offset!, Buffer.alloc(operation.length!))
       case 'truncate':
         return this.truncate(file!, operation.offset!)
       case 'truncateToRuns':
@@ -211,6 +237,7 @@ class Run {
     expect([...world.streams]).toEqual([])
     await world.streams.deleteUnnamed()
     for (const file of this.files.values()) this.check(file, 0, file.bytes.length)
+    expect([...this.named].flatMap((id) => [...world.streams.unrecordedSharers(id)])).toEqual([])
     const unnamed = world.earlyStored.filter((id) => !this.named.has(id))
     expect(world.deleted.sort((a, b) => a - b)).toEqual(unnamed.sort((a, b) => a - b))
   }

@@ -45,6 +45,7 @@ const PARENTS = 4
 const SHARED = 5
 const ORPHANS = 6
 const USAGE = 7
+const SHARERS = 8
 const ROWS = 128
 const HAS_OWNERS = new Set([1, 2, 3])
 const ROOT_INO = 1
@@ -92,12 +93,21 @@ export class VolumeDecoder {
   /** Of each page segment met: the copies in its trailer. */
   readonly trailers: { root: Buffer; volumeJson: Buffer }[] = []
   /** How often each sort of thing was met: tests see to it that they met it. */
-  readonly met = { innerPages: 0, tableExtents: 0, shared: 0, extentsInCommits: 0, seals: 0, ordinals: 0 }
+  readonly met = {
+    innerPages: 0,
+    tableExtents: 0,
+    shared: 0,
+    extentsInCommits: 0,
+    seals: 0,
+    ordinals: 0,
+    sharedExtents: 0,
+  }
   readonly #folder: string
   readonly #changes = new Map<string, Changes>()
   readonly #commitData = new Map<number, Buffer>()
   readonly #segments = new Map<number, Segment>()
   readonly #liveBytes = new Map<number, number>()
+  readonly #references: { ino: number; fileOffset: number; length: number; segment: number }[] = []
 
   constructor(folder: string) {
     this.#folder = folder
@@ -245,6 +255,7 @@ export class VolumeDecoder {
       end = fileOffset + length
       allocated += length
       this.#liveBytes.set(segment, (this.#liveBytes.get(segment) ?? 0) + length)
+      this.#references.push({ ino: inode.ino, fileOffset, length, segment })
     }
     check(allocated === inode.allocated, `inode ${inode.ino}: ${allocated} bytes allocated, not ${inode.allocated}`)
     return extents
@@ -369,6 +380,7 @@ export class VolumeDecoder {
       this.#extentsOf(inode)
     }
     this.#checkUsage()
+    this.#checkSharers()
     this.#checkIds()
     return listed
   }
@@ -383,6 +395,25 @@ export class VolumeDecoder {
       check(isCommit === this.#commitData.has(segment), `USAGE is wrong on whether ${segment} is a commit's data`)
     }
     for (const segment of this.#liveBytes.keys()) check(usage.has(segment), `USAGE lacks segment ${segment}`)
+  }
+
+  /** Whoever refers to a segment elsewhere than its contents say is among its sharers. */
+  #checkSharers(): void {
+    const sharers = this.table(SHARERS, 0)
+    for (const { ino, fileOffset, length, segment } of this.#references) {
+      if (this.#commitData.has(segment)) continue
+      let covered = fileOffset
+      for (const { owner, key, storedBytes } of this.#segment(segment).entries) {
+        const end = key + storedBytes - 4 * Math.ceil(storedBytes / (BLOCK + 4))
+        if (owner === ino && key <= covered && covered < end) covered = end
+      }
+      if (covered >= fileOffset + length) continue
+      this.met.sharedExtents++
+      const row = sharers.get(segment) ?? Buffer.alloc(0)
+      check(row.length % 8 === 0 && row.length <= 8 * 2048, `SHARERS of segment ${segment}: a wrong length`)
+      const inos = Array.from({ length: row.length / 8 }, (_, index) => Number(row.readBigUInt64LE(8 * index)))
+      check(inos.includes(ino), `SHARERS of segment ${segment} lacks inode ${ino}`)
+    }
   }
 
   /** Ids in use lie before the ends that root gives; the live bytes of page segments are at most what they hold. */

@@ -62,6 +62,8 @@ async function populate(program: Program): Promise<void> {
     const piece: [number, Buffer] = [index * 500_001 + 7, randomBytes(index * 9_973 + 1)]
     await program.write('/large', [piece], { fsync: index % 2 === 0 })
   }
+  await program.write('/copy', [])
+  await program.copy('/large', '/copy')
   await program.write('/four', [], {})
   for (let index = 0; index < 4; index++) await program.write('/four', [[index * MIB, randomBytes(40_000)]])
   await program.write('/sparse', [
@@ -84,6 +86,7 @@ async function change(program: Program, round: number): Promise<void> {
   await program.write('/d/attributes', [[1, Buffer.from(`round ${round}`)]])
   await program.write('/d/new', [[0, randomBytes(33_000)]])
   await program.rename('/d/new', '/d/attributes')
+  await program.copy('/large', '/copy')
   await program.mkdir(`/born in round ${round}`)
   await program.write(`/born in round ${round}/file`, [[0, Buffer.from('new')]])
   await program.rename('/d/e', `/born in round ${round}/e`)
@@ -161,6 +164,7 @@ describe('a decoder written from docs/FORMAT.md alone', () => {
     expect(clean.met).toMatchObject({ seals: 0, extentsInCommits: 0, shared: 6, ordinals: 1 })
     expect(clean.met.innerPages).toBeGreaterThan(0)
     expect(clean.met.tableExtents).toBeGreaterThan(4)
+    expect(clean.met.sharedExtents).toBeGreaterThan(0)
 
     const crashed = new VolumeDecoder(station('crashed').folder)
     crashed.list()

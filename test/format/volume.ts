@@ -148,6 +148,20 @@ export class Program {
     })
   }
 
+  /** Copies a whole file over another that is there. */
+  copy(from: string, to: string): Promise<void> {
+    return this.#at(from, (source) =>
+      this.#at(to, async (target) => {
+        const reader = (await this.fs.open(CALLER, source, { flags: 0 })).handle
+        const writer = (await this.fs.open(CALLER, target, { flags: 1 })).handle
+        const end = { handle: writer, ino: target, offset: 4096 }
+        await this.fs.copyFileRange({ handle: reader, ino: source, offset: 0 }, end, Number.MAX_SAFE_INTEGER, 0)
+        await this.fs.release(reader, source)
+        await this.fs.release(writer, target)
+      }),
+    )
+  }
+
   /** The barrier. */
   sync(): Promise<void> {
     return this.fs.fsyncdir(ROOT_INO)

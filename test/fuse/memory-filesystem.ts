@@ -7,6 +7,7 @@ import { errnoError, type MaybePromise, type Timespec } from '../../src/platform
 import type {
   Attributes,
   Caller,
+  CopyEnd,
   DirectorySink,
   Entry,
   Filesystem,
@@ -230,6 +231,13 @@ export class MemoryFilesystem implements Filesystem {
     a.allocatedBytes = Math.ceil(a.sizeBytes / 4096) * 4096
     a.mtime = a.ctime = this.#now()
     return data.length
+  }
+
+  copyFileRange(from: CopyEnd, to: CopyEnd, lengthBytes: number, flags: number): MaybePromise<number> {
+    if (flags !== 0) throw errnoError('EINVAL')
+    const { data, attributes } = this.#node(from.ino)
+    const copied = Buffer.from(data.subarray(from.offset, Math.min(from.offset + lengthBytes, attributes.sizeBytes)))
+    return copied.length === 0 ? 0 : this.write(to.handle, to.ino, to.offset, copied)
   }
 
   flush(): MaybePromise<void> {}

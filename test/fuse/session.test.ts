@@ -97,6 +97,7 @@ const Op = {
 } as const
 const Op2 = { LINK: 13, OPEN: 14, READ: 15, WRITE: 16, STATFS: 17, RELEASE: 18, FSYNC: 20, SETXATTR: 21 } as const
 const Op3 = { GETXATTR: 22, LISTXATTR: 23, FLUSH: 25, OPENDIR: 27, READDIR: 28, ACCESS: 34, CREATE: 35 } as const
+const Op5 = { COPY_FILE_RANGE: 47, COPY_FILE_RANGE_64: 53 } as const
 const Op4 = { INTERRUPT: 36, IOCTL: 39, BATCH_FORGET: 42, READDIRPLUS: 44, RENAME2: 45, LSEEK: 46 } as const
 
 let memory: MemoryFilesystem
@@ -191,6 +192,27 @@ describe.each([
     expect((await h.ask(request(Op2.FSYNC, ino, u64(fh), u32(0, 0)))).error).toBe(0)
     expect((await h.ask(request(Op2.RELEASE, ino, u64(fh), u32(0, 0), u64(0)))).error).toBe(0)
     expect(memory.openCount).toBe(0)
+  })
+
+  test('copy_file_range by either opcode, the older one with 32 bits of answer', async () => {
+    const from = await create('from')
+    const to = await create('to')
+    const data = Buffer.from('0123456789'.repeat(300))
+    await h.ask(request(Op2.WRITE, from.ino, u64(from.fh, 0), u32(data.length, 0), u64(0), u32(0, 0), data))
+    const copy = (opcode: number, at: number, into: number, length: number | bigint, flags = 0) =>
+      h.ask(request(opcode, from.ino, u64(from.fh, at, to.ino, to.fh, into, length, flags)))
+    const newer = await copy(Op5.COPY_FILE_RANGE_64, 1, 0, 2n ** 63n - 1n)
+    expect([newer.error, newer.payload.length]).toEqual([0, 8])
+    expect(newer.payload.readBigUInt64LE(0)).toBe(2999n)
+    const older = await copy(Op5.COPY_FILE_RANGE, 5, 5000, 7)
+    expect([older.error, older.payload.length]).toEqual([0, 8])
+    expect([older.payload.readUInt32LE(0), older.payload.readUInt32LE(4)]).toEqual([7, 0])
+    expect((await copy(Op5.COPY_FILE_RANGE_64, 0, 0, 1, 1)).error).toBe(-constants.errno.EINVAL)
+    const { payload } = await h.ask(request(Op2.READ, to.ino, u64(to.fh, 0), u32(9000, 0), u64(0), u32(0, 0)))
+    const wanted = Buffer.alloc(5007)
+    data.copy(wanted, 0, 1)
+    data.copy(wanted, 5000, 5, 12)
+    expect(payload.equals(wanted)).toBe(true)
   })
 
   test('open keeps the cache, and goes past it with O_DIRECT', async () => {
@@ -312,7 +334,7 @@ describe.each([
       37,
       40,
       43,
-      47,
+      48,
       50,
       51,
       52,
@@ -446,6 +468,7 @@ describe('malformed requests', () => {
     ['three names of two', request(Op.SYMLINK, 1, Buffer.from('a\0b\0c\0'))],
     ['less data than announced', request(Op2.WRITE, 1, u64(0, 0), u32(100, 0), u64(0), u32(0, 0), Buffer.alloc(99))],
     ['more data than announced', request(Op2.WRITE, 1, u64(0, 0), u32(1, 0), u64(0), u32(0, 0), Buffer.alloc(99))],
+    ['half a copy', request(Op5.COPY_FILE_RANGE_64, 1, u64(0, 0, 1, 0, 0))],
     ['half a struct', request(Op2.READ, 1, u64(0, 0))],
     ['a value that is not there', request(Op2.SETXATTR, 1, u32(5, 0), name('user.a'))],
     ['nanoseconds beyond a second', request(Op.SETATTR, 1, u32(16, 0), Buffer.alloc(48), u32(1e9), Buffer.alloc(28))],

@@ -159,7 +159,9 @@ test('names of one hash get the lowest free ordinal each, and are told apart', a
 const FILE_BYTES = 400
 const change = fc.record({
   truncateTo: fc.option(fc.nat(FILE_BYTES), { nil: null }),
-  runs: fc.array(fc.record({ gap: fc.nat(30), length: fc.integer({ min: 1, max: 40 }) }), { maxLength: 8 }),
+  runs: fc.array(fc.record({ gap: fc.nat(30), length: fc.integer({ min: 1, max: 40 }), isHole: fc.nat(3) }), {
+    maxLength: 8,
+  }),
 })
 
 test('recorded extents hold of each byte where it was written last, and usage counts them', async () => {
@@ -176,10 +178,16 @@ test('recorded extents hold of each byte where it was written last, and usage co
         if (truncateTo !== null) expected.fill(null, truncateTo)
         const extents: Extent[] = []
         let at = 0
-        for (const { gap, length } of runs) {
+        const holes: { fileOffset: number; lengthBytes: number }[] = []
+        for (const { gap, length, isHole } of runs) {
           const fileOffset = at + gap
           at = fileOffset + length
           if (at > FILE_BYTES) break
+          if (isHole === 0) {
+            holes.push({ fileOffset, lengthBytes: length })
+            expected.fill(null, fileOffset, at)
+            continue
+          }
           const range = {
             segment: ++segment as SegmentId,
             offset: 0,
@@ -194,7 +202,7 @@ test('recorded extents hold of each byte where it was written last, and usage co
         const transaction = database.transaction()
         const usage = new UsageChanges()
         const attributes = { sizeBytes: FILE_BYTES, mtime: file.mtime, ctime: file.ctime, atime: null }
-        recordStream(database, transaction, usage, file, { truncateTo, extents, attributes })
+        recordStream(database, transaction, usage, file, { truncateTo, extents, holes, attributes })
         usage.putInto(database, transaction)
         database.apply(transaction)
         checkBytes(extentsOf(database, file, 0, FILE_BYTES), expected)

@@ -18,8 +18,10 @@ import {
   ROOT_INO,
   S_IFDIR,
   SHARED,
+  SHARERS,
   USAGE,
 } from '../../src/meta/index.ts'
+import { type ContentsEntry, rawBytesOf, type SegmentStore } from '../../src/segments/index.ts'
 import type { Database, TableKind } from '../../src/tables/index.ts'
 
 const ALL = Number.MAX_SAFE_INTEGER
@@ -35,6 +37,50 @@ function rows(database: Database, kind: TableKind, owner = 0, from = 0): Promise
       return found
     }),
   )
+}
+
+/** Every extent that lies elsewhere than its segment's contents say belongs to a file that the segment's row of SHARERS
+ *  lists: so the cleaner finds all that a segment holds. */
+export async function checkSharers(database: Database, segments: SegmentStore): Promise<void> {
+  const sharers = new Map((await rows(database, SHARERS)).map(([id, row]) => [id, decodeInos(row)] as const))
+  const contents = new Map<number, readonly ContentsEntry[]>()
+  for (const inode of await allFiles(database)) {
+    for (const { fileOffset, range } of await database.run(() => extentsOf(database, inode, 0, ALL))) {
+      const { segment, lengthBytes } = range
+      const row = await database.run(() => database.table(USAGE).get(segment))
+      if (row?.[8] !== 0) continue
+      let entries = contents.get(segment)
+      if (entries === undefined) {
+        entries = await segments.readTable(segment)
+        contents.set(segment, entries)
+      }
+      let at = fileOffset
+      for (const { owner, key, lengthBytes: stored } of entries) {
+        if (owner === inode.ino && key <= at && at < key + rawBytesOf(stored)) at = key + rawBytesOf(stored)
+      }
+      const isCovered = at >= fileOffset + lengthBytes || (sharers.get(segment)?.includes(inode.ino) ?? false)
+      expect(isCovered, `segment ${segment} knows that inode ${inode.ino} refers to it at ${fileOffset}`).toBe(true)
+    }
+  }
+}
+
+function decodeInos(row: Buffer): number[] {
+  return Array.from({ length: row.length / 8 }, (_, index) => Number(row.readBigUInt64LE(index * 8)))
+}
+
+async function allFiles(database: Database): Promise<Inode[]> {
+  const files: Inode[] = []
+  const visit = async (directory: number): Promise<void> => {
+    for (const [, record] of await rows(database, DIRECTORY, directory, FIRST_NAME_KEY)) {
+      if (dentryIsShared(record, 0)) continue
+      if (dentryType(record, 0) === S_IFDIR) await visit(dentryIno(record, 0))
+      else files.push(decodeInode(record, dentryInodeAt(record, 0)))
+    }
+  }
+  await visit(ROOT_INO)
+  for (const kind of [SHARED, ORPHANS])
+    for (const [, record] of await rows(database, kind)) files.push(decodeInode(record, 0))
+  return files
 }
 
 export async function checkConsistency(database: Database): Promise<void> {

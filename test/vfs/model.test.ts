@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { isRegular, S_IFMT } from '../../src/meta/index.ts'
 import { FsError, seededRandom } from '../../src/platform/index.ts'
 import { FaultyDatabase } from '../meta/faulty-database.ts'
-import { checkConsistency } from './consistency.ts'
+import { checkConsistency, checkSharers } from './consistency.ts'
 import { Model, ModelError, type ModelFile } from './model.ts'
 import { CALLER, type MountOptions, mount, Paths, type World } from './world.ts'
 
@@ -42,6 +42,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         name: `write ${at} ${body.length}@${offset} ${truncate ? 'truncating' : ''}`,
         model: (model) => model.write(at, body, offset, truncate ? 0o1000 : 0),
         real: ({ paths }) => paths.write(at, body, { at: offset, flags: truncate ? 0o1001 : 1 }),
+      }),
+    ),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(path, path, size, size, size).map(
+      ([from, into, at, to, lengthBytes]): Step => ({
+        name: `copy ${lengthBytes}@${at} of ${from} to ${into}@${to}`,
+        model: (model) => model.copy(from, into, { at, to, lengthBytes }),
+        real: ({ paths }) => paths.copy(from, into, { at, to, lengthBytes }),
       }),
     ),
   },
@@ -134,6 +144,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       await world.clock.advance(5_000)
     },
   }),
+  fc.constant<Step>({
+    name: 'clean',
+    model: () => {},
+    real: ({ world }) => world.fs.clean({ graceMs: 0, isHurried: true }),
+  }),
   fc.constant<Step>({ name: 'checkpoint', model: () => {}, real: ({ world }) => world.fs.checkpointNow() }),
   fc.constant<Step>({ name: 'remount', model: () => {}, real: ({ remount }) => remount(true) }),
   fc.constant<Step>({
@@ -198,6 +213,7 @@ async function play(steps: readonly Step[], seed: number): Promise<void> {
   const options: MountOptions = {
     segmentSizeBytes: 128 * 1024,
     inlineBytesMax: 64 * 1024,
+    shareMinBytes: random.next() < 0.5 ? 1 : 20_000,
     wrap: (database, clock) => {
       faulty = new FaultyDatabase(database, random, () => clock.yield())
       return faulty
@@ -229,6 +245,7 @@ async function play(steps: readonly Step[], seed: number): Promise<void> {
   await real.remount(true)
   await compare(model, real.paths)
   await checkConsistency(world.database)
+  await checkSharers(world.database, world.segments)
   expect(faulty).not.toBeNull()
 }
 

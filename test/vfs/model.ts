@@ -105,6 +105,22 @@ export class Model {
     return file
   }
 
+  /** copy_file_range, through files opened for it. */
+  copy(source: string, target: string, range: { at: number; to: number; lengthBytes: number }): void {
+    const from = this.at(source)
+    const file = this.at(target)
+    if (file.type === 'directory') fail('EISDIR')
+    for (const each of [from, file]) if (each.type !== 'file') fail(each.type === 'directory' ? 'EISDIR' : 'EINVAL')
+    const body = Buffer.from(from.data.subarray(range.at, range.at + range.lengthBytes))
+    if (from === file && range.at < range.to + body.length && range.to < range.at + body.length) fail('EINVAL')
+    if (body.length === 0) return
+    const grown = Buffer.alloc(Math.max(file.data.length, range.to + body.length))
+    file.data.copy(grown)
+    body.copy(grown, range.to)
+    file.data = grown
+    this.#touch(file)
+  }
+
   truncate(path: string, sizeBytes: number): void {
     const file = this.at(path)
     if (file.type === 'directory') fail('EISDIR')

@@ -66,7 +66,9 @@ export class TestClock implements Clock {
 }
 
 export interface MountOptions
-  extends Partial<Pick<FilesystemOptions, 'readOnly' | 'inlineBytesMax' | 'truncateHoldMs' | 'graceMs'>> {
+  extends Partial<
+    Pick<FilesystemOptions, 'readOnly' | 'inlineBytesMax' | 'truncateHoldMs' | 'graceMs' | 'shareMinBytes'>
+  > {
   store?: ObjectStore
   segmentSizeBytes?: number
   dirtyLimitBytes?: number
@@ -117,7 +119,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     takeSegmentId: () => database.takeId('segment') as SegmentId,
     onPressure: () => fs.writeBackUnderPressure(),
   })
-  const { readOnly = false, inlineBytesMax, truncateHoldMs, graceMs } = options
+  const { readOnly = false, inlineBytesMax, truncateHoldMs, graceMs, shareMinBytes } = options
   const fs = createFilesystem({
     database,
     streams,
@@ -129,6 +131,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     ...(inlineBytesMax === undefined ? {} : { inlineBytesMax }),
     ...(truncateHoldMs === undefined ? {} : { truncateHoldMs }),
     ...(graceMs === undefined ? {} : { graceMs }),
+    ...(shareMinBytes === undefined ? {} : { shareMinBytes }),
   })
   await fs.start()
   return {
@@ -265,6 +268,28 @@ export class Paths {
       await this.fs.release(opened.handle, ino)
       this.fs.forget(ino, 1)
     })
+  }
+
+  /** Copies a range of one file over another, which is there, by copy_file_range alone. */
+  copy(
+    source: string,
+    target: string,
+    { at = 0, to = 0, lengthBytes = Number.MAX_SAFE_INTEGER }: { at?: number; to?: number; lengthBytes?: number } = {},
+  ): Promise<number> {
+    const { fs } = this
+    return this.at(source, (from) =>
+      this.at(target, async (ino) => {
+        const reader = (await fs.open(CALLER, from, { flags: 0 })).handle
+        const writer = (await fs.open(CALLER, ino, { flags: 1 })).handle
+        try {
+          const end = { handle: writer, ino, offset: to }
+          return await fs.copyFileRange({ handle: reader, ino: from, offset: at }, end, lengthBytes, 0)
+        } finally {
+          await fs.release(reader, from)
+          await fs.release(writer, ino)
+        }
+      }),
+    )
   }
 
   read(path: string, offset = 0, lengthBytes = 1 << 26): Promise<Buffer> {
