@@ -51,6 +51,24 @@ test('files of every sort, hard links, fragments, renames and directories are cl
   expect(counts).toMatchObject({ directories: 4, files: 152, otherInodes: 2, dataBytesRead: counts.dataBytes })
 })
 
+test('a volume after gc is clean, and so is one that the cleaner has packed', async () => {
+  await world.during(async (paths) => {
+    for (let index = 0; index < 60; index++) await paths.write(`/f${index}`, body(index, 60_000))
+  })
+  await world.during(async (paths, { fs }) => {
+    for (let index = 0; index < 60; index++) if (index % 4 !== 0) await paths.unlink(`/f${index}`)
+    await fs.sync()
+    await fs.checkpointNow()
+    for (let round = 0; round < 6; round++) {
+      await fs.clean({ graceMs: 0, isHurried: true })
+      await fs.checkpointNow()
+    }
+  })
+  await expectClean()
+  await world.gc()
+  await expectClean()
+})
+
 test('a volume that a crash left, with its journal, is clean', async () => {
   await world.during(async (paths) => paths.write('/old', body(1, 500_000)))
   const { fs, paths, volume } = await world.mount()

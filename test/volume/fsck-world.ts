@@ -11,6 +11,7 @@ import {
   type Finding,
   type FsckReport,
   formatVolume,
+  gcVolume,
   openVolume,
   readVolumeJson,
   repairVolume,
@@ -93,6 +94,17 @@ export class FsckWorld {
       judge: async () => this.judgement,
       onProgress: () => {},
       writer: { self, leaseMs: 30_000, onFailure: () => {} },
+    })
+  }
+
+  async gc(): Promise<void> {
+    const identity = await readVolumeJson(this.store)
+    await gcVolume({
+      ...this.#common(),
+      identity,
+      writer: { self, leaseMs: 30_000, judge: async () => this.judgement, probe: null, onFailure: () => {} },
+      graceMs: 0,
+      onProgress: () => {},
     })
   }
 

@@ -5,7 +5,7 @@ import type { TableDamage } from '../../tables/index.ts'
 import type { CheckContext } from './context.ts'
 import { judgeNames } from './judge-names.ts'
 import { scanNames } from './names.ts'
-import { type CarriedData, checkObjects, judgeUsage, readCarriedData } from './objects.ts'
+import { checkObjects, judgeUsage, readCarriedData } from './objects.ts'
 import { Paths } from './paths.ts'
 import { QuotaCount } from './quotas.ts'
 import type { FsckCounts } from './report.ts'
@@ -15,11 +15,6 @@ import { restoreUnreadable } from './unreadable.ts'
 const USAGE_BYTES = 9
 /** Paths are found one by one: for so many findings. */
 const PATHS_MAX = 10_000
-
-export interface Checked {
-  counts: FsckCounts
-  carried: ReadonlyMap<number, CarriedData>
-}
 
 /** Ids that the tenure which looks has not given out: whatever is in use lies below. */
 export interface IdEnds {
@@ -31,7 +26,7 @@ export async function checkAll(
   context: CheckContext,
   ends: IdEnds,
   told: (damage: TableDamage) => boolean,
-): Promise<Checked> {
+): Promise<FsckCounts> {
   const { inspector, survey } = context
   const quotas = new QuotaCount()
   await quotas.read(context)
@@ -40,9 +35,9 @@ export async function checkAll(
   await scanRest(context)
   await judgeNames(context)
   await judgeTables(context, told)
-  const carried = await readCarriedData(context)
-  if (!hidesExtents(context)) judgeUsage(context, carried)
-  const { segments, dataBytes, dataBytesRead } = await checkSegments(context, carried)
+  await readCarriedData(context)
+  if (!hidesExtents(context)) judgeUsage(context)
+  const { segments, dataBytes, dataBytesRead } = await checkSegments(context)
   await checkObjects(context)
   quotas.judge(context)
   judgeIds(context, ends)
@@ -57,7 +52,7 @@ export async function checkAll(
     dataBytes,
     dataBytesRead,
   }
-  return { counts, carried }
+  return counts
 }
 
 async function scanUsage({ findings, inspector, survey }: CheckContext): Promise<void> {

@@ -27,12 +27,12 @@ import { listAll } from '../leftovers.ts'
 import { shareMemory } from '../memory-shares.ts'
 import type { VolumeLog, VolumeWriter } from '../open.ts'
 import type { VolumeIdentity } from '../volume-json.ts'
-import { type Checked, checkAll, type IdEnds } from './check.ts'
+import { checkAll, type IdEnds } from './check.ts'
 import type { CheckContext } from './context.ts'
 import { Findings, type Found, PHASES } from './findings.ts'
 import { identify, putVolumeJson, recoveryFindings } from './recover.ts'
 import { Repair } from './repair.ts'
-import type { Finding, FsckProgress, FsckReport } from './report.ts'
+import type { Finding, FsckCounts, FsckProgress, FsckReport } from './report.ts'
 import { Survey } from './survey.ts'
 
 const SLOT = 0
@@ -83,8 +83,8 @@ async function fsckLook(options: FsckOptions): Promise<{ report: FsckReport; has
   try {
     const ends: IdEnds = { ino: endOf(database, 1), segment: endOf(database, 2) }
     const context = contextOf(options, identity, { database, segments, listed })
-    const checked = await checkAll(context, ends, () => false)
-    const report = reportOf(identity, database, checked, {
+    const counts = await checkAll(context, ends, () => false)
+    const report = reportOf(identity, database, counts, {
       findings: [...recoveryFindings(identified, recovered), ...context.findings.found.map(({ finding }) => finding)],
       mounted: recovered.slotDamage === null && (await isMounted(options)),
     })
@@ -158,13 +158,13 @@ class Mending {
     for (const finding of before) this.#findings.set(identityOf(finding), finding)
     const { replayedCommits, checkpointNumber, epoch } = this.#database.status
     for (let round = 1; ; round++) {
-      const { context, checked } = await this.#check()
+      const { context, counts } = await this.#check()
       const damages = context.findings.damages
       this.#note(context.findings.found)
-      const mended = round < ROUNDS_MAX && (await this.#mendSome(context, damages, checked.carried.size > 0))
+      const mended = round < ROUNDS_MAX && (await this.#mendSome(context, damages, context.survey.carried.size > 0))
       if (mended) continue
       this.#settle(damages)
-      const report = reportOf(this.#identity, this.#database, checked, {
+      const report = reportOf(this.#identity, this.#database, counts, {
         findings: [...this.#findings.values()],
         mounted: false,
       })
@@ -172,14 +172,14 @@ class Mending {
     }
   }
 
-  async #check(): Promise<{ context: CheckContext; checked: Checked }> {
+  async #check(): Promise<{ context: CheckContext; counts: FsckCounts }> {
     const database = this.#database
     const listed = await list(this.#options)
     const context = contextOf(this.#options, this.#identity, { database, segments: this.#segments, listed })
     const ends: IdEnds = { ino: database.takeId('ino'), segment: database.takeId('segment') }
-    const checked = await checkAll(context, ends, (damage) => this.#told.has(keyOf(damage)))
+    const counts = await checkAll(context, ends, (damage) => this.#told.has(keyOf(damage)))
     this.#repair = new Repair(context, database)
-    return { context, checked }
+    return { context, counts }
   }
 
   /** Mends what comes first; whether anything was there to mend. */
@@ -195,7 +195,7 @@ class Mending {
     if (counted.length === 0 && phase === undefined) return false
     await repair.apply(counted)
     if (phase !== undefined) await repair.apply(damages.filter((found) => found.phase === phase))
-    await this.#database.checkpoint(repair.hooks, false)
+    await this.#database.mend({ inspector: context.inspector, hooks: repair.hooks })
     for (const damage of context.inspector.damages) if (damage.table === undefined) this.#told.add(keyOf(damage))
     return true
   }
@@ -292,7 +292,7 @@ function contextOf(
 function reportOf(
   { json }: VolumeIdentity,
   database: Database,
-  { counts }: Checked,
+  counts: FsckCounts,
   { findings, mounted }: { findings: Finding[]; mounted: boolean },
 ): FsckReport {
   const { checkpointNumber, epoch, replayedCommits } = database.status

@@ -17,7 +17,7 @@ import {
   SHARED,
 } from '../../meta/index.ts'
 import { crc32c, readU64 } from '../../platform/index.ts'
-import type { CheckContext } from './context.ts'
+import { type CheckContext, isUnreadable } from './context.ts'
 import { checkFile, checkTableFiles, type TableFile } from './files.ts'
 import type { Fix } from './findings.ts'
 import type { QuotaCount } from './quotas.ts'
@@ -209,7 +209,7 @@ class DirectoryScan {
         state.directory = directory
         state.key = key
       }
-    } else
+    } else if (!isUnreadable(this.#context, SHARED, 0, ino))
       this.#context.findings.damage('dangling-dentry', {
         inode: ino,
         message: `an entry of directory ${directory} names shared inode ${ino}, which is not there`,

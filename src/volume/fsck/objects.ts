@@ -1,19 +1,15 @@
 // The objects of the store: which segments are there, what commits carry, what nothing refers to, what is not ours.
+import { USAGE } from '../../meta/index.ts'
 import { FsError } from '../../platform/index.ts'
-import { type ContentsEntry, type PackedData, parseSegmentKey, type SegmentId } from '../../segments/index.ts'
+import { type ContentsEntry, parseSegmentKey, type SegmentId } from '../../segments/index.ts'
 import { StoreError } from '../../store/index.ts'
 import { decodeCommit, readDecoded } from '../../tables/index.ts'
 import { findLeftovers, isNeededJournal } from '../leftovers.ts'
-import type { CheckContext } from './context.ts'
-
-/** File data that a commit carries and no segment holds yet. */
-export interface CarriedData {
-  key: string
-  packed: PackedData
-}
+import { type CheckContext, isUnreadable } from './context.ts'
+import type { CarriedData } from './survey.ts'
 
 /** The data of all commits that are replayed, by the id that extents name it by. */
-export async function readCarriedData(context: CheckContext): Promise<Map<number, CarriedData>> {
+export async function readCarriedData(context: CheckContext): Promise<void> {
   const { database, identity, listed, store } = context
   const carried = new Map<number, CarriedData>()
   for (const key of listed.keys()) {
@@ -26,7 +22,7 @@ export async function readCarriedData(context: CheckContext): Promise<Map<number
       if (!(error instanceof FsError) && !(error instanceof StoreError && error.kind === 'not-found')) throw error
     }
   }
-  return carried
+  context.survey.carried = carried
 }
 
 /** Objects that nothing needs, and such as are not this volume's. */
@@ -66,14 +62,16 @@ export function segmentsListed({ listed }: CheckContext): Map<number, number> {
 }
 
 /** Live bytes of data segments: rows of USAGE against what the extents add up to. */
-export function judgeUsage({ findings, survey }: CheckContext, carried: ReadonlyMap<number, CarriedData>): void {
+export function judgeUsage(context: CheckContext): void {
+  const { findings, survey } = context
   const { usage } = survey
   const { live } = survey.extents
   for (const id of new Set([...usage.keys(), ...live.keys()])) {
     const row = usage.get(id)
     const counted = live.get(id) ?? 0
     if (row === undefined ? counted === 0 : row.liveBytes === counted) continue
-    const inCommit = row?.isCommit ?? carried.has(id)
+    if (row === undefined && isUnreadable(context, USAGE, 0, id)) continue
+    const inCommit = row?.isCommit ?? survey.carried.has(id)
     findings.damage('wrong-live-bytes', {
       message: `segment ${id} counts ${row === undefined ? 'no' : row.liveBytes} live bytes, files have ${counted} in it`,
       remedy: `it counts ${counted}`,

@@ -19,8 +19,8 @@ import {
 } from '../../segments/index.ts'
 import { StoreError } from '../../store/index.ts'
 import type { CheckContext } from './context.ts'
-import type { CarriedData } from './objects.ts'
 import { segmentsListed } from './objects.ts'
+import type { CarriedData } from './survey.ts'
 
 /** What the footer and the contents of almost every segment fit in. */
 const TAIL_BYTES = 64 * 1024
@@ -48,12 +48,9 @@ export interface SegmentCounts {
   dataBytesRead: number
 }
 
-export async function checkSegments(
-  context: CheckContext,
-  carried: ReadonlyMap<number, CarriedData>,
-): Promise<SegmentCounts> {
+export async function checkSegments(context: CheckContext): Promise<SegmentCounts> {
   const { parallelism, progress, readsData, survey } = context
-  const { extents } = survey
+  const { carried, extents } = survey
   const sizes = segmentsListed(context)
   const counts: SegmentCounts = { segments: 0, dataBytes: 0, dataBytesRead: 0 }
   for (const live of extents.live.values()) counts.dataBytes += live

@@ -5,7 +5,7 @@
 // that it is there; an extent only where the live bytes of its segment say that it counts. File ranges of which nothing is
 // known are marked as lost.
 import { decodeRange, EXTENT_RECORD_BYTES, type Extent, encodeExtentRecord } from '../../data/index.ts'
-import { DIRECTORY, DOT_KEY, dentryIno, dentryIsShared, EXTENTS, PARENTS, SHARED } from '../../meta/index.ts'
+import { DIRECTORY, DOT_KEY, dentryIno, dentryIsShared, EXTENTS, PARENTS, SHARED, USAGE } from '../../meta/index.ts'
 import type { TableDamage } from '../../tables/index.ts'
 import { type CheckContext, isUnreadable } from './context.ts'
 import { lostExtents, type Range } from './file-repair.ts'
@@ -22,6 +22,12 @@ export async function restoreUnreadable(context: CheckContext, repair: Repair, t
   if (table.kind === DIRECTORY) await restoreDirectory(context, repair, table)
   else if (table.kind === SHARED) await restoreShared(context, repair, table)
   else if (table.kind === EXTENTS) await restoreExtents(context, repair, table)
+  else if (table.kind === USAGE) await recountUsage(context, repair, table)
+}
+
+async function recountUsage({ survey }: CheckContext, repair: Repair, { from, to }: DamagedTable): Promise<void> {
+  for (const [id, liveBytes] of survey.extents.live)
+    if (id >= from && id < to) await repair.files.setLiveBytes(id, liveBytes, survey.carried.has(id))
 }
 
 async function older({ inspector }: CheckContext, table: DamagedTable): Promise<[number, Buffer][]> {
