@@ -9,7 +9,14 @@ import { createSegmentStore, parseSegmentKey } from '../../src/segments/index.ts
 import { StoreError, withRetry } from '../../src/store/index.ts'
 import { type Database, type Judgement, openDatabaseReadOnly } from '../../src/tables/index.ts'
 import { decodeRoot } from '../../src/tables/root.ts'
-import { formatVolume, openVolume, readVolumeJson, type Volume, type VolumeWriter } from '../../src/volume/index.ts'
+import {
+  checkVolume,
+  formatVolume,
+  openVolume,
+  readVolumeJson,
+  type Volume,
+  type VolumeWriter,
+} from '../../src/volume/index.ts'
 import { checkConsistency } from '../vfs/consistency.ts'
 import { Bucket, type FaultRates, NO_FAULTS } from './bucket.ts'
 import { Client } from './client.ts'
@@ -526,6 +533,20 @@ export class World {
     })
     const opened = await this.#wait(database, 'opening read-only')
     await this.#wait(checkConsistency(opened), 'the recount')
+    const fsck = checkVolume({
+      store,
+      clock: process.clock,
+      random: this.#random,
+      log: () => {},
+      memoryBytes: 64 << 20,
+      parallelism: 4,
+      readsData: true,
+      judge: async () => 'dead',
+      onProgress: () => {},
+    })
+    const { findings } = await this.#wait(fsck, 'fsck')
+    const damage = findings.find(({ severity }) => severity === 'damage')
+    if (damage !== undefined) throw new Error(`fsck: ${damage.kind}: ${damage.message}`)
     if (this.#isCalm) await this.#wait(this.#checkLeftovers(opened, identity.uuid), 'looking for leftovers')
     process.kill()
   }
