@@ -233,6 +233,8 @@ class SocketProxy implements FaultProxy {
     const [incoming] = await answered
     const chunks: Buffer[] = []
     for await (const chunk of incoming) chunks.push(chunk as Buffer)
+    // It may have answered without reading all: the rest must not stand before the next request.
+    request.unpipe(outgoing).resume()
     const isHead = request.method === 'HEAD'
     const headers: string[] = []
     for (let at = 0; at < incoming.rawHeaders.length; at += 2) {
