@@ -53,7 +53,7 @@ export interface Inspector {
   /** The owners of all tables of a per-owner kind, in order: those with rows that can be read, changed tables, and pinned
    *  ones (of which some may be empty). Where rows cannot be read (a damage of the table kind + 128) also the owners in
    *  that range of whom pages are there: `scan` gives what their newest root page does, which is the table in force, unless
-   *  it was emptied since; and `mend` puts rows for them, unless a transaction cleared the table before. */
+   *  it was emptied, or lost a level of its tree, without a new page since; and `mend` puts rows for them, unless a transaction cleared the table before. */
   owners(kind: TableKind): Promise<number[]>
   /** What is known of a range of keys of a table that cannot be read: what the newest leaves say of it that are still there
    *  (cleaning keeps pages for the grace period), but of no key that the journal speaks of. Below a damaged inner page that

@@ -118,9 +118,16 @@ export class TableInspector implements Inspector {
     let found = this.#foundRows.get(kind)
     if (found === undefined) {
       const lost = this.#damages.flatMap(({ table }) => (table?.kind === rows ? [table] : []))
-      found = lost.length === 0 ? Promise.resolve(new Map()) : this.#history.newestPages(kind, lost)
+      found = lost.length === 0 ? Promise.resolve(new Map()) : this.#findRows(kind, lost)
       this.#foundRows.set(kind, found)
     }
+    return found
+  }
+
+  async #findRows(kind: TableKind, lost: readonly Range[]): Promise<Map<number, PagePointer>> {
+    const found = await this.#history.newestPages(kind, lost)
+    // `root` itself names these.
+    for (const { kind: pinned, owner } of this.#engine.pinned) if (pinned === kind) found.delete(owner)
     return found
   }
 

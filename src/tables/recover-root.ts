@@ -175,7 +175,8 @@ class Recovery {
 
   /** Copies in segments that `root` does not name yet, newest first. */
   async #newerCopies(root: Root): Promise<Candidate[]> {
-    const lastId = Math.max(0, ...root.pageSegments.keys())
+    let lastId = 0
+    for (const id of root.pageSegments.keys()) lastId = Math.max(lastId, id)
     const segments = this.#segments.filter(({ id }) => id > lastId)
     const copies: Candidate[] = []
     for await (const copy of rootCopies(this.#store, this.#volumeUuid, segments)) {

@@ -10,7 +10,7 @@ import { COMMIT_HEADER_BYTES, decodeCommit, journalKey } from './commit-format.t
 import type { TableDamage } from './inspect.ts'
 import { listAll } from './read-object.ts'
 import { decodeRoot, type Root } from './root.ts'
-import { type JournalSource, readAll, readWhole } from './seal.ts'
+import { type JournalSource, readAll, readIfThere } from './seal.ts'
 import { readSlot, slotKey } from './writer-slot.ts'
 
 /** Footers asked for at once. */
@@ -62,7 +62,8 @@ export async function judgeTenure(
   const places = sealSeq === null ? commits : [...commits, sealSeq]
   for (let from = 0; from < places.length; from += BATCH) {
     const keys = places.slice(from, from + BATCH).map((seq) => journalKey(slot, epoch, seq))
-    for (const [key, body] of await readAll(keys, (each) => readWhole(source, each))) {
+    for (const [key, body] of await readAll(keys, (each) => readIfThere(source, each))) {
+      if (body === null) continue
       try {
         if (!decodeCommit(body, key, source.volumeUuid).isSeal) return 'commits'
         isOurs = true

@@ -16,7 +16,7 @@ export async function readRoot(options: RootPlace): Promise<{ root: Root; body: 
   const decode = (body: Buffer) => decodeRoot(body, options.volumeUuid)
   const { decoded, body, etag } = await readDecoded(options.store, ROOT_KEY, decode).catch((error: unknown) => {
     if (error instanceof StoreError && error.kind === 'not-found') {
-      throw new FsError('EIO', `the volume has no ${ROOT_KEY} object: bring it back from a copy of the bucket`, {
+      throw new FsError('EIO', `the volume has no ${ROOT_KEY} object: \`cairnfs fsck STORE --repair\` recovers it`, {
         cause: error,
       })
     }

@@ -8,7 +8,6 @@
 // - Nothing is deleted here. Damaged commits are trimmed with those that can be read, once a checkpoint contains these;
 //   until then everything lies as it was found, and can be salvaged again.
 import { FsError } from '../platform/index.ts'
-import { StoreError } from '../store/index.ts'
 import { type DecodedCommit, decodeCommit, encodeSeal, journalKey, journalPrefix } from './commit-format.ts'
 import { listAll } from './read-object.ts'
 import type { Tenure } from './root.ts'
@@ -17,7 +16,7 @@ import {
   isToSeal,
   type JournalSource,
   readAll,
-  readWhole,
+  readIfThere,
   type SealOrder,
   sealOrRead,
 } from './seal.ts'
@@ -76,19 +75,9 @@ class TenureSalvage {
     const prefix = journalPrefix(slot, tenure.epoch)
     const startAfter = journalKey(slot, tenure.epoch, tenure.firstSeq - 1)
     const keys = (await listAll(source.store, prefix, startAfter)).map(({ key }) => key)
-    for (const [key, body] of await readAll(keys, (each) => this.#readIfThere(each))) {
+    for (const [key, body] of await readAll(keys, (each) => readIfThere(source, each))) {
       const seq = Number.parseInt(key.slice(prefix.length), 16)
       if (body !== null && journalKey(slot, tenure.epoch, seq) === key) this.#objects.set(seq, this.#decode(key, body))
-    }
-  }
-
-  /** Null when it went since it was listed: whoever deleted it has put another `root` before. */
-  async #readIfThere(key: string): Promise<Buffer | null> {
-    try {
-      return await readWhole(this.source, key)
-    } catch (error) {
-      if (error instanceof StoreError && error.kind === 'not-found') return null
-      throw error
     }
   }
 

@@ -119,7 +119,7 @@ export async function sealOrRead(
 
 /** The bytes of a journal object, read again while they arrive damaged. What is damaged in the store is given as it is:
  *  behind a gap it does not matter, and of damaged file data only the blocks concerned are lost. */
-export async function readWhole({ store, volumeUuid }: JournalSource, key: string): Promise<Buffer> {
+async function readWhole({ store, volumeUuid }: JournalSource, key: string): Promise<Buffer> {
   let last: Buffer | null = null
   try {
     const { body } = await readDecoded(store, key, (body) => {
@@ -133,5 +133,15 @@ export async function readWhole({ store, volumeUuid }: JournalSource, key: strin
   } catch (error) {
     if (!(error instanceof FsError) || last === null) throw error
     return last
+  }
+}
+
+/** As `readWhole`; null when it went since it was listed: whoever deleted it has put another `root` before. */
+export async function readIfThere(source: JournalSource, key: string): Promise<Buffer | null> {
+  try {
+    return await readWhole(source, key)
+  } catch (error) {
+    if (error instanceof StoreError && error.kind === 'not-found') return null
+    throw error
   }
 }

@@ -91,7 +91,7 @@ export async function readSlot(store: ObjectStore, slot: number): Promise<{ stat
       if (!checksumHolds(parsed)) throw new Error('its checksum does not match')
       return stateSchema.parse(parsed)
     } catch (error) {
-      throw new FsError('EIO', `${key} is damaged: bring it back from a copy of the bucket`, { cause: error })
+      throw new FsError('EIO', `${key} is damaged: \`cairnfs fsck STORE --repair\` makes it anew`, { cause: error })
     }
   })
   return { state: decoded, etag }

@@ -4,7 +4,13 @@ import { describe, expect, test } from 'vitest'
 import { type Random, seededRandom } from '../../src/platform/index.ts'
 import type { ObjectStore } from '../../src/store/index.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
-import { type Inspector, recoverRoot, type WritableDatabase } from '../../src/tables/index.ts'
+import {
+  type Inspector,
+  inspectDatabase,
+  recoverRoot,
+  type TableKind,
+  type WritableDatabase,
+} from '../../src/tables/index.ts'
 import { encodeRoot, ROOT_KEY, ROWS } from '../../src/tables/root.ts'
 import {
   apply,
@@ -152,6 +158,15 @@ test('records put into a range that cannot be read are there afterwards: all tha
   })
   await database.close(HOOKS)
   await expectWhole(store, content)
+})
+
+test('rows are put back for tables that had one, not for those that root itself names', async () => {
+  const { store } = await volume()
+  await flipPage(store, await newest(store, MANY + ROWS, 0, 0))
+  const { database } = await mended(store)
+  const owners: number[] = []
+  await inspectDatabase(database).scan((MANY + ROWS) as TableKind, 0, (owner) => owners.push(owner))
+  expect(owners).toEqual([2, 3, 4, 5, 8])
 })
 
 test('a table found again is not, when it was cleared before', async () => {

@@ -8,6 +8,7 @@ import { createMemoryStore } from '../../src/store/memory.ts'
 import {
   type Database,
   formatDatabase,
+  inspectDatabase,
   openDatabase,
   openDatabaseReadOnly,
   recoverRoot,
@@ -57,6 +58,8 @@ test(`an intact root is never called stale, and another is found in place of a l
 
       const intact = await recoverRoot({ store: world.store, volumeUuid: uuid })
       expect(intact.damage, where).toBe(null)
+      const seen = await openDatabaseReadOnly({ ...setUp(world, world.store).options, salvage: true })
+      expect(inspectDatabase(seen).damages, where).toEqual([])
 
       const segmentIds = (await keysIn(world.store, 'segments/')).map((key) => parseSegmentKey(key)!)
       const check = async (what: string, change: (store: ObjectStore) => Promise<unknown>) => {
@@ -65,6 +68,7 @@ test(`an intact root is never called stale, and another is found in place of a l
         const recovered = await recoverRoot({ store, volumeUuid: uuid })
         const { segments: its, options: reading } = setUp(world, store)
         const database = await openDatabaseReadOnly({ ...reading, salvage: true }, recovered.root)
+        expect(inspectDatabase(database).damages, `${where}, ${what}`).toEqual([])
         const found = digest(await contentOf(database, its))
         expect(allowed.states.slice(allowed.from), `${where}, ${what}`).toContain(found)
         if (found !== allowed.states[allowed.from]) behind++
