@@ -38,6 +38,8 @@ export interface WorldOptions {
   disk?: boolean
   /** Prints what happens. */
   verbose?: boolean
+  /** Called before each mount with what the store holds then, other mounts and late requests going on. */
+  onMount?: (objects: ReadonlyMap<string, { body: Buffer }>) => Promise<void>
 }
 
 /** What a world went through, for the sums of a run. */
@@ -210,6 +212,7 @@ export class World {
 
   /** Mounts, and compares what is found with what may be. */
   async #mount(before: Oracle | null, takeOver: boolean, isHolderAlive = false): Promise<Mounted | null> {
+    await this.#options.onMount?.(new Map(this.#machine?.objects() ?? this.#bucket.entries))
     const process = this.#process()
     const judged = this.#random.next() < 0.7 ? (isHolderAlive ? 'alive' : 'dead') : 'unknown'
     const volume = await this.#wait(this.#open(process, judged, takeOver), `mount by ${process.name}`)
