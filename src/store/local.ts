@@ -78,9 +78,9 @@ async function createRoot(disk: Disk, path: string): Promise<void> {
   }
 }
 
-/** A folder that others made long ago need not let us read it, nor lie on a filesystem that syncs folders. */
+/** A folder of others need not let us read it, nor lie on a filesystem that syncs folders. */
 function ignoreForeignFolder(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EACCES' && error.code !== 'EPERM' && error.code !== 'EINVAL') throw error
+  if (error.code === 'EIO') throw error
 }
 
 class LocalStore implements ObjectStore {

@@ -1,10 +1,11 @@
 // What the local store has synced, and when: seen by watching every fsync that this process makes. That it is enough when
 // the power is cut is shown in test/simulation/; here that the calls are made on real files, and no more often than needed.
-import { type FileHandle, open, readFile, readlink, rm } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readFile, readlink, rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { seededRandom } from '../../src/platform/index.ts'
-import { type ObjectStore, openLocalStore, withRetry } from '../../src/store/index.ts'
+import { type Disk, type ObjectStore, openLocalStore, withRetry } from '../../src/store/index.ts'
+import { nodeDisk } from '../../src/store/local-disk.ts'
 import { expectKind } from './conformance.ts'
 import { type TemporaryFolder, temporaryFolder } from './temporary-folder.ts'
 import { createVirtualClock } from './virtual-clock.ts'
@@ -104,6 +105,17 @@ test('a folder that is created is synced with all above it, also when it is ther
   expect(since()).toEqual(expect.arrayContaining(['', 'new', '..']))
   await openLocalStore({ path, create: true })
   expect(since()).toEqual(expect.arrayContaining(['', 'new', '..']))
+})
+
+test('a folder is created below one that does not let itself be read', async () => {
+  const open: Disk['open'] = async (path, flags) => {
+    if (path === folder.path) throw Object.assign(new Error('EACCES: planted'), { code: 'EACCES' })
+    return nodeDisk.open(path, flags)
+  }
+  const path = join(folder.path, 'there')
+  await mkdir(path)
+  const created = await openLocalStore({ path, create: true, disk: { ...nodeDisk, open } })
+  await created.put('a', [])
 })
 
 test('a conditional put that finds its own first try has synced its folder before it says so', async () => {
