@@ -1,5 +1,6 @@
 // store/: a bucket as cairnfs needs it. Promises upward: the ObjectStore contract of object-store.ts, held by S3, a
-// local folder and memory alike, and decorators that keep it. Asks downward: a clock, a random source, metrics.
+// local folder and memory alike, and decorators that keep it. Asks downward: a clock, a random source, metrics,
+// and the local folder a disk (local-disk.ts).
 //
 // Decorators are stacked in this order, outermost first: withRetry, withMetrics, (withLatency, withFaults,) the store.
 // The S3 store is loaded only when a name asks for it: its SDK takes 70 ms.
