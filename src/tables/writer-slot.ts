@@ -4,7 +4,9 @@
 // - The epoch in writers/ only grows, by If-Match; whoever raised it goes on to put `root` (open-database.ts) before
 //   serving. Until then its epoch has no commits.
 // - A holder is dead when the object did not change for the lease by our own monotonic clock, or when `judge` knows so at
-//   once (same host, lock file free). An empty or released slot is free.
+//   once (same host, lock file free). One change may be a heartbeat that was on its way when its holder died: there is at
+//   most one, for updates go one after the other. So only a second change shows that it lives. An empty or released slot
+//   is free.
 // - Every 412 may be our own first try: it is read back before anything is concluded.
 import { z } from 'zod'
 import { type Clock, checksumHolds, encodeCheckedJson, FsError, ruleHolds } from '../platform/index.ts'
@@ -55,6 +57,11 @@ export const EMPTY_SLOT: SlotState = {
   probed: [],
 }
 
+interface Seen {
+  state: SlotState
+  etag: Etag
+}
+
 /** What is known of a holder without waiting: `leaving` is on this host and unmounting. */
 export type Judgement = 'dead' | 'alive' | 'leaving' | 'unknown'
 
@@ -83,7 +90,7 @@ export function encodeSlot(state: SlotState): Buffer {
   return encodeCheckedJson(state)
 }
 
-export async function readSlot(store: ObjectStore, slot: number): Promise<{ state: SlotState; etag: Etag }> {
+export async function readSlot(store: ObjectStore, slot: number): Promise<Seen> {
   const key = slotKey(slot)
   const { decoded, etag } = await readDecoded(store, key, (body) => {
     try {
@@ -100,6 +107,13 @@ export async function readSlot(store: ObjectStore, slot: number): Promise<{ stat
 /** How messages name a holder. */
 export function describeHolder(holder: Pick<Holder, 'host' | 'pid' | 'since'>): string {
   return `host ${holder.host}, pid ${holder.pid}, since ${holder.since}`
+}
+
+function held(holder: Holder): FsError {
+  return new FsError(
+    'EBUSY',
+    `the volume is mounted elsewhere (${describeHolder(holder)}): unmount it there first, or take it over (--take-over): what it has not stored is lost`,
+  )
 }
 
 /** Who has the slot after a tenure of ours, in brackets for a message; empty when that cannot be read now. */
@@ -139,8 +153,8 @@ export class WriterSlot {
   static async take(options: SlotOptions): Promise<{ slot: WriterSlot; before: SlotState }> {
     const deadlineMs = options.clock.monotonicMs() + LEAVING_MAX_MS + options.leaseMs
     for (;;) {
-      const seen = await readSlot(options.store, options.slot)
-      if (!(await WriterSlot.#mayTake(options, seen, deadlineMs))) continue
+      const seen = await WriterSlot.#freeToTake(options, await readSlot(options.store, options.slot), deadlineMs)
+      if (seen === null) continue
       const state: SlotState = {
         ...seen.state,
         ...options.holder,
@@ -155,48 +169,46 @@ export class WriterSlot {
     }
   }
 
-  /** True: free to take. False: look again. Throws when it is held. */
-  static async #mayTake(
-    options: SlotOptions,
-    seen: { state: SlotState; etag: Etag },
-    deadlineMs: number,
-  ): Promise<boolean> {
+  /** As it was when it was found free. Null: look again. Throws when it is held. */
+  static async #freeToTake(options: SlotOptions, seen: Seen, deadlineMs: number): Promise<Seen | null> {
     const { clock, log } = options
     const { state } = seen
-    if (state.epoch === 0 || state.released !== null || !ruleHolds('a holder is waited for')) return true
+    if (state.epoch === 0 || state.released !== null || !ruleHolds('a holder is waited for')) return seen
     const who = describeHolder(state)
     if (options.takeOver) {
       log('warn', `taking the volume over from ${who}`)
-      return true
+      return seen
     }
-    const held = () =>
-      new FsError(
-        'EBUSY',
-        `the volume is mounted elsewhere (${who}): unmount it there first, or take it over (--take-over): what it has not stored is lost`,
-      )
     switch (await options.judge(state)) {
       case 'dead':
         log('info', `the holder is gone (${who}): its lock file is free, not waiting for the lease`)
-        return true
+        return seen
       case 'alive':
-        throw held()
+        throw held(state)
       case 'leaving':
-        if (clock.monotonicMs() > deadlineMs) throw held()
+        if (clock.monotonicMs() > deadlineMs) throw held(state)
         await clock.sleep(LEAVING_POLL_MS)
-        return false
+        return null
       case 'unknown':
-        break
+        return WriterSlot.#unchanged(options, seen)
     }
-    log('info', `the volume was held by ${who}: waiting ${options.leaseMs / 1000} s for a sign of life`)
-    const untilMs = clock.monotonicMs() + options.leaseMs
-    while (clock.monotonicMs() < untilMs) {
-      await clock.sleep(Math.min(1000, options.leaseMs / 10))
-      const again = await readSlot(options.store, options.slot)
-      if (again.state.released !== null) return false
-      if (again.etag !== seen.etag) throw held()
+  }
+
+  /** Waits until the object has not changed for the lease. Null: it was released. Throws when its holder lives. */
+  static async #unchanged({ store, clock, slot, leaseMs, log }: SlotOptions, first: Seen): Promise<Seen | null> {
+    log('info', `the volume was held by ${describeHolder(first.state)}: waiting ${leaseMs / 1000} s for a sign of life`)
+    let seen = first
+    for (let untilMs = clock.monotonicMs() + leaseMs; clock.monotonicMs() < untilMs; ) {
+      await clock.sleep(Math.min(1000, leaseMs / 10))
+      const again = await readSlot(store, slot)
+      if (again.state.released !== null) return null
+      if (again.etag === seen.etag) continue
+      if (seen !== first) throw held(again.state)
+      seen = again
+      untilMs = clock.monotonicMs() + leaseMs
     }
-    log('info', `no sign of life from ${who} for ${options.leaseMs / 1000} s: taking the volume over`)
-    return true
+    log('info', `no sign of life from ${describeHolder(seen.state)} for ${leaseMs / 1000} s: taking the volume over`)
+    return seen
   }
 
   /** Heartbeats every third of the lease until released or lost. */
