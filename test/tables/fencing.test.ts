@@ -128,3 +128,32 @@ test('ids are never given out twice, over clean ends and crashes', async () => {
     if (life % 2 === 0) await database.close(HOOKS)
   }
 })
+
+test.each([
+  ['before it read root', /^get/, 'synced later'],
+  ['with the old tenure sealed', /^put/, null],
+])(
+  'a mount that fails %s ends the one before it, and loses nothing that was acknowledged',
+  async (_, method, later) => {
+    const store = await formatted()
+    const served = await opened(store, 1)
+    put(served, 1, 'synced')
+    await served.commit()
+    const { delayed, waiting } = delaying(store, method, 'root')
+    const failing = opened(delayed, 2)
+    await settled(() => waiting.length === 1)
+    waiting[0]?.giveUp()
+    await expect(failing).rejects.toThrow(/no answer/)
+
+    put(served, 2, 'synced later')
+    const commit = served.commit()
+    if (later === null) await expect(commit).rejects.toThrow(/taken over/)
+    else await commit
+    await expect(served.noteProbed('here')).rejects.toThrow(/taken over/)
+    expect(served.isLost).toBe(true)
+
+    const next = await opened(store, 3)
+    expect(await textOf(next, 1)).toBe('synced')
+    expect(await textOf(next, 2)).toBe(later)
+  },
+)
