@@ -309,12 +309,13 @@ export class Writeback {
     for (const ino of asked) if (streams.get(ino)?.isDirty) wanted.set(ino, 'all')
     if (!batch.all) return wanted
     const heldBefore = clock.monotonicMs() - this.#options.truncateHoldMs
-    for (const ino of this.#held.keys()) if (streams.get(ino) === undefined) this.#held.delete(ino)
+    // What this round takes along is held no more, nor what comes after it.
+    for (const ino of this.#held.keys()) if (batch.includeHeld || streams.get(ino) === undefined) this.#held.delete(ino)
     for (const stream of streams) {
       const { ino } = stream
       if (!stream.isDirty || (reaper.isOrphan(ino) && !batch.includeOrphans)) continue
       const since = this.#held.get(ino)
-      const isHeld = since !== undefined && since > heldBefore && !batch.includeHeld
+      const isHeld = since !== undefined && since > heldBefore
       if (!isHeld) wanted.set(ino, 'all')
       else if (stream.frozen !== null && !wanted.has(ino)) wanted.set(ino, 'frozen')
     }

@@ -2,6 +2,7 @@
 // data of a rename over a name, what was written before. And what arrives damaged at a replay is no loss.
 import { expect, test } from 'vitest'
 import type { ObjectStore } from '../../src/store/index.ts'
+import { ROOT_INO } from '../../src/vfs/index.ts'
 import { CALLER, mount, Paths, type World } from './world.ts'
 
 const O_WRONLY_TRUNC = 0o1001
@@ -46,6 +47,19 @@ test('what was written before an O_TRUNC is committed while the truncation is he
   await world.clock.advance(5_000)
   await world.fs.fsyncdir((await paths.stat('/f')).ino)
   expect(await afterCrash(world, '/f')).toBe('new')
+})
+
+test('what is written after the fsync of the root is not held any more', async () => {
+  const world = await mount()
+  await new Paths(world.fs).write('/f', 'old')
+  const { ino, handle } = await openTruncating(world, '/f')
+  await world.fs.write(handle, ino, 0, Buffer.from('new'))
+  await world.fs.fsyncdir(ROOT_INO)
+  await world.fs.write(handle, ino, 3, Buffer.from('er'))
+  await world.clock.advance(5_000)
+  await world.clock.yield()
+  await world.database.commit()
+  expect(await afterCrash(world, '/f')).toBe('newer')
 })
 
 test('file data of a commit that arrives damaged at the replay is read again, and not given up', async () => {
