@@ -281,6 +281,7 @@ function recordMoves(metadata: Metadata, files: readonly Move[][]): void {
 function stillThere(metadata: Metadata, node: Node, move: Move): Extent[] {
   const { from, to } = move
   const end = from.fileOffset + from.range.lengthBytes
+  if (!ruleHolds('what changed since is not moved')) return [to]
   // A copy may have brought it other bytes of the same segment.
   return extentsIn(metadata.database, node.inode, from.range.segment, from.fileOffset, end)
     .map((extent) => ({ extent, endOffset: extent.fileOffset + extent.range.lengthBytes }))

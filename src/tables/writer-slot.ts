@@ -214,6 +214,7 @@ export class WriterSlot {
   /** Heartbeats every third of the lease until released or lost. */
   startHeartbeat(): void {
     const { clock, leaseMs } = this.#options
+    if (!ruleHolds('a holder shows that it lives')) return
     clock.after(leaseMs / 3, () => {
       if (this.#stopped) return
       this.beat().finally(() => {
@@ -265,7 +266,10 @@ export class WriterSlot {
         return
       }
       const now = await readSlot(store, slot)
-      const isOurs = now.state.session === state.session && now.state.epoch === state.epoch
+      const isOurs =
+        now.state.session === state.session &&
+        now.state.epoch === state.epoch &&
+        ruleHolds('a 412 of writers/ may be our own')
       if (!isOurs) {
         this.stop()
         const by = describeHolder(now.state)
@@ -286,6 +290,7 @@ async function putState(store: ObjectStore, slot: number, state: SlotState, etag
   } catch (error) {
     if (!(error instanceof StoreError) || (error.kind !== 'precondition-failed' && error.kind !== 'not-found'))
       throw error
+    if (!ruleHolds('a 412 of writers/ may be our own')) return null
     const now = await readSlot(store, slot)
     const isOurs =
       now.state.session === state.session &&

@@ -182,8 +182,8 @@ export class Cleaner {
   }
 
   #isInUse(segment: SegmentId, inStreams: ReadonlySet<SegmentId>): boolean {
-    if (!ruleHolds('segments in use in memory stay')) return false
-    return inStreams.has(segment) || this.#context().segments.isBeingRead(segment)
+    const isRead = this.#context().segments.isBeingRead(segment) && ruleHolds('segments being read stay')
+    return isRead || (inStreams.has(segment) && ruleHolds('segments that streams refer to stay'))
   }
 
   async #deletePages(graceMs: number): Promise<void> {

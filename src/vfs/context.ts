@@ -3,7 +3,7 @@
 
 import type { Stream, StreamAttributes, Streams } from '../data/index.ts'
 import type { Metadata, Node } from '../meta/index.ts'
-import { type Clock, errnoError, type MaybePromise } from '../platform/index.ts'
+import { type Clock, errnoError, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import type { SegmentStore } from '../segments/index.ts'
 import type { Database } from '../tables/index.ts'
 import type { Entry } from './filesystem.ts'
@@ -64,7 +64,8 @@ export function run<T>(context: Context, operation: () => T): MaybePromise<T> {
 /** EROFS on a read-only mount, and after a write that could not be made. */
 export function assertWritable(context: Context): void {
   const { database, readOnly, writeback } = context
-  if (readOnly || writeback.failure !== null || database.failure !== null) throw errnoError('EROFS')
+  const hasFailed = writeback.failure !== null || database.failure !== null
+  if (readOnly || (hasFailed && ruleHolds('a journal that failed takes no changes'))) throw errnoError('EROFS')
 }
 
 export function entryOf(context: Context, node: Node): Entry {

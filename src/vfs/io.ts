@@ -190,5 +190,6 @@ export function release(context: Context, handle: Handle): void {
 export function fsync(context: Context, ino: Ino): Promise<void> {
   if (context.readOnly) return Promise.resolve()
   context.writeback.unhold(ino)
+  if (!ruleHolds('fsync commits the names') && !context.streams.get(ino)?.isDirty) return Promise.resolve()
   return context.writeback.commit({ streams: ruleHolds('fsync commits the stream') ? [ino] : [] })
 }

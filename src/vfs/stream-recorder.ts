@@ -187,7 +187,7 @@ export class StreamRecorder {
     // Runs that leave early must have arrived first; they count as dirty until then.
     if (stream.dirtyBytes >= segments.maxPieceBytes && streams.uploadsUnderWay > 0) return false
     if (stream.frozen === null) return true
-    if (!frozenHere.has(stream.frozen)) return false
+    if (!frozenHere.has(stream.frozen)) return !ruleHolds('a sync waits for all that was written before')
     return !(this.#renames.has(stream.ino) && this.#changedSinceFreeze.has(stream.frozen))
   }
 

@@ -100,7 +100,7 @@ export class Writeback {
   /** Something was changed: a commit is due within the interval. */
   changed(): void {
     if (this.#stopped) return
-    if (this.#timer === null) this.#arm(this.#options.commitIntervalMs)
+    if (this.#timer === null && ruleHolds('a commit begins every interval')) this.#arm(this.#options.commitIntervalMs)
     if (this.#context().database.openCommitBytes > OPEN_COMMIT_BYTES_MAX && !this.#running) {
       this.commit({ streams: [] }).catch(() => {})
     }
@@ -117,7 +117,7 @@ export class Writeback {
     const { ino } = stream
     if (this.#held.has(ino) || !ruleHolds('a truncation is held')) return
     this.#held.set(ino, this.#context().clock.monotonicMs())
-    const isSplit = this.#recorder.split(stream)
+    const isSplit = !ruleHolds('what was written before an O_TRUNC is kept apart') || this.#recorder.split(stream)
     const round = this.#round
     if (round === null || !round.wanted.has(ino)) return
     if (stream.frozen === null) round.wanted.delete(ino)
@@ -130,6 +130,7 @@ export class Writeback {
   truncationGate(ino: number): Promise<void> | null {
     const stream = this.#context().streams.get(ino)
     if (stream === undefined || !stream.isTouched || !this.#recorder.isAwaited(stream)) return null
+    if (!ruleHolds('an O_TRUNC waits for a rename that needs the data')) return null
     // Whether it succeeds or not: then it is tried again.
     return this.commit({ streams: [ino] }).catch(() => {})
   }
@@ -308,7 +309,9 @@ export class Writeback {
     const asked = batch.all ? [...batch.inos, ...this.#undone] : batch.inos
     for (const ino of asked) if (streams.get(ino)?.isDirty) wanted.set(ino, 'all')
     if (!batch.all) return wanted
-    const heldBefore = clock.monotonicMs() - this.#options.truncateHoldMs
+    const heldBefore = ruleHolds('a truncation is held for 30 s at most')
+      ? clock.monotonicMs() - this.#options.truncateHoldMs
+      : 0
     // What this round takes along is held no more, nor what comes after it.
     for (const ino of this.#held.keys()) if (batch.includeHeld || streams.get(ino) === undefined) this.#held.delete(ino)
     for (const stream of streams) {
@@ -336,7 +339,7 @@ export class Writeback {
     try {
       for (;;) {
         const required = this.#recorder.required(new Map())
-        if (required.length === 0) return unseal
+        if (required.length === 0 || !ruleHolds('a checkpoint brings the data of renames')) return unseal
         await this.#recorder.uploadAndRecord(required, new Map())
       }
     } catch (error) {
