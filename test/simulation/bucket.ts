@@ -37,7 +37,12 @@ export interface FaultRates {
 
 export const NO_FAULTS: FaultRates = { before: 0, after: 0, silent: 0, conflict: 0, garbled: 0, slow: 0, slowMs: 0 }
 
-interface StoredEntry {
+/** Whether every request is answered, and soon. */
+export function isClear({ slowMs, ...rates }: FaultRates): boolean {
+  return Object.values(rates).every((rate) => rate === 0)
+}
+
+export interface StoredEntry {
   body: Buffer
   etag: Etag
 }
@@ -49,8 +54,12 @@ export class Bucket {
   rates: FaultRates = NO_FAULTS
   /** Nobody gets through until this time. */
   outageUntilMs = 0
-  /** Told of each key that is deleted. */
-  onDelete: (key: string) => void = () => {}
+  /** While set, a body is garbled at most once for each process and key: reading it again is always enough. */
+  garbledOnce: Set<string> | null = null
+  /** Told of the keys that are about to be deleted. */
+  onDelete: (keys: readonly string[]) => void = () => {}
+  /** Who put an object first. */
+  readonly putBy = new Map<string, Process>()
   readonly #scheduler: Scheduler
   #puts = 0
 
@@ -63,7 +72,8 @@ export class Bucket {
     return new BucketStore(this, this.#scheduler, process)
   }
 
-  set(key: string, body: Buffer): Etag {
+  set(key: string, body: Buffer, by: Process): Etag {
+    if (!this.putBy.has(key)) this.putBy.set(key, by)
     const etag = `"${++this.#puts}"` as Etag
     this.entries.set(key, { body, etag })
     return etag
@@ -87,20 +97,20 @@ class BucketStore implements ObjectStore {
       const entry = this.#find(key)
       const start = Math.min(options.offset ?? 0, entry.body.length)
       const end = Math.min(start + (options.lengthBytes ?? entry.body.length), entry.body.length)
-      return { body: this.#garbled(Buffer.from(entry.body.subarray(start, end))), etag: entry.etag }
+      return { body: this.#garbled(key, Buffer.from(entry.body.subarray(start, end))), etag: entry.etag }
     })
   }
 
   put(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
     const copy = joined(body)
-    return this.#request(`put ${key}`, options.signal, false, () => this.#bucket.set(key, copy))
+    return this.#request(`put ${key}`, options.signal, false, () => this.#bucket.set(key, copy, this.#process))
   }
 
   putIfAbsent(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
     const copy = joined(body)
     return this.#request(`create ${key}`, options.signal, true, () => {
       if (this.#bucket.entries.has(key)) throw new StoreError('precondition-failed', `${key} exists`)
-      return this.#bucket.set(key, copy)
+      return this.#bucket.set(key, copy, this.#process)
     })
   }
 
@@ -108,27 +118,21 @@ class BucketStore implements ObjectStore {
     const copy = joined(body)
     return this.#request(`replace ${key}`, options.signal, true, () => {
       if (this.#find(key).etag !== etag) throw new StoreError('precondition-failed', `${key} has another etag`)
-      return this.#bucket.set(key, copy)
+      return this.#bucket.set(key, copy, this.#process)
     })
   }
 
   delete(keys: readonly string[], options: PutOptions = {}): Promise<void> {
     const named = [...keys]
     return this.#request(`delete ${named.length} ${named[0]}`, options.signal, false, () => {
-      for (const key of named) if (this.#bucket.entries.delete(key)) this.#bucket.onDelete(key)
+      const { entries } = this.#bucket
+      this.#bucket.onDelete(named.filter((key) => entries.has(key)))
+      for (const key of named) entries.delete(key)
     })
   }
 
   list(prefix: string, options: ListOptions = {}): Promise<ListPage> {
-    return this.#request(`list ${prefix}`, options.signal, false, () => {
-      const { startAfter = '', limit = 1000 } = options
-      const keys = [...this.#bucket.entries.keys()].filter((key) => key.startsWith(prefix) && key > startAfter).sort()
-      const objects = keys.slice(0, limit).map((key) => {
-        const { body, etag } = this.#find(key)
-        return { key, sizeBytes: body.length, etag }
-      })
-      return keys.length > limit ? { objects, next: objects[limit - 1]!.key } : { objects }
-    })
+    return this.#request(`list ${prefix}`, options.signal, false, () => listed(this.#bucket.entries, prefix, options))
   }
 
   head(key: string, options: PutOptions = {}): Promise<{ sizeBytes: number; etag: Etag }> {
@@ -147,9 +151,14 @@ class BucketStore implements ObjectStore {
   }
 
   /** What arrives of a body. */
-  #garbled(body: Buffer): Buffer {
+  #garbled(key: string, body: Buffer): Buffer {
     const { random } = this.#scheduler
-    if (body.length === 0 || random.next() >= this.#bucket.rates.garbled) return body
+    const { garbledOnce } = this.#bucket
+    if (this.#process.isSpared || body.length === 0 || random.next() >= this.#bucket.rates.garbled) return body
+    const whose = `${this.#process.name} ${key}`
+    if (garbledOnce?.has(whose)) return body
+    garbledOnce?.add(whose)
+    this.#process.troubles++
     if (random.next() < 0.5) return body.subarray(0, Math.floor(random.next() * body.length))
     const at = Math.floor(random.next() * body.length)
     body[at]! ^= 1 << Math.floor(random.next() * 8)
@@ -159,8 +168,8 @@ class BucketStore implements ObjectStore {
   #request<T>(what: string, signal: AbortSignal | undefined, conditional: boolean, effect: () => T): Promise<T> {
     const scheduler = this.#scheduler
     const { random } = scheduler
-    const { rates } = this.#bucket
     const process = this.#process
+    const rates = process.isSpared ? NO_FAULTS : this.#bucket.rates
     const label = `${process.name} ${what}`
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason)
@@ -178,7 +187,7 @@ class BucketStore implements ObjectStore {
       const fail = (message: string) => ({ error: new StoreError('retryable', `${what}: ${message}`) })
       const latency = () => 1 + random.next() * 20 + (random.next() < rates.slow ? random.next() * rates.slowMs : 0)
       const sent = latency() + random.next() * process.lagMs
-      if (process.isPartitioned || scheduler.nowMs < this.#bucket.outageUntilMs) {
+      if (!process.isSpared && (process.isPartitioned || scheduler.nowMs < this.#bucket.outageUntilMs)) {
         // Refused at once, or nothing comes back.
         if (random.next() < 0.5) answer(fail('connection refused'), 1)
         return
@@ -202,6 +211,17 @@ class BucketStore implements ObjectStore {
       })
     })
   }
+}
+
+/** One page of a listing. */
+export function listed(entries: ReadonlyMap<string, StoredEntry>, prefix: string, options: ListOptions): ListPage {
+  const { startAfter = '', limit = 1000 } = options
+  const keys = [...entries.keys()].filter((key) => key.startsWith(prefix) && key > startAfter).sort()
+  const objects = keys.slice(0, limit).map((key) => {
+    const { body, etag } = entries.get(key) as StoredEntry
+    return { key, sizeBytes: body.length, etag }
+  })
+  return keys.length > limit ? { objects, next: objects[limit - 1]!.key } : { objects }
 }
 
 function joined(body: readonly Uint8Array[]): Buffer {

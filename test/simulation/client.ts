@@ -2,6 +2,7 @@
 // which it took effect. An operation that has to wait keeps the others out until it is answered; what runs beside them are
 // syncs, checkpoints, timers and everything else that the filesystem does by itself.
 import { FsError, isPromise, type MaybePromise, type Random } from '../../src/platform/index.ts'
+import { StoreError } from '../../src/store/index.ts'
 import type { Attributes, Filesystem, Handle, Ino } from '../../src/vfs/index.ts'
 import { CALLER, readAll, shownOf } from './explore.ts'
 import { type Mark, type Oracle, ROOT } from './oracle.ts'
@@ -10,6 +11,8 @@ import type { Process } from './process.ts'
 const NAMES = ['a', 'b', 'c', 'd', 'e']
 const O_RDWR = 2
 const O_TRUNC = 0o1000
+/** Operations that a mount which cannot make anything durable must refuse. */
+const CHANGES = /^(create|mkdir|symlink|remove|link|rename|chmod|write|truncate|open .* O_TRUNC)/
 const TRUNCATE_HOLD_MS = 30_000
 
 export interface ClientOptions {
@@ -28,12 +31,24 @@ export interface ClientOptions {
   smallBytes: number
   largeBytes: number
   meanPauseMs: number
+  /** Removes and writes anew more than it makes. */
+  isChurning: boolean
+  /** Whether nobody else has begun to take the volume. */
+  isSole: () => boolean
+  /** Whether the filesystem says that it cannot make things durable. */
+  hasFailed: () => boolean
+  /** Gives references back, as the kernel does when it is short of memory. */
+  forgets: boolean
+  /** Whether some request of the process was given up, or its answer damaged. */
+  hadTrouble: () => boolean
 }
 
 interface OpenFile {
   ino: Ino
   handle: Handle
   writable: boolean
+  /** Reads under way: it is not closed meanwhile. */
+  readers: number
 }
 
 export class Client {
@@ -43,6 +58,8 @@ export class Client {
   #busy: Promise<void> | null = null
   /** Syncs under way. */
   readonly #syncs = new Map<Promise<void>, 'all' | readonly number[]>()
+  /** Reads that others run beside. */
+  readonly #reads = new Set<Promise<void>>()
   /** Errors that a mount gives once it can write no more. */
   refusals = 0
   operations = 0
@@ -70,9 +87,10 @@ export class Client {
     }
   }
 
-  /** Waits for all syncs begun, and closes all files. */
+  /** Waits for all syncs and reads begun, and closes all files. */
   async finish(): Promise<void> {
     while (this.#syncs.size > 0) await Promise.all(this.#syncs.keys())
+    while (this.#reads.size > 0) await Promise.all(this.#reads)
     for (const file of [...this.#open]) await this.#close(file)
   }
 
@@ -100,7 +118,9 @@ export class Client {
       })
     }
     this.#options.note(what)
-    const mustFail = this.#options.isLost() && !what.startsWith('close')
+    const { hasFailed, isLost } = this.#options
+    const mustFail = isLost() && !what.startsWith('close')
+    const mustRefuse = hasFailed() && CHANGES.test(what)
     let outcome: T
     try {
       const answer = invoke()
@@ -111,11 +131,12 @@ export class Client {
     } catch (error) {
       release()
       if (!(error instanceof FsError)) throw error
-      if (error.code === 'EIO' || error.code === 'EROFS') this.refusals++
+      if (error.code === 'EIO' || error.code === 'EROFS') this.#refused(what, error)
       else if (error.code !== expected) this.#options.fail(`${what} gave ${error.code}, not ${expected ?? 'success'}`)
       return null
     }
     if (mustFail) this.#options.fail(`${what} succeeded though the volume was lost`)
+    else if (mustRefuse && hasFailed()) this.#options.fail(`${what} succeeded though nothing can be made durable`)
     else if (expected !== null) this.#options.fail(`${what} succeeded, but should have given ${expected}`)
     else {
       const more = apply(outcome)
@@ -128,13 +149,29 @@ export class Client {
     return outcome
   }
 
+  /** A mount may refuse what it cannot do: when its store did not answer, or it lost the volume. */
+  #refused(what: string, error: FsError): void {
+    const { fail, hadTrouble, isSole } = this.#options
+    this.refusals++
+    if (!isSole()) return
+    if (isMissing(error)) fail(`${what} failed, as an object is gone: ${error.message}`)
+    else if (!hadTrouble()) fail(`${what} failed though every request was answered: ${error.message}`)
+  }
+
   #directory(): number {
     const { oracle, random } = this.#options
     return random.next() < 0.5 ? ROOT : this.#pick(oracle.directories())
   }
 
   async #operation(): Promise<void> {
-    const dice = this.#options.random.next()
+    const { isChurning, random } = this.#options
+    const dice = random.next()
+    if (isChurning && dice < 0.3)
+      await (dice < 0.1 ? this.#remove() : dice < 0.2 ? this.#write(true) : this.#readAside())
+    else await this.#usual(random.next())
+  }
+
+  async #usual(dice: number): Promise<void> {
     if (dice < 0.16) await this.#create()
     else if (dice < 0.2) await this.#mkdir()
     else if (dice < 0.22) await this.#symlink()
@@ -145,7 +182,8 @@ export class Client {
     else if (dice < 0.66) await this.#remove()
     else if (dice < 0.7) await this.#link()
     else if (dice < 0.73) await this.#chmod()
-    else if (dice < 0.78) await this.#read()
+    else if (dice < 0.76) await this.#read()
+    else if (dice < 0.78) await this.#readAside()
     else if (dice < 0.84) await this.#closeOne()
     else if (dice < 0.93) await this.#fsync()
     else if (dice < 0.96) await this.#fsyncDirectory()
@@ -174,7 +212,7 @@ export class Client {
   }
 
   #forget(ino: number | null): void {
-    if (ino !== null) this.#options.fs.forget(ino as Ino, 1)
+    if (ino !== null && this.#options.forgets) this.#options.fs.forget(ino as Ino, 1)
   }
 
   async #create(): Promise<void> {
@@ -194,7 +232,7 @@ export class Client {
       ({ entry, opened }) => {
         const { ino, mode } = entry.attributes
         oracle.create(directory, name, ino, mode, shownOf(entry.attributes))
-        this.#open.push({ ino, handle: opened.handle, writable: true })
+        this.#open.push({ ino, handle: opened.handle, writable: true, readers: 0 })
       },
     )
     if (created !== null) this.#forget(created.entry.attributes.ino)
@@ -208,7 +246,7 @@ export class Client {
       `open ${ino}${truncates ? ' O_TRUNC' : ''}`,
       () => fs.open(CALLER, ino as Ino, { flags: O_RDWR | (truncates ? O_TRUNC : 0) }),
       ({ handle }) => {
-        this.#open.push({ ino: ino as Ino, handle, writable: true })
+        this.#open.push({ ino: ino as Ino, handle, writable: true, readers: 0 })
         if (!truncates) return
         // A sync that began before, and needs the file, may take the truncation along.
         const isAsked = [...this.#syncs.values()].some((inos) => inos === 'all' || inos.includes(ino))
@@ -367,7 +405,7 @@ export class Client {
     }
     return answer.then(note, (error: unknown) => {
       if (!(error instanceof FsError)) throw error
-      this.refusals++
+      this.#refused(`getattr ${ino}`, error)
     })
   }
 
@@ -431,8 +469,38 @@ export class Client {
     )
   }
 
+  /** A read that others run beside: what it gives was there at some moment while it was under way. */
+  async #readAside(): Promise<void> {
+    while (this.#busy !== null) await this.#busy
+    if (this.#open.length === 0) return
+    const { fs, oracle, fail, note } = this.#options
+    const file = this.#pick(this.#open)
+    const { ino, handle } = file
+    const lengthBytes = Math.min(oracle.content(ino).length, 1 << 20)
+    if (lengthBytes === 0) return
+    const what = `read ${ino} aside`
+    note(what)
+    const since = oracle.stateOf(ino)
+    file.readers++
+    const done = attempt(() => fs.read(handle, ino, 0, lengthBytes))
+      .then((parts) => {
+        if (!oracle.hadSince(ino, since, lengthBytes, Buffer.concat(parts)))
+          fail(`${what} gives other bytes than inode ${ino} had meanwhile`)
+      })
+      .catch((error: unknown) => {
+        if (error instanceof FsError && error.code === 'EIO') this.#refused(what, error)
+        else fail(`${what} failed with ${error}`)
+      })
+      .finally(() => {
+        file.readers--
+        this.#reads.delete(done)
+      })
+    this.#reads.add(done)
+  }
+
   async #closeOne(): Promise<void> {
-    if (this.#open.length > 0) await this.#close(this.#pick(this.#open))
+    const idle = this.#open.filter(({ readers }) => readers === 0)
+    if (idle.length > 0) await this.#close(this.#pick(idle))
   }
 
   async #close(file: OpenFile): Promise<void> {
@@ -466,8 +534,8 @@ export class Client {
         if (wrong !== null) fail(`${what}: ${wrong}`)
       },
       (error: unknown) => {
-        if (!(error instanceof FsError) || error.code !== 'EIO') fail(`${what} failed with ${error}`)
-        this.refusals++
+        if (error instanceof FsError && error.code === 'EIO') this.#refused(what, error)
+        else fail(`${what} failed with ${error}`)
       },
     )
     this.#syncs.set(done, inos)
@@ -517,10 +585,13 @@ export class Client {
 }
 
 /** What a call gives, with what it throws at once as a rejection. */
-function attempt(call: () => Promise<void>): Promise<void> {
-  try {
-    return call()
-  } catch (error) {
-    return Promise.reject(error)
-  }
+async function attempt<T>(call: () => MaybePromise<T>): Promise<T> {
+  return call()
+}
+
+/** Whether an error comes from an object that is not there. */
+function isMissing(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof StoreError && cause.kind === 'not-found') return true
+  return false
 }

@@ -16,6 +16,8 @@ export interface FileState {
   shown: string
   /** Held by an O_TRUNC until this time (virtual ms); 0: not. */
   heldUntilMs: number
+  /** When it was made, and when what held it back ended. */
+  sinceMs: number
 }
 
 interface FileHistory {
@@ -28,6 +30,7 @@ interface NamesState {
   text: string
   /** Renames over a name so far: at least this state of the file comes with them. */
   brought: ReadonlyMap<number, number>
+  sinceMs: number
 }
 
 export interface ModelInode {
@@ -46,6 +49,12 @@ export interface Mark {
   files: readonly (readonly [ino: number, state: number])[]
 }
 
+/** The oldest states that may be found. */
+export interface Floor {
+  names: number
+  files: ReadonlyMap<number, number>
+}
+
 /** A tree as it was found, parents first. */
 export interface Found {
   inodes: Map<number, ModelInode>
@@ -60,15 +69,15 @@ export class Oracle {
   readonly history: NamesState[] = []
   durableNames = 0
   /** What the next holder of the volume recovered: from then on nothing newer may be acknowledged. */
-  #recovered: { names: number; files: ReadonlyMap<number, number> } | null = null
+  #recovered: Floor | null = null
   readonly #now: () => number
 
   constructor(found: Found, now: () => number) {
     this.#now = now
     for (const [ino, inode] of found.inodes) this.inodes.set(ino, { ...inode, names: new Map(inode.names) })
     for (const [ino, { content, shown }] of found.files)
-      this.files.set(ino, { states: [{ content, shown, heldUntilMs: 0 }], durable: 0 })
-    this.history.push({ text: textOf(this.inodes), brought: new Map() })
+      this.files.set(ino, { states: [{ content, shown, heldUntilMs: 0, sinceMs: now() }], durable: 0 })
+    this.history.push({ text: textOf(this.inodes), brought: new Map(), sinceMs: now() })
   }
 
   inode(ino: number): ModelInode {
@@ -105,7 +114,10 @@ export class Oracle {
     const isDirectory = (mode & TYPE) === DIRECTORY
     this.inodes.set(ino, { ino, mode, nlink: isDirectory ? 2 : 1, target, names: new Map(), parent })
     if ((mode & TYPE) === FILE)
-      this.files.set(ino, { states: [{ content: Buffer.alloc(0), shown, heldUntilMs: 0 }], durable: 0 })
+      this.files.set(ino, {
+        states: [{ content: Buffer.alloc(0), shown, heldUntilMs: 0, sinceMs: this.#now() }],
+        durable: 0,
+      })
     this.inode(parent).names.set(name, ino)
     if (isDirectory) this.inode(parent).nlink++
     this.#note()
@@ -164,7 +176,7 @@ export class Oracle {
     let { brought } = this.history.at(-1) as NamesState
     if (broughtIno !== null)
       brought = new Map(brought).set(broughtIno, (this.files.get(broughtIno) as FileHistory).states.length - 1)
-    this.history.push({ text: textOf(this.inodes), brought })
+    this.history.push({ text: textOf(this.inodes), brought, sinceMs: this.#now() })
   }
 
   // Changes of files.
@@ -175,14 +187,29 @@ export class Oracle {
 
   /** What it then shows is filled in by the caller. */
   change(ino: number, content: Buffer, heldUntilMs: number): FileState {
-    const state = { content, shown: 'unknown', heldUntilMs }
+    const state = { content, shown: 'unknown', heldUntilMs, sinceMs: this.#now() }
     this.files.get(ino)?.states.push(state)
     return state
   }
 
   /** Closed, or synced: what O_TRUNC held back may be shown from now on. */
   unhold(ino: number): void {
-    for (const state of this.files.get(ino)?.states ?? []) state.heldUntilMs = 0
+    for (const state of this.files.get(ino)?.states ?? []) {
+      if (state.heldUntilMs === 0) continue
+      state.sinceMs = Math.max(state.sinceMs, Math.min(state.heldUntilMs, this.#now()))
+      state.heldUntilMs = 0
+    }
+  }
+
+  /** Which state of a file there is now. */
+  stateOf(ino: number): number {
+    return (this.files.get(ino) as FileHistory).states.length - 1
+  }
+
+  /** Whether what a read of the beginning of a file gave was there in one of its states since `since`. */
+  hadSince(ino: number, since: number, lengthBytes: number, bytes: Buffer): boolean {
+    const { states } = this.files.get(ino) as FileHistory
+    return states.slice(since).some(({ content }) => content.subarray(0, lengthBytes).equals(bytes))
   }
 
   heldUntilMs(ino: number): number {
@@ -220,19 +247,56 @@ export class Oracle {
     return null
   }
 
+  /** In calm weather a commit has taken along all that was there before `limitMs`. */
+  committedBefore(limitMs: number): void {
+    for (const [index, { sinceMs }] of this.history.entries())
+      if (sinceMs <= limitMs) this.durableNames = Math.max(this.durableNames, index)
+    for (const file of this.files.values()) {
+      const { states } = file
+      for (let index = 0; index < states.length; index++) {
+        const { sinceMs, heldUntilMs } = states[index] as FileState
+        if (Math.max(sinceMs, heldUntilMs) > limitMs) break
+        file.durable = Math.max(file.durable, index)
+      }
+    }
+  }
+
+  /** What is acknowledged by now. */
+  floor(): Floor {
+    return {
+      names: this.durableNames,
+      files: new Map([...this.files].map(([ino, { durable }]) => [ino, durable])),
+    }
+  }
+
   /** Compares what the next mount found. Returns what is wrong, or null. */
   recovered(found: Found): string | null {
+    const match = this.#match(found, this.floor())
+    if (typeof match === 'string') return match
+    this.#recovered = match
+    return null
+  }
+
+  /** Compares what somebody sees who looked when `floor` was acknowledged, or later. Returns what is wrong, or null. */
+  seen(found: Found, floor: Floor): string | null {
+    const match = this.#match(found, floor)
+    return typeof match === 'string' ? match : null
+  }
+
+  /** The newest states that this can be, or what is wrong. */
+  #match(found: Found, floor: Floor): Floor | string {
     const text = textOf(found.inodes)
     const candidates: number[] = []
     for (const [index, state] of this.history.entries())
-      if (index >= this.durableNames && state.text === text) candidates.push(index)
+      if (index >= floor.names && state.text === text) candidates.push(index)
     if (candidates.length === 0) {
       const isOld = this.history.some((state) => state.text === text)
-      return `${isOld ? 'names older than acknowledged' : 'names as they never were'} (${this.durableNames} of ${this.history.length}):\n${text}\nnow:\n${this.history.at(-1)?.text}\nacknowledged:\n${this.history[this.durableNames]?.text}`
+      return `${isOld ? 'names older than acknowledged' : 'names as they never were'} (${floor.names} of ${this.history.length}):\n${text}\nnow:\n${this.history.at(-1)?.text}\nacknowledged:\n${this.history[floor.names]?.text}`
     }
     const newest = new Map<number, number>()
     for (const [ino, { content, shown }] of found.files) {
-      const { states, durable } = this.files.get(ino) as FileHistory
+      const { states } = this.files.get(ino) as FileHistory
+      const durable = floor.files.get(ino) ?? 0
       let last = -1
       let everWas = false
       for (const [index, state] of states.entries()) {
@@ -252,8 +316,7 @@ export class Oracle {
       [...(this.history[index] as NamesState).brought].every(([ino, state]) => (newest.get(ino) ?? state) >= state),
     )
     if (!isBrought) return `a rename over a name came without its data:\n${text}`
-    this.#recovered = { names: candidates.at(-1) as number, files: newest }
-    return null
+    return { names: candidates.at(-1) as number, files: newest }
   }
 
   /** Compares with what is visible now, in a filesystem that did not crash. */
@@ -267,6 +330,15 @@ export class Oracle {
     }
     return null
   }
+}
+
+/** Whether two looks found the same. */
+export function isSame(a: Found, b: Found): boolean {
+  if (textOf(a.inodes) !== textOf(b.inodes) || a.files.size !== b.files.size) return false
+  return [...a.files].every(([ino, { content, shown }]) => {
+    const other = b.files.get(ino)
+    return other !== undefined && other.shown === shown && other.content.equals(content)
+  })
 }
 
 /** Names, inode numbers, modes and links of a tree. */

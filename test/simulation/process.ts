@@ -12,6 +12,10 @@ export class Process {
   isPartitioned = false
   /** Requests sent from now on take up to this much longer to arrive. */
   lagMs = 0
+  /** Its requests never fail. */
+  isSpared = false
+  /** Requests given up and bodies that arrived damaged: without any, nothing may fail. */
+  troubles = 0
   #alive = true
   #stopped = false
   readonly #missed: (() => void)[] = []

@@ -3,67 +3,33 @@
 // moment, by a clean unmount, or by somebody else taking the volume. At the end the store is well again: everything is
 // mounted once more, compared and checked.
 
-import { PINNED_TABLES, TABLE_KINDS, USAGE } from '../../src/meta/index.ts'
 import { FsError, type Random, seededRandom } from '../../src/platform/index.ts'
-import { createSegmentStore, parseSegmentKey } from '../../src/segments/index.ts'
-import { StoreError, withRetry } from '../../src/store/index.ts'
-import { type Database, type Judgement, openDatabaseReadOnly } from '../../src/tables/index.ts'
-import { decodeRoot } from '../../src/tables/root.ts'
-import {
-  checkVolume,
-  formatVolume,
-  openVolume,
-  readVolumeJson,
-  type Volume,
-  type VolumeWriter,
-} from '../../src/volume/index.ts'
-import { checkConsistency } from '../vfs/consistency.ts'
-import { Bucket, type FaultRates, NO_FAULTS } from './bucket.ts'
+import { type ObjectStore, StoreError, withRetry } from '../../src/store/index.ts'
+import type { Judgement } from '../../src/tables/index.ts'
+import { openVolume, readVolumeJson, type Volume } from '../../src/volume/index.ts'
+import { openParts } from '../../src/volume/open.ts'
+import { Bucket, isClear, NO_FAULTS } from './bucket.ts'
 import { Client } from './client.ts'
+import { counted } from './counted-store.ts'
+import { disturb, keepUp, type Mounted, type Opened } from './disturb.ts'
 import { explore } from './explore.ts'
+import { checkAtRest, sealedCommit } from './final-check.ts'
 import { Machine } from './machine.ts'
+import { format, LEASE_MS, openOptions, SEGMENT_BYTES, SELF } from './mounting.ts'
+import { lookOn } from './onlooker.ts'
 import { type Found, Oracle } from './oracle.ts'
 import { Process } from './process.ts'
 import { Scheduler } from './scheduler.ts'
+import { commandFor, Violation, type WorldOptions, type WorldSummary } from './summary.ts'
+import { type Traits, traitsOf } from './traits.ts'
+import { Watch } from './watch.ts'
 
-const SELF: VolumeWriter['self'] = { host: 'host', bootId: 'boot', pid: 1, since: '2026-01-01T00:00:00Z', lock: null }
-const LEASE_MS = 30_000
 /** Longer than any chain of retries may take. */
 const HANG_MS = 30 * 60_000
-const SEGMENT_BYTES = 64 * 1024
-
-export interface WorldOptions {
-  seed: number
-  /** The store is a folder on a simulated disk, whose power is cut (disk.ts), in place of a bucket. */
-  disk?: boolean
-  /** Prints what happens. */
-  verbose?: boolean
-  /** Called before each mount with what the store holds then, other mounts and late requests going on. */
-  onMount?: (objects: ReadonlyMap<string, { body: Buffer }>) => Promise<void>
-}
-
-/** What a world went through, for the sums of a run. */
-export interface WorldSummary {
-  events: number
-  operations: number
-  acknowledged: number
-  kills: number
-  powerCuts: number
-  takeOvers: number
-  digest: string
-}
-
-/** A promise was broken. */
-export class Violation extends Error {
-  override readonly name = 'Violation'
-}
-
-interface Mounted {
-  process: Process
-  volume: Volume
-  oracle: Oracle
-  client: Client
-}
+/** What a commit may take besides the interval before it begins, in calm weather. */
+const COMMIT_SLACK_MS = 4_000
+/** So little that nothing is kept from look to look. */
+const ONLOOKER_MEMORY_BYTES = 1024
 
 export class World {
   readonly #options: WorldOptions
@@ -78,42 +44,32 @@ export class World {
     kills: 0,
     powerCuts: 0,
     takeOvers: 0,
+    looks: 0,
     digest: '',
   }
+  readonly #traits: Traits
+  /** For what was added later, so that older worlds stay as they are. */
+  readonly #more: Random
   #processes = 0
-  /** Nothing ever fails, nobody is killed. */
-  readonly #isCalm: boolean
-  readonly #faults: FaultRates
-  readonly #memoryBytes: number
-  readonly #commitMs: number
-  readonly #inlineBytesMax: number
-  /** How long what nothing refers to is kept. */
-  readonly #graceMs: number
+  /** Who began last to open the volume for writing. */
+  #latest: Process | null = null
+  /** Those that unmounted cleanly and gave no request up. */
+  readonly #leftClean = new Set<Process>()
+  readonly #onlookers: Promise<void>[] = []
+  #watch: Watch | null = null
+  #uuid: Buffer | null = null
+  /** Whether something was wrong with the store since this life began. */
+  #wasRough = false
 
   constructor(options: WorldOptions) {
     this.#options = options
     this.#random = seededRandom(options.seed)
+    this.#more = seededRandom(options.seed ^ 0xadded)
     this.#scheduler = new Scheduler(this.#random)
     this.#bucket = new Bucket(this.#scheduler)
     this.#machine = options.disk === true ? new Machine(this.#scheduler, this.#random) : null
     if (this.#machine !== null) this.#machine.disk.errorRate = () => this.#bucket.rates.before / 5
-    const { next } = { next: () => this.#random.next() }
-    const mood = next()
-    this.#isCalm = next() < 0.1
-    const rate = (most: number) => (mood < 0.3 ? 0 : next() * most)
-    this.#faults = {
-      before: rate(0.1),
-      after: rate(0.1),
-      silent: rate(0.01),
-      conflict: rate(0.05),
-      garbled: rate(next() < 0.3 ? 0.2 : 0.02),
-      slow: rate(0.2),
-      slowMs: next() < 0.5 ? 500 : 20_000,
-    }
-    this.#memoryBytes = next() < 0.4 ? 4 << 20 : 64 << 20
-    this.#commitMs = next() < 0.5 ? 1000 : 5000
-    this.#inlineBytesMax = next() < 0.5 ? 4096 : 1 << 20
-    this.#graceMs = [0, 5_000, 3_600_000][Math.floor(next() * 3)] as number
+    this.#traits = traitsOf(options.seed, this.#random)
   }
 
   async play(): Promise<WorldSummary> {
@@ -127,9 +83,9 @@ export class World {
     } catch (error) {
       const trace = this.#scheduler.recent.slice(-(this.#options.verbose ? 10_000 : 30)).join('\n  ')
       const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
-      throw new Violation(`seed ${seed}${this.#machine === null ? '' : ' over a folder'}: ${message}\n  ${trace}`, {
-        cause: error,
-      })
+      const where = this.#machine === null ? '' : ' over a folder'
+      const again = `Again: ${commandFor(this.#options)}`
+      throw new Violation(`seed ${seed}${where}: ${message}\n  ${trace}\n  ${again}`, { cause: error })
     } finally {
       process.removeAllListeners('unhandledRejection')
       for (const listener of others) process.on('unhandledRejection', listener)
@@ -162,29 +118,29 @@ export class World {
 
   async #format(): Promise<void> {
     const process = this.#process()
-    await this.#wait(
-      formatVolume({
-        store: this.#store(process),
-        name: 'simulated',
-        segmentSizeBytes: 256 * 1024,
-        force: false,
-        clock: process.clock,
-        random: this.#random,
-        self: SELF,
-        rootOwner: { uid: 0, gid: 0 },
-        leaseMs: LEASE_MS,
-        judge: async () => 'dead',
-        log: () => {},
-        probe: null,
-      }),
-      'format',
-    )
+    await this.#wait(format(this.#store(process), process.clock, this.#random), 'format')
+    const identity = await this.#wait(readVolumeJson(this.#store(process)), 'volume.json')
+    this.#uuid = identity.uuid
+    this.#watch = new Watch({
+      bucket: this.#bucket,
+      identity,
+      process: this.#spared(),
+      random: this.#random,
+      fail: (error) => this.#scheduler.fail(error),
+    })
     process.kill()
   }
 
-  #store(process: Process) {
+  #spared(): Process {
+    const process = this.#process()
+    process.isSpared = true
+    return process
+  }
+
+  #store(process: Process): ObjectStore {
     const store = (this.#machine ?? this.#bucket).storeFor(process)
-    return withRetry(store, { clock: process.clock, random: this.#random })
+    const retrying = withRetry(store, { clock: process.clock, random: this.#random })
+    return counted(retrying, () => process.troubles++)
   }
 
   /** All that ran is dead; with a disk the power may have gone. */
@@ -196,7 +152,7 @@ export class World {
 
   /** Waits for what a process does. With a disk its machine sometimes loses power before that has ended: null. */
   async #unlessCut<T>(process: Process, work: Promise<T>, what: string): Promise<T | null> {
-    if (this.#machine === null || this.#isCalm || this.#random.next() < 0.6) return this.#wait(work, what)
+    if (this.#machine === null || this.#traits.isCalm || this.#random.next() < 0.6) return this.#wait(work, what)
     let cut = () => {}
     const isCut = new Promise<null>((resolve) => {
       const event = this.#scheduler.after(this.#random.next() ** 2 * 500, 'power fails', () => {
@@ -215,19 +171,26 @@ export class World {
     await this.#options.onMount?.(new Map(this.#machine?.objects() ?? this.#bucket.entries))
     const process = this.#process()
     const judged = this.#random.next() < 0.7 ? (isHolderAlive ? 'alive' : 'dead') : 'unknown'
-    const volume = await this.#wait(this.#open(process, judged, takeOver), `mount by ${process.name}`)
-    return volume === null ? null : this.#meet(process, volume, before)
+    const opened = await this.#wait(this.#open(process, judged, takeOver), `mount by ${process.name}`)
+    if (opened !== null) return this.#meet(process, opened, before)
+    if (process.troubles === 0 && (judged === 'dead' || takeOver))
+      throw new Error(`${process.name} cannot mount though every request was answered`)
+    return null
+  }
+
+  #openOptions(process: Process) {
+    const log = (level: string, message: string) => this.#say(`${process.name} ${level}: ${message}`)
+    return openOptions({ store: this.#store(process), clock: process.clock, random: this.#random, log }, this.#traits)
   }
 
   /** Null where the volume cannot be opened. */
-  async #open(process: Process, judged: Judgement, takeOver: boolean): Promise<Volume | null> {
-    const store = this.#store(process)
+  async #open(process: Process, judged: Judgement, takeOver: boolean): Promise<Opened | null> {
     const { name } = process
+    this.#latest = process
     try {
-      const identity = await readVolumeJson(store)
-      return await openVolume({
-        store,
-        identity: { ...identity, json: { ...identity.json, segmentSize: SEGMENT_BYTES } },
+      return await openParts({
+        ...(await this.#openOptions(process)),
+        memoryBytes: this.#traits.memoryBytes,
         writer: {
           self: SELF,
           leaseMs: LEASE_MS,
@@ -236,15 +199,6 @@ export class World {
           probe: null,
           onFailure: (error: FsError) => this.#say(`${name} failed: ${error.message}`),
         },
-        clock: process.clock,
-        random: this.#random,
-        log: (level, message) => this.#say(`${name} ${level}: ${message}`),
-        memoryBytes: this.#memoryBytes,
-        commitMs: this.#commitMs,
-        parallelism: 4,
-        rootOwner: { uid: 0, gid: 0 },
-        inlineBytesMax: this.#inlineBytesMax,
-        graceMs: this.#graceMs,
       })
     } catch (error) {
       if (!(error instanceof FsError) && !(error instanceof StoreError)) throw error
@@ -255,18 +209,20 @@ export class World {
   }
 
   /** Reads all, compares it with what may be found, and begins an oracle with it. */
-  async #meet(process: Process, volume: Volume, before: Oracle | null): Promise<Mounted & { found: Found }> {
+  async #meet(process: Process, opened: Opened, before: Oracle | null): Promise<Mounted & { found: Found }> {
+    const { volume } = opened
     const { name } = process
     this.#say(`${name} mounted, replayed ${volume.status.replayedCommits}`)
     // What it finds is read in calm weather: reading has its own chances elsewhere.
     const found = await this.#explore(volume, name)
     const wrong = before?.recovered(found) ?? null
     if (wrong !== null) throw new Error(`after the mount by ${name}: ${wrong}`)
-    return { ...this.#programsOn(process, volume, found), found }
+    return { ...this.#programsOn(process, opened, found), found }
   }
 
-  #programsOn(process: Process, volume: Volume, found: Found): Mounted {
+  #programsOn(process: Process, opened: Opened, found: Found): Mounted {
     const { name } = process
+    const { filesystem, volume } = opened
     const oracle = new Oracle(found, () => this.#scheduler.nowMs)
     const client = new Client({
       fs: volume.filesystem,
@@ -280,19 +236,24 @@ export class World {
       smallBytes: 300,
       largeBytes: this.#random.next() < 0.5 ? 3000 : 90_000,
       meanPauseMs: this.#random.next() < 0.5 ? 50 : 1500,
+      isChurning: this.#traits.isChurning,
+      isSole: () => this.#latest === process,
+      hadTrouble: () => process.troubles > 0,
+      hasFailed: () => volume.status.failure !== null,
+      forgets: this.#traits.forgets,
     })
-    return { process, volume, oracle, client }
+    return { process, volume, filesystem, oracle, client, isLeaving: false }
   }
 
   /** Two mount at once, each sure that the holder is dead; one may be stopped on the way. Both may get the volume, one
    *  after the other: then whoever was served last has it. */
   async #raced(before: Oracle | null): Promise<Oracle | null> {
     const { random } = this.#scheduler
-    const served: { process: Process; volume: Volume }[] = []
+    const served: (Opened & { process: Process })[] = []
     const racers = [this.#process(), this.#process()]
     const races = racers.map(async (process) => {
-      const volume = await this.#open(process, 'dead', false)
-      if (volume !== null) served.push({ process, volume })
+      const opened = await this.#open(process, 'dead', false)
+      if (opened !== null) served.push({ process, ...opened })
     })
     const [slow] = racers
     if (random.next() < 0.7) {
@@ -311,31 +272,70 @@ export class World {
       this.#maybeCutPower()
       return before
     }
-    const second = await this.#meet(winner.process, winner.volume, before)
+    this.#latest = winner.process
+    const second = await this.#meet(winner.process, winner, before)
     if (later === undefined) {
       await this.#killed(second)
       return second.oracle
     }
-    const first = this.#programsOn(earlier.process, earlier.volume, second.found)
+    const first = this.#programsOn(earlier.process, earlier, second.found)
     first.oracle.recovered(second.found)
     return this.#bothRun(first, second, first.client.run(20))
   }
 
+  /** Killed while it mounts: it changes nothing. */
+  async #diesMounting(): Promise<void> {
+    const process = this.#process()
+    const opening = this.#open(process, 'dead', false)
+    const killed = new Promise<void>((resolve) => {
+      this.#scheduler.after(this.#more.next() ** 2 * 1000, 'kill', () => {
+        process.kill()
+        resolve()
+      })
+    })
+    await this.#wait(Promise.race([killed, opening]), 'a mount that dies')
+    await this.#wait(killed, 'the kill')
+  }
+
+  /** An object of the journal that `root` counts on is gone: then the volume cannot be mounted. */
+  async #loseCommit(): Promise<void> {
+    const { entries } = this.#bucket
+    const key = sealedCommit(entries.get('root')?.body as Buffer, this.#uuid as Buffer, this.#more)
+    const entry = key === null ? undefined : entries.get(key)
+    if (key === null || entry === undefined) return
+    entries.delete(key)
+    const process = this.#process()
+    const opened = await this.#wait(this.#open(process, 'dead', true), 'a mount without a commit')
+    if (opened !== null && !entries.has(key)) throw new Error(`${process.name} mounted though ${key} is gone`)
+    process.kill()
+    entries.set(key, entry)
+  }
+
   async #explore(volume: Volume, name: string): Promise<Found> {
     const { rates, outageUntilMs } = this.#bucket
-    this.#bucket.rates = NO_FAULTS
-    this.#bucket.outageUntilMs = 0
+    this.#calm()
+    this.#bucket.rates = { ...NO_FAULTS, garbled: this.#traits.garbledAtMount }
+    this.#bucket.garbledOnce = new Set()
     const found = await this.#wait(explore(volume.filesystem), `reading all by ${name}`)
+    this.#bucket.garbledOnce = null
     this.#bucket.rates = rates
     this.#bucket.outageUntilMs = outageUntilMs
     return found
   }
 
+  /** The store is well again. */
+  #calm(): void {
+    this.#bucket.rates = NO_FAULTS
+    this.#bucket.outageUntilMs = 0
+  }
+
   /** One mount, to its end. Gives the oracle of what the next mount must find. */
   async #life(before: Oracle | null): Promise<Oracle | null> {
     const random = this.#random
-    this.#bucket.rates = random.next() < 0.7 && !this.#isCalm ? this.#faults : NO_FAULTS
-    if (random.next() < 0.15 && !this.#isCalm) return this.#raced(before)
+    this.#bucket.rates = random.next() < 0.7 ? this.#traits.faults : NO_FAULTS
+    this.#wasRough = !isClear(this.#bucket.rates)
+    if (this.#more.next() < 0.15 && !this.#traits.isCalm) await this.#diesMounting()
+    if (random.next() < 0.15 && !this.#traits.isCalm) return this.#raced(before)
     if (this.#machine !== null && random.next() < 0.2) {
       const process = this.#process()
       await this.#unlessCut(process, this.#open(process, 'dead', false), 'a mount')
@@ -347,7 +347,7 @@ export class World {
       this.#bucket.rates = NO_FAULTS
       return before
     }
-    const dice = this.#isCalm ? 1 : random.next()
+    const dice = this.#traits.isCalm ? 1 : random.next()
     if (dice < 0.55) {
       await this.#killed(mounted)
     } else if (dice < 0.75) {
@@ -379,6 +379,7 @@ export class World {
           this.#scheduler.after(0.5, 'kill waits', kill)
           return
         }
+        this.#expectCommits(mounted)
         process.kill()
         this.#maybeCutPower()
         resolve()
@@ -394,29 +395,57 @@ export class World {
     this.#count(mounted)
   }
 
-  /** Outages, jumps of the wall clock, and somebody who tries to mend a mount that failed. */
-  #disturb({ process, volume }: Mounted): void {
+  /** In calm weather a commit begins every interval over all that is dirty, and ends soon. */
+  #expectCommits({ oracle, process, volume }: Mounted): void {
+    if (this.#wasRough || process.troubles > 0 || volume.status.failure !== null || this.#latest !== process) return
+    oracle.committedBefore(this.#scheduler.nowMs - this.#traits.commitMs - COMMIT_SLACK_MS)
+  }
+
+  #disturb(mounted: Mounted): void {
+    const around = {
+      scheduler: this.#scheduler,
+      traits: this.#traits,
+      say: (message: string) => this.#say(message),
+      cutOff: (ms: number) => {
+        this.#wasRough = true
+        this.#bucket.outageUntilMs = this.#scheduler.nowMs + ms
+      },
+    }
+    keepUp(mounted, around)
+    this.#invite(mounted)
+    disturb(mounted, around)
+  }
+
+  /** Somebody mounts it read-only. */
+  #invite({ oracle, process: writer }: Mounted): void {
+    // Who looks on would be on the machine whose power goes.
+    if (!this.#traits.hasOnlookers || this.#machine !== null) return
     const { random } = this.#scheduler
-    const mend = () => {
-      if (!process.isAlive) return
-      if (volume.status.failure !== null) {
-        this.#say(`${process.name} is to resume`)
-        volume.resume().then(
-          () => this.#say(`${process.name} has resumed`),
-          (error: Error) => this.#say(`${process.name} cannot resume: ${error.message}`),
-        )
-      }
-      this.#scheduler.after(20_000 + random.next() * 60_000, 'mend', mend)
-    }
-    this.#scheduler.after(20_000, 'mend', mend)
-    if (random.next() < 0.2 && !this.#isCalm) {
-      this.#scheduler.after(random.next() * 60_000, 'outage', () => {
-        if (!process.isAlive) return
-        this.#bucket.outageUntilMs = this.#scheduler.nowMs + random.next() * 100_000
+    this.#scheduler.after(random.next() * 30_000, 'somebody looks on', () => {
+      if (!writer.isAlive || this.#latest !== writer) return
+      const process = this.#spared()
+      const looking = lookOn({
+        process,
+        oracle,
+        random: this.#random,
+        graceMs: this.#traits.graceMs,
+        isStillTheirs: () => this.#latest === writer,
+        open: async () =>
+          openVolume({
+            ...(await this.#openOptions(process)),
+            memoryBytes: ONLOOKER_MEMORY_BYTES,
+            writer: null,
+          }),
       })
-    }
-    if (random.next() < 0.3)
-      this.#scheduler.after(random.next() * 60_000, 'clock jumps', () => process.jump((random.next() - 0.5) * 1e8))
+      this.#onlookers.push(
+        looking.then(
+          (looks) => {
+            this.#summary.looks += looks
+          },
+          (error) => this.#scheduler.fail(error),
+        ),
+      )
+    })
   }
 
   /** `alone`: no other process runs, and the power may fail. */
@@ -429,6 +458,7 @@ export class World {
     this.#count(mounted)
     if (volume.status.failure === null) await this.#compare(mounted)
     const everything = oracle.mark('all')
+    mounted.isLeaving = true
     try {
       const closing = volume.close().then(() => true)
       const isClosed = await (alone ? this.#unlessCut(process, closing, 'unmount') : this.#wait(closing, 'unmount'))
@@ -436,6 +466,7 @@ export class World {
         const wrong = oracle.acknowledge(everything)
         if (wrong !== null) throw new Error(`unmount: ${wrong}`)
         for (const ino of oracle.files.keys()) oracle.unhold(ino)
+        if (process.troubles === 0) this.#leftClean.add(process)
       }
     } catch (error) {
       if (!(error instanceof FsError) && !(error instanceof StoreError)) throw error
@@ -490,6 +521,7 @@ export class World {
       // Its checkpoint, and the trim, come at once; the first may still have requests under way.
       await this.#unmounted(second, false)
       await this.#wait(running, 'programs of the first')
+      this.#calm()
       await this.#wait(first.process.clock.sleep(LEASE_MS * 4), 'the lease')
       this.#count(first)
       first.process.kill()
@@ -498,6 +530,8 @@ export class World {
     }
     const both = Promise.all([running, this.#programs(second)])
     await this.#wait(both, 'programs of both')
+    // A heartbeat that gets no answer, twice in a row, would tell it later.
+    this.#calm()
     await this.#wait(second.process.clock.sleep(LEASE_MS * 4), 'the lease')
     const { status } = first.volume
     if (status.failure === null) throw new Error(`${process.name} does not know that it lost the volume`)
@@ -509,76 +543,33 @@ export class World {
     return second.oracle
   }
 
-  /** Recounts what the tables say. */
   async #check(): Promise<void> {
     const process = this.#process()
-    const store = this.#store(process)
-    const identity = await this.#wait(readVolumeJson(store), 'volume.json')
-    const segments = createSegmentStore({
-      store,
-      volumeUuid: identity.uuid,
-      segmentSizeBytes: SEGMENT_BYTES,
-      cacheBytes: 64 << 20,
-      clock: process.clock,
-    })
-    const database = openDatabaseReadOnly({
-      store,
-      segments,
-      kinds: TABLE_KINDS,
-      pinned: PINNED_TABLES,
-      volumeUuid: identity.uuid,
-      volumeJson: identity.bytes,
-      clock: process.clock,
+    const check = checkAtRest({
+      store: this.#store(process),
+      keys: [...(this.#machine?.objects() ?? this.#bucket.entries).keys()],
+      process,
       random: this.#random,
-      log: () => {},
-      pageCacheBytes: 64 << 20,
-      changeBytesMax: 64 << 20,
+      segmentBytes: SEGMENT_BYTES,
+      mayBeLeft: (key) => {
+        const by = this.#bucket.putBy.get(key)
+        return by === undefined ? !this.#traits.isCalm : !this.#leftClean.has(by)
+      },
     })
-    const opened = await this.#wait(database, 'opening read-only')
-    await this.#wait(checkConsistency(opened), 'the recount')
-    const fsck = checkVolume({
-      store,
-      clock: process.clock,
-      random: this.#random,
-      log: () => {},
-      memoryBytes: 64 << 20,
-      parallelism: 4,
-      readsData: true,
-      judge: async () => 'dead',
-      onProgress: () => {},
-    })
-    const { findings } = await this.#wait(fsck, 'fsck')
-    const damage = findings.find(({ severity }) => severity === 'damage')
-    if (damage !== undefined) throw new Error(`fsck: ${damage.kind}: ${damage.message}`)
-    if (this.#isCalm) await this.#wait(this.#checkLeftovers(opened, identity.uuid), 'looking for leftovers')
+    await this.#wait(check, 'the last check')
     process.kill()
   }
 
-  /** Where nothing ever failed or was killed, every segment in the bucket is named. */
-  async #checkLeftovers(database: Database, uuid: Buffer): Promise<void> {
-    const entries = this.#machine?.objects() ?? this.#bucket.entries
-    const named = new Set<number>(decodeRoot(entries.get('root')?.body as Buffer, uuid).pageSegments.keys())
-    await database.run(() =>
-      database.table(USAGE).scan(0, Number.MAX_SAFE_INTEGER, (id) => {
-        named.add(id)
-        return true
-      }),
-    )
-    for (const key of entries.keys()) {
-      const id = parseSegmentKey(key)
-      if (id !== null && !named.has(id)) throw new Error(`${key} is left over, and nobody will delete it`)
-    }
-  }
-
   async #end(before: Oracle | null): Promise<void> {
-    this.#bucket.rates = NO_FAULTS
-    this.#bucket.outageUntilMs = 0
+    this.#calm()
+    if (!this.#traits.isCalm && this.#machine === null) await this.#loseCommit()
     let last = await this.#mount(before, false)
     // A heartbeat that was on its way when its process died looks like a sign of life.
     for (let tries = 0; last === null && tries < 3; tries++) last = await this.#mount(before, false)
     if (last === null) throw new Error('the volume cannot be mounted in calm weather')
     await this.#wait(last.volume.close(), 'the last unmount')
     last.process.kill()
+    this.#leftClean.add(last.process)
     await this.#check()
     const again = await this.#mount(last.oracle, false)
     if (again === null) throw new Error('the volume cannot be mounted again')
@@ -586,6 +577,8 @@ export class World {
     if (replayed !== 0) throw new Error(`${replayed} commits were replayed after a clean unmount`)
     await this.#wait(again.volume.close(), 'the very last unmount')
     again.process.kill()
+    await this.#wait(Promise.all(this.#onlookers), 'those who look on')
+    await this.#watch?.settled()
   }
 }
 

@@ -279,7 +279,7 @@ describe('a copy whose source is deleted and cleaned before the copy is recorded
 
   test('without the rule "segments in use in memory stay" the copy is lost', async () => {
     const world = await sourceGone()
-    await withoutRule('segments in use in memory stay', () => world.fs.clean(NO_GRACE))
+    await withoutRule('segments that streams refer to stay', () => world.fs.clean(NO_GRACE))
     await world.abandon()
     const left = new Set(await segmentIds(world.store))
     expect(world.shared.filter((id) => left.has(id))).toEqual([])
