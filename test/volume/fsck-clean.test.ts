@@ -1,7 +1,7 @@
 // A volume that is well has no finding, whatever it went through; and a check changes nothing.
 import { beforeEach, expect, test } from 'vitest'
 import { CALLER } from '../vfs/world.ts'
-import { body, damages, FsckWorld } from './fsck-world.ts'
+import { body, copyFile, damages, FsckWorld } from './fsck-world.ts'
 
 let world: FsckWorld
 
@@ -63,6 +63,22 @@ test('a volume after gc is clean, and so is one that the cleaner has packed', as
       await fs.clean({ graceMs: 0, isHurried: true })
       await fs.checkpointNow()
     }
+  })
+  await expectClean()
+  await world.gc()
+  await expectClean()
+})
+
+test('copies that share extents are clean, also when the original is gone, changed or moved', async () => {
+  await world.during(async (paths, mounted) => {
+    for (const name of ['a', 'b', 'c']) await paths.write(`/${name}`, body(7, 900_000))
+    await mounted.fs.sync()
+    for (const name of ['a', 'b', 'c']) await copyFile(mounted, `/${name}`, `/copy of ${name}`)
+    await copyFile(mounted, '/copy of a', '/copy of the copy')
+    await mounted.fs.sync()
+    await paths.unlink('/a')
+    await paths.write('/b', body(8, 100_000), { at: 300_000, flags: 1 })
+    await paths.truncate('/copy of c', 500_000)
   })
   await expectClean()
   await world.gc()

@@ -1,16 +1,19 @@
 // Random damage to a volume with some history: mending ends, a second run finds nothing, and files that the damage did not
-// touch are as before. CAIRNFS_FSCK_SEED=n plays one seed; CAIRNFS_FSCK_SEEDS how many.
+// touch are as before; also when mending dies in the middle, and is begun again.
+//
+// CAIRNFS_FSCK_SEED=n plays one seed; CAIRNFS_FSCK_SEEDS how many.
 import { expect, test } from 'vitest'
 import { DIRECTORY, DOT_KEY, dentryIno, EXTENTS, SHARED } from '../../src/meta/index.ts'
-import { seededRandom } from '../../src/platform/index.ts'
+import { type Random, seededRandom } from '../../src/platform/index.ts'
 import { readContents } from '../../src/segments/index.ts'
+import { type ObjectStore, StoreError } from '../../src/store/index.ts'
 import { decodeCommit } from '../../src/tables/index.ts'
 import { readVolumeJson } from '../../src/volume/index.ts'
-import { body, damages, FsckWorld, readTree, type TreeEntry } from './fsck-world.ts'
+import { body, copyFile, damages, FsckWorld, readTree, type TreeEntry } from './fsck-world.ts'
 
 const ONE = process.env.CAIRNFS_FSCK_SEED
 const SEEDS = Number(process.env.CAIRNFS_FSCK_SEEDS ?? 40)
-const HISTORIES = 4
+const HISTORIES = 6
 
 interface History {
   world: FsckWorld
@@ -50,6 +53,9 @@ async function history(seed: number): Promise<History> {
         const to = `${parent}/r${tenure}.${step}`
         await paths.rename(file, to)
         files.splice(files.indexOf(file), 1, to)
+      } else if (dice < 0.98) {
+        files.push(`${parent}/c${tenure}.${step}`)
+        await copyFile({ fs, paths }, file, files.at(-1)!)
       } else await fs.checkpointNow()
     }
     await fs.sync()
@@ -100,6 +106,7 @@ async function play(seed: number): Promise<void> {
     await world.store.put(key, [object])
   }
   try {
+    if (seed % 2 === 0) await mendDying(world, random)
     await mend(world, from.tree, touched)
   } catch (error) {
     throw new Error(`seed ${seed}: ${touched.told.join(', ')}: ${(error as Error).stack}`, { cause: error })
@@ -159,8 +166,51 @@ class Touched {
   }
 }
 
+/** Mends, but dies in the middle of it a few times: at some write to the store, before or after its effect. */
+async function mendDying(world: FsckWorld, random: Random): Promise<void> {
+  const { store } = world
+  for (let deaths = 0; deaths < 3; deaths++) {
+    world.store = dyingStore(store, 1 + Math.floor(random.next() * 25), random.next() < 0.5)
+    await world.repair().catch((error: Error) => {
+      if (!error.message.includes(DEATH) && !(error.cause as Error | undefined)?.message.includes(DEATH)) throw error
+    })
+  }
+  world.store = store
+}
+
+const DEATH = 'the host died'
+
+/** A store that from the `writes`th write on answers nothing any more; that one may still have its effect. */
+function dyingStore(store: ObjectStore, writes: number, hasEffect: boolean): ObjectStore {
+  let left = writes
+  const dead = () => new StoreError('fatal', DEATH)
+  const write = async <T>(doIt: () => Promise<T>): Promise<T> => {
+    if (left <= 0) throw dead()
+    if (--left > 0) return doIt()
+    if (hasEffect) await doIt()
+    throw dead()
+  }
+  const read = async <T>(doIt: () => Promise<T>): Promise<T> => {
+    if (left <= 0) throw dead()
+    return doIt()
+  }
+  return {
+    name: store.name,
+    get: (key, options) => read(() => store.get(key, options)),
+    head: (key, options) => read(() => store.head(key, options)),
+    list: (prefix, options) => read(() => store.list(prefix, options)),
+    put: (key, parts, options) => write(() => store.put(key, parts, options)),
+    putIfAbsent: (key, parts, options) => write(() => store.putIfAbsent(key, parts, options)),
+    putIfMatch: (key, parts, etag, options) => write(() => store.putIfMatch(key, parts, etag, options)),
+    delete: (keys, options) => write(() => store.delete(keys, options)),
+    close: async () => {},
+  }
+}
+
 async function mend(world: FsckWorld, before: Map<string, TreeEntry>, touched: Touched): Promise<void> {
-  await world.check()
+  // Files that share what others have in a segment are in no table of contents.
+  for (const { kind, inode } of damages(await world.check()))
+    if (kind === 'lost-segment' || kind === 'damaged-data') touched.inos.add(inode!)
   const mended = await world.repair()
   expect(damages(mended).filter(({ repaired }) => !repaired)).toEqual([])
   expect(damages(await world.check()), 'a second run').toEqual([])

@@ -17,7 +17,7 @@ import {
   repairVolume,
   type Volume,
 } from '../../src/volume/index.ts'
-import { Paths } from '../vfs/world.ts'
+import { CALLER, Paths } from '../vfs/world.ts'
 
 const self = { host: 'here', bootId: 'boot', pid: 1, since: '2026-01-01T00:00:00Z', lock: null }
 /** Timers never fire, sleeps pass at once: what is written is what a test asks for. */
@@ -176,6 +176,26 @@ export class FsckWorld {
     for (const key of await this.keys('segments/')) if ((await this.store.get(key)).body[4] === kind) found.push(key)
     return found.sort((a, b) => (a.split('/')[2]! < b.split('/')[2]! ? -1 : 1))
   }
+}
+
+/** Copies a file as copy_file_range(2) does: what is long enough is shared. */
+export async function copyFile({ fs, paths }: Pick<Mounted, 'fs' | 'paths'>, from: string, to: string): Promise<void> {
+  await paths.write(to, '')
+  await paths.at(from, (source, { sizeBytes }) =>
+    paths.at(to, async (target) => {
+      const [reading, writing] = [
+        await fs.open(CALLER, source, { flags: 0 }),
+        await fs.open(CALLER, target, { flags: 1 }),
+      ]
+      const ends = [
+        { handle: reading.handle, ino: source, offset: 0 },
+        { handle: writing.handle, ino: target, offset: 0 },
+      ] as const
+      await fs.copyFileRange(ends[0], ends[1], sizeBytes, 0)
+      await fs.release(reading.handle, source)
+      await fs.release(writing.handle, target)
+    }),
+  )
 }
 
 export interface TreeEntry {
