@@ -31,7 +31,8 @@ import { type SegmentId, segmentKey } from '../segments/index.ts'
 import { type Etag, type ObjectStore, StoreError } from '../store/index.ts'
 import { RANGE_IDS } from './id-ranges.ts'
 import type { RecoveredRoot, TableDamage } from './inspect.ts'
-import { type IdRange, NEW_ROOT, ROOT_KEY, type Root, type Tenure } from './root.ts'
+import { readDecoded } from './read-object.ts'
+import { decodeRoot, type IdRange, NEW_ROOT, ROOT_KEY, type Root, type Tenure } from './root.ts'
 import {
   isSegmentOf,
   judgeTenure,
@@ -43,7 +44,6 @@ import {
   readSlotEvidence,
   rootCopies,
 } from './root-evidence.ts'
-import { readRoot } from './root-object.ts'
 
 const SLOT = 0
 /** Epochs left out where writers/ is lost: by takings that left no other trace. */
@@ -72,19 +72,17 @@ type Tried = { root: Root; etag: Etag; damage: null } | { root: null; etag: Etag
 async function tryRoot({ store, volumeUuid }: RecoveryOptions): Promise<Tried> {
   let etag: Etag | null = null
   try {
-    const head = await store.get(ROOT_KEY)
-    etag = head.etag
-    const read = await readRoot({ store, volumeUuid: volumeUuid ?? head.body.subarray(8, 16) })
-    return { root: read.root, etag: read.etag, damage: null }
+    etag = (await store.head(ROOT_KEY)).etag
+    const decode = (body: Buffer) => decodeRoot(body, volumeUuid ?? body.subarray(8, 16))
+    const read = await readDecoded(store, ROOT_KEY, decode)
+    return { root: read.decoded, etag: read.etag, damage: null }
   } catch (error) {
-    if (error instanceof StoreError && error.kind !== 'not-found') throw error
-    const { message, cause } = error as Error
-    if (error instanceof StoreError || (cause instanceof StoreError && cause.kind === 'not-found')) {
+    if (error instanceof StoreError && error.kind === 'not-found') {
       const lost: TableDamage = { kind: 'lost-root', object: ROOT_KEY, message: `${ROOT_KEY} is missing` }
       return { root: null, etag: null, damage: lost }
     }
     if (!(error instanceof FsError)) throw error
-    return { root: null, etag, damage: { kind: 'damaged-root', object: ROOT_KEY, message } }
+    return { root: null, etag, damage: { kind: 'damaged-root', object: ROOT_KEY, message: error.message } }
   }
 }
 

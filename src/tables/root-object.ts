@@ -20,6 +20,8 @@ export async function readRoot(options: RootPlace): Promise<{ root: Root; body: 
         cause: error,
       })
     }
+    if (error instanceof FsError)
+      throw new FsError('EIO', `${error.message}: \`cairnfs fsck STORE --repair\` recovers it`, { cause: error })
     throw error
   })
   return { root: decoded, body, etag }

@@ -60,11 +60,11 @@ export async function readTenures(
         if (!ruleHolds('commits behind a gap are void') && objects.size > 0 && seq <= tenure.firstSeq + objects.size)
           continue
         if (mustReach !== null && ruleHolds('all commits before a known seal are there'))
-          throw new FsError('EIO', `${key} is missing: acknowledged changes are lost with it`)
+          throw unusable(`${key} is missing: acknowledged changes are lost with it`)
         if (!isToSeal(seal, tenure)) break
         body = await sealOrRead(source, { slot, seq, epoch: tenure.epoch, session: seal.sealAs.session })
       }
-      const commit = decodeCommit(body, key, source.volumeUuid)
+      const commit = decodeOrRefuse(body, key, source.volumeUuid)
       if (commit.isSeal) {
         const next = journalKey(slot, tenure.epoch, seq + 1)
         if (ruleHolds('commits behind a seal are void') || !objects.has(next)) sealSeq = seq
@@ -77,6 +77,18 @@ export async function readTenures(
     found.tenures.push({ ...tenure, sealSeq })
   }
   return found
+}
+
+function unusable(what: string, cause?: unknown): FsError {
+  return new FsError('EIO', `${what}: \`cairnfs fsck STORE --repair\` goes on without it`, { cause })
+}
+
+function decodeOrRefuse(body: Buffer, key: string, volumeUuid: Buffer): DecodedCommit {
+  try {
+    return decodeCommit(body, key, volumeUuid)
+  } catch (error) {
+    throw error instanceof FsError ? unusable(error.message, error) : error
+  }
 }
 
 /** Whether an order is for this tenure. */

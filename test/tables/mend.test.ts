@@ -2,12 +2,14 @@
 // strictly as ever, and holds every record that could be read. A crash between any two steps leaves it to be mended again.
 import { describe, expect, test } from 'vitest'
 import { type Random, seededRandom } from '../../src/platform/index.ts'
+import { segmentKey } from '../../src/segments/index.ts'
 import type { ObjectStore } from '../../src/store/index.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import {
   type Inspector,
   inspectDatabase,
   recoverRoot,
+  restoreRoot,
   type TableKind,
   type WritableDatabase,
 } from '../../src/tables/index.ts'
@@ -23,15 +25,17 @@ import {
   keysIn,
   look,
   open,
+  type PlacedPage,
   pagesIn,
   pagesOf,
+  parts,
   populated,
   rootIn,
   sorted,
 } from './damage.ts'
 import { ALONE, HOOKS, MANY, REFERENCES, uuid } from './world.ts'
 
-const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 40)
+const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 25)
 
 /** With commits behind the last checkpoint; its writer died. */
 async function volume(): Promise<{ store: ObjectStore; content: Content }> {
@@ -83,6 +87,22 @@ const DAMAGES: readonly [string, (store: ObjectStore) => Promise<unknown>][] = [
   ['the only page of a table', async (store) => flipPage(store, await newest(store, REFERENCES, 0, 0))],
   ['a pinned table', async (store) => flipPage(store, await newest(store, MANY, 1, 0))],
   ['a table of an owner', async (store) => flipPage(store, await newest(store, MANY, 5, 0))],
+  [
+    'two leaves swapped',
+    async (store) => {
+      const [a, b] = (await pagesOf(store, ALONE, 0)).filter(({ level }) => level === 0).slice(-2) as [
+        PlacedPage,
+        PlacedPage,
+      ]
+      expect(a.segment).toBe(b.segment)
+      const { body } = await store.get(segmentKey(a.segment))
+      const bytesOf = ({ offset, storedBytes }: PlacedPage) => Buffer.from(body.subarray(offset, offset + storedBytes))
+      const [ofA, ofB] = [bytesOf(a), bytesOf(b)]
+      ofB.copy(body, a.offset, 0, a.storedBytes)
+      ofA.copy(body, b.offset, 0, b.storedBytes)
+      await store.put(segmentKey(a.segment), [body])
+    },
+  ],
   ['rows', async (store) => flipPage(store, await newest(store, MANY + ROWS, 0, 0))],
   [
     'rows, and a table that they name',
@@ -219,10 +239,10 @@ test('a page that turns out damaged after the inspection is not left out: it is 
   await expect(mending).rejects.toThrow('look again')
 })
 
-/** Flips a bit of, cuts short, or deletes an object. */
-async function damageSomething(store: ObjectStore, random: Random): Promise<void> {
+/** Flips a bit of, cuts short, or deletes an object below one of these prefixes. */
+async function damageSomething(store: ObjectStore, random: Random, prefixes: readonly string[]): Promise<void> {
   const pick = (below: number) => Math.floor(random.next() * below)
-  const keys = await keysIn(store, pick(4) === 0 ? 'journal/' : 'segments/')
+  const keys = await keysIn(store, prefixes[pick(prefixes.length)]!)
   const key = keys[pick(keys.length)]
   if (key === undefined) return
   const { body } = await store.get(key)
@@ -238,7 +258,8 @@ test(`whatever is damaged, all else is kept (${SEEDS} seeds)`, async () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
     const random = seededRandom(seed)
     const store = await copyOf(whole)
-    for (let count = 1 + Math.floor(random.next() * 4); count > 0; count--) await damageSomething(store, random)
+    for (let count = 1 + Math.floor(random.next() * 4); count > 0; count--)
+      await damageSomething(store, random, ['journal/', 'segments/', 'segments/', 'segments/'])
     const seen = await inspect(await look(store))
     const told = seen.inspector.damages
     damages += told.length
@@ -260,4 +281,25 @@ test(`whatever is damaged, all else is kept (${SEEDS} seeds)`, async () => {
     await expectWhole(store, readable)
   }
   expect(damages).toBeGreaterThan(SEEDS)
+}, 120_000)
+
+test(`with root and writers/ damaged too, what is recovered is kept (${SEEDS} seeds)`, async () => {
+  const { store: whole } = await volume()
+  let recoveries = 0
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const random = seededRandom(seed + 1000)
+    const store = await copyOf(whole)
+    for (let count = 2 + Math.floor(random.next() * 3); count > 0; count--)
+      await damageSomething(store, random, ['journal/', 'segments/', 'segments/', 'root', 'writers/'])
+    const { root, damage, slotDamage } = await recoverRoot({ store, volumeUuid: uuid })
+    if (damage !== null || slotDamage !== null) recoveries++
+    const { content: readable } = await inspect(await look(store, damage === null ? undefined : root))
+    const { options, writer } = parts(store)
+    await restoreRoot(options, writer)
+    const { database, content } = await mended(store)
+    expect(sorted(content), `seed ${seed}`).toEqual(sorted(readable))
+    await database.close(HOOKS)
+    await expectWhole(store, readable)
+  }
+  expect(recoveries).toBeGreaterThan(SEEDS / 2)
 }, 120_000)
