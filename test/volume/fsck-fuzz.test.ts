@@ -9,7 +9,7 @@ import { readContents } from '../../src/segments/index.ts'
 import { type ObjectStore, StoreError } from '../../src/store/index.ts'
 import { decodeCommit } from '../../src/tables/index.ts'
 import { readVolumeJson } from '../../src/volume/index.ts'
-import { body, copyFile, damages, FsckWorld, readTree, type TreeEntry } from './fsck-world.ts'
+import { body, copyFile, damages, FsckWorld, readTree, storeWith, type TreeEntry } from './fsck-world.ts'
 
 const ONE = process.env.CAIRNFS_FSCK_SEED
 const SEEDS = Number(process.env.CAIRNFS_FSCK_SEEDS ?? 40)
@@ -194,8 +194,7 @@ function dyingStore(store: ObjectStore, writes: number, hasEffect: boolean): Obj
     if (left <= 0) throw dead()
     return doIt()
   }
-  return {
-    name: store.name,
+  return storeWith(store, {
     get: (key, options) => read(() => store.get(key, options)),
     head: (key, options) => read(() => store.head(key, options)),
     list: (prefix, options) => read(() => store.list(prefix, options)),
@@ -203,8 +202,7 @@ function dyingStore(store: ObjectStore, writes: number, hasEffect: boolean): Obj
     putIfAbsent: (key, parts, options) => write(() => store.putIfAbsent(key, parts, options)),
     putIfMatch: (key, parts, etag, options) => write(() => store.putIfMatch(key, parts, etag, options)),
     delete: (keys, options) => write(() => store.delete(keys, options)),
-    close: async () => {},
-  }
+  })
 }
 
 async function mend(world: FsckWorld, before: Map<string, TreeEntry>, touched: Touched): Promise<void> {

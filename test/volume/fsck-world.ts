@@ -198,6 +198,22 @@ export async function copyFile({ fs, paths }: Pick<Mounted, 'fs' | 'paths'>, fro
   )
 }
 
+/** A store with some of its methods in another way. */
+export function storeWith(store: ObjectStore, methods: Partial<ObjectStore>): ObjectStore {
+  return {
+    name: store.name,
+    get: (key, options) => store.get(key, options),
+    head: (key, options) => store.head(key, options),
+    list: (prefix, options) => store.list(prefix, options),
+    put: (key, parts, options) => store.put(key, parts, options),
+    putIfAbsent: (key, parts, options) => store.putIfAbsent(key, parts, options),
+    putIfMatch: (key, parts, etag, options) => store.putIfMatch(key, parts, etag, options),
+    delete: (keys, options) => store.delete(keys, options),
+    close: async () => {},
+    ...methods,
+  }
+}
+
 export interface TreeEntry {
   mode: number
   uid: number

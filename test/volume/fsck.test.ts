@@ -23,9 +23,10 @@ import {
   SHARERS,
   USAGE,
 } from '../../src/meta/index.ts'
+import { StoreError } from '../../src/store/index.ts'
 import { readVolumeJson } from '../../src/volume/index.ts'
 import { dentryOf, type Sample, sampleVolume } from './fsck-volume.ts'
-import { damages, type FsckWorld, kinds, readTree, type TreeEntry } from './fsck-world.ts'
+import { damages, type FsckWorld, kinds, readTree, storeWith, type TreeEntry } from './fsck-world.ts'
 
 let sample: Sample
 let world: FsckWorld
@@ -434,6 +435,25 @@ describe('objects', () => {
     await world.repair()
     expect(await world.keys()).toContain('holiday.jpg')
   })
+})
+
+test('a store that does not answer ends a check with its error, whatever it was asked for', async () => {
+  const { store } = world
+  const data = await world.segments(1)
+  for (const isRefused of [
+    (key: string) => data.includes(key),
+    (key: string) => key === 'root',
+    (key: string) => key.startsWith('segments/') && !data.includes(key),
+  ]) {
+    world.store = storeWith(store, {
+      get: (key, options) =>
+        isRefused(key) ? Promise.reject(new StoreError('denied', `no access to ${key}`)) : store.get(key, options),
+    })
+    await expect(world.check()).rejects.toThrow(/no access|cannot be read/)
+    await expect(world.repair()).rejects.toThrow(/no access|cannot be read/)
+    world.store = store
+  }
+  expect(damages(await world.check())).toEqual([])
 })
 
 test('mending is refused while somebody has the volume, naming him', async () => {

@@ -57,49 +57,51 @@ export async function checkSegments(context: CheckContext): Promise<SegmentCount
   // A whole segment is held while it is looked at.
   const queue = new PQueue({ concurrency: readsData ? Math.min(4, parallelism) : parallelism })
   let done = 0
+  let failure: unknown = null
   const ids = [...extents.segments]
+  const checkOne = async (id: number) => {
+    const live = extents.live.get(id) ?? 0
+    const data = carried.get(id)
+    if (id === LOST_SEGMENT) noticeLost(context)
+    else if (data !== undefined) judgeCarried(context, id, data)
+    else {
+      counts.segments++
+      const looked = await look(context, id as SegmentId, sizes.get(id))
+      if (looked === null) judgeLost(context, id)
+      else judgeSegment(context, id, looked)
+    }
+    if (readsData && id !== LOST_SEGMENT) counts.dataBytesRead += live
+    done += readsData ? live : 1
+    const [whole, unit] = readsData ? ([counts.dataBytes, 'bytes'] as const) : ([ids.length, 'objects'] as const)
+    progress(readsData ? 'reading data' : 'looking at segments', done, whole, unit)
+    await context.clock.yield()
+  }
   for (const id of ids) {
     await queue.onSizeLessThan(2 * parallelism)
-    void queue.add(async () => {
-      const live = extents.live.get(id) ?? 0
-      const data = carried.get(id)
-      if (id === LOST_SEGMENT) noticeLost(context)
-      else if (data !== undefined) judgeCarried(context, id, data)
-      else {
-        counts.segments++
-        const size = sizes.get(id) ?? (await sizeOf(context, id))
-        if (size === null) judgeLost(context, id)
-        else judgeSegment(context, id, await look(context, id as SegmentId, size))
-      }
-      if (readsData && id !== LOST_SEGMENT) counts.dataBytesRead += live
-      done += readsData ? live : 1
-      progress(
-        readsData ? 'reading data' : 'looking at segments',
-        done,
-        readsData ? counts.dataBytes : ids.length,
-        readsData ? 'bytes' : 'objects',
-      )
-    })
+    if (failure !== null) break
+    void queue.add(() =>
+      checkOne(id).catch((error: unknown) => {
+        failure ??= error
+      }),
+    )
   }
   await queue.onIdle()
+  if (failure !== null) throw failure
   return counts
 }
 
-/** Of a segment that came after the listing; null when it is not there. */
-async function sizeOf({ store }: CheckContext, id: number): Promise<number | null> {
+/** Reads a segment's contents, or all of it; again while it arrives damaged. Null when it is not there. `listedBytes`: its
+ *  size, where it was listed. */
+async function look(context: CheckContext, id: SegmentId, listedBytes: number | undefined): Promise<Looked | null> {
   try {
-    return (await store.head(segmentKey(id as SegmentId))).sizeBytes
+    const sizeBytes = listedBytes ?? (await context.store.head(segmentKey(id))).sizeBytes
+    for (let reads = 1; ; reads++) {
+      const looked = await lookOnce(context, id, sizeBytes)
+      if (reads === READS_MAX || (looked.contents !== null && !hasDamage(context, id, looked.body))) return looked
+    }
   } catch (error) {
     if (error instanceof StoreError && error.kind === 'not-found') return null
     throw error
-  }
-}
-
-/** Reads a segment's contents, or all of it; again while it arrives damaged. */
-async function look(context: CheckContext, id: SegmentId, sizeBytes: number): Promise<Looked> {
-  for (let reads = 1; ; reads++) {
-    const looked = await lookOnce(context, id, sizeBytes)
-    if (reads === READS_MAX || (looked.contents !== null && !hasDamage(context, id, looked.body))) return looked
   }
 }
 
@@ -194,12 +196,14 @@ function judgeSegment(context: CheckContext, id: number, looked: Looked): void {
 
 /** Extents that point at no piece, or at damaged blocks. */
 function judgeBlocks(context: CheckContext, id: number, object: string, { contents, body }: Looked): void {
+  // In order of their offsets.
+  const offsets = Float64Array.from(contents ?? [], ({ offset }) => offset)
   for (const [ino, extents] of byFile(context, id)) {
     const outside: Range[] = []
     const damaged: Range[] = []
     for (const extent of extents) {
       const { fileOffset, range } = extent
-      const isInside = contents === null || contents.some((entry) => isWithin(extent, entry))
+      const isInside = contents === null || isWithin(extent, contents[lastUpTo(offsets, range.offset)])
       if (!isInside) outside.push({ from: fileOffset, to: fileOffset + range.lengthBytes })
       else if (body !== null) damaged.push(...damagedIn(extent, body))
     }
@@ -215,8 +219,21 @@ function judgeBlocks(context: CheckContext, id: number, object: string, { conten
   }
 }
 
+/** Where the last of `sorted` stands that is not above `value`; -1: nowhere. */
+function lastUpTo(sorted: Float64Array, value: number): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (sorted[middle]! <= value) low = middle + 1
+    else high = middle
+  }
+  return low - 1
+}
+
 /** Whether an extent points at whole blocks of a piece. */
-function isWithin({ range }: Extent, entry: ContentsEntry): boolean {
+function isWithin({ range }: Extent, entry: ContentsEntry | undefined): boolean {
+  if (entry === undefined) return false
   const into = range.offset - entry.offset
   if (into < 0 || into >= entry.lengthBytes || into % STORED_BLOCK_BYTES !== 0) return false
   const left = rawBytesOf(entry.lengthBytes) - (into / STORED_BLOCK_BYTES) * BLOCK_BYTES
