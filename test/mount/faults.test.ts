@@ -3,13 +3,15 @@
 // test/long/faults.test.ts.
 import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../src/platform/index.ts'
-import { FAULTS, type Fault } from '../s3/fault-proxy.ts'
+import { FAULTS, type Fault, startFaultProxy } from '../s3/fault-proxy.ts'
 import { FaultyVolume, minioKind } from './fault-rounds.ts'
 import { until } from './harness.ts'
-import { dropCaches } from './volume-fixture.ts'
+import { dropCaches, Volumes } from './volume-fixture.ts'
 
 /** Of journal and root (DESIGN section 5). */
 const DEADLINE_MS = 60_000
+/** Of every request while mounting. */
+const MOUNTING_DEADLINE_MS = 10_000
 /** How long a connection may be still, before its request is tried again on another. */
 const IDLE_MS = 30_000
 const OUTAGE_MS = 20_000
@@ -80,5 +82,24 @@ describe.skipIf(reason !== null)(
         expect(figures.longestTryMs).toBeLessThan(IDLE_MS + SLACK_MS)
       },
     )
+
+    test('is not made, and says so within 10 s and its start, when nothing is answered', async ({ onTestFinished }) => {
+      const volumes = new Volumes()
+      const proxy = await startFaultProxy(process.env.CAIRNFS_TEST_S3 ?? '')
+      onTestFinished(async () => {
+        await volumes.cleanUp()
+        await proxy.close()
+      })
+      const volume = await volumes.create(minioKind)
+      await volume.unmount()
+      proxy.blackHole()
+      const startedMs = performance.now()
+      await expect(volume.mount(['--endpoint', proxy.endpoint])).rejects.toThrow(/no answer within 10000 ms/)
+      expect(performance.now() - startedMs).toBeLessThan(MOUNTING_DEADLINE_MS + SLACK_MS)
+      expect(proxy.swallowed).toBeGreaterThan(0)
+      await proxy.recover()
+      await volume.mount(['--endpoint', proxy.endpoint])
+      await volume.unmount()
+    })
   },
 )
