@@ -48,6 +48,7 @@ describe.skipIf(reason !== null)('a mount through a proxy that breaks requests (
     process.stderr.write(`faults: ${JSON.stringify({ seed, outages, ...proxy.injected, ...figures })}\n`)
     for (const fault of FAULTS) expect(proxy.injected[fault], fault).toBeGreaterThan(0)
     expect(outages.refuse + outages.blackHole, 'outages').toBeGreaterThan(0)
+    expect(figures.longestTryMs).toBeLessThan(GOES_ON_MS)
     expect(figures.retries, 'requests tried again').toBeGreaterThan(0)
   })
 })

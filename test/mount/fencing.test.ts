@@ -40,7 +40,8 @@ describeStores('a volume taken over', (kind) => {
   })
 
   test('is lost to a mount on another host too, which learns it within the lease though nothing is asked', async () => {
-    const volume = await volumes.create(kind, { mount: ['--lease', '3'] })
+    // What the first has not synced is still unsynced when it loses the volume.
+    const volume = await volumes.create(kind, { mount: ['--lease', '3', '--commit', '600'] })
     await volume.unmount()
     const first = await volume.mountOnAnotherHost(`${writeAndFsync('before')}; mkdir d`)
     const refused = await volume.tryMountElsewhere()

@@ -58,7 +58,8 @@ export interface FaultProxy {
   readonly answers: readonly (Asked & { status: number })[]
   /** Requests that a black hole swallowed. */
   readonly swallowed: number
-  /** The longest that a client waited for an answer to one request, or before it gave up. */
+  /** The longest that a client waited for an answer to one request, or before it gave up; without stalled uploads: who does
+   *  not read does not learn that the other has gone. */
   readonly longestMs: number
   inject(fault: Fault, options?: InjectOptions): { stop(): void }
   /** From now on connections are refused, and those that are there are reset. */
@@ -164,7 +165,7 @@ class SocketProxy implements FaultProxy {
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const startedMs = performance.now()
     response.on('close', () => {
-      this.longestMs = Math.max(this.longestMs, performance.now() - startedMs)
+      if (!request.isPaused()) this.longestMs = Math.max(this.longestMs, performance.now() - startedMs)
     })
     this.#pass(request, response).catch(() => {
       // The service cannot be reached, or the client has gone: it sees a broken connection.
@@ -175,6 +176,7 @@ class SocketProxy implements FaultProxy {
   async #pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.#isBlackHole) {
       this.swallowed++
+      request.resume()
       return
     }
     const asked: Asked = { method: request.method ?? '', path: request.url ?? '' }
