@@ -67,6 +67,11 @@ export class StreamRecorder {
     if (this.#context().streams.get(ino)?.isDirty) this.#renames.set(ino, ++this.#renameSerial)
   }
 
+  /** Whether the open commit carries a rename of this file over a name. */
+  isRenamed(ino: number): boolean {
+    return this.#renames.has(ino)
+  }
+
   /** What was done to the stream so far is kept apart from what comes. False where that cannot be: what is frozen is still
    *  on its way, and more was done since. */
   split(stream: Stream): boolean {

@@ -115,7 +115,9 @@ export class Writeback {
    *  What was done to the file before is kept apart, for the round under way and for renames that brought it. */
   hold(stream: Stream): void {
     const { ino } = stream
-    if (this.#held.has(ino) || !ruleHolds('a truncation is held')) return
+    if (!ruleHolds('a truncation is held')) return
+    // What is held already stays together, but for what a rename over a name needs of it.
+    if (this.#held.has(ino) && !this.#recorder.isRenamed(ino)) return
     this.#held.set(ino, this.#context().clock.monotonicMs())
     const isSplit = !ruleHolds('what was written before an O_TRUNC is kept apart') || this.#recorder.split(stream)
     const round = this.#round

@@ -16,13 +16,15 @@ test('a seed plays the same way twice', async () => {
 
 interface Regression {
   seed: number
+  /** A world over a folder. */
+  disk?: boolean
   /** What failed there, and was mended. */
   reason: string
 }
 const regressions = JSON.parse(readFileSync(new URL('./regressions.json', import.meta.url), 'utf8')) as Regression[]
 
-test.each(regressions)('seed $seed keeps the promises: $reason', async ({ seed }) => {
-  await play({ seed })
+test.each(regressions)('seed $seed keeps the promises: $reason', async ({ seed, disk = false }) => {
+  await play({ seed, disk })
 })
 
 test(`the promises hold in simulated worlds (${ONE === undefined ? SEEDS : 1} seeds)`, async () => {

@@ -37,6 +37,22 @@ test('a file renamed over another and then opened with O_TRUNC is not found empt
   expect(await afterCrash(world, '/target')).toBe('what the rename brought')
 })
 
+test('nor where an O_TRUNC held it back already when it was renamed', async () => {
+  const world = await mount()
+  const paths = new Paths(world.fs)
+  await paths.write('/target', 'old')
+  await paths.write('/new', 'old')
+  await world.fs.sync()
+  const { ino, handle } = await openTruncating(world, '/new')
+  await world.fs.write(handle, ino, 0, Buffer.from('what the rename brought'))
+  await paths.rename('/new', '/target')
+  await openTruncating(world, '/target')
+  await world.clock.advance(5_000)
+  await world.clock.yield()
+  await world.database.commit()
+  expect(await afterCrash(world, '/target')).toBe('what the rename brought')
+})
+
 test('what was written before an O_TRUNC is committed while the truncation is held', async () => {
   const world = await mount()
   const paths = new Paths(world.fs)
