@@ -108,7 +108,8 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     writeback.stop()
   }
   const { reading, changing } = createGuards(database, clock)
-  let pressed = false
+  let isPressed = false
+  let isWritingBack = false
 
   return {
     negativeTtlSec: TTL_SEC,
@@ -165,13 +166,19 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
       await sync()
     },
     writeBackUnderPressure() {
-      if (pressed || readOnly) return
-      pressed = true
+      if (readOnly) return
+      isPressed = true
+      if (isWritingBack) return
+      isWritingBack = true
       void clock.yield().then(async () => {
-        await writeback.commit({ streams: 'all', includeHeld: true, includeOrphans: true }).catch(() => {
-          // Write-back has logged it; the bytes stay, and pressure calls again.
-        })
-        pressed = false
+        // Whoever came to wait meanwhile may have filled what was freed, and says so once only.
+        while (isPressed) {
+          isPressed = false
+          await writeback.commit({ streams: 'all', includeHeld: true, includeOrphans: true }).catch(() => {
+            // Write-back has logged it; the bytes stay, and pressure calls again.
+          })
+        }
+        isWritingBack = false
       })
     },
     async close() {

@@ -338,6 +338,35 @@ test('writers wait while too much is dirty, and all of it arrives', async () => 
   await checkConsistency(world.database)
 })
 
+test('a writer of a file without a name that came to wait during a write-back gets in after it', async () => {
+  world = await mount({ store: world.store, dirtyLimitBytes: 1 << 20 })
+  paths = new Paths(world.fs)
+  await paths.write('/f', '')
+  const { handle, ino } = await opened('/f')
+  await paths.unlink('/f')
+  const put = world.store.putIfAbsent.bind(world.store)
+  let letGo = () => {}
+  const gate = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  let isWritingBack = () => {}
+  const writingBack = new Promise<void>((resolve) => {
+    isWritingBack = resolve
+  })
+  world.store.putIfAbsent = async (...args) => {
+    isWritingBack()
+    await gate
+    return put(...args)
+  }
+  const half = Buffer.alloc(1 << 19)
+  await world.fs.write(handle, ino, 0, half)
+  await writingBack
+  await world.fs.write(handle, ino, 1 << 19, Buffer.alloc(1 << 20))
+  const waiting = world.fs.write(handle, ino, 1 << 22, half)
+  letGo()
+  expect(await waiting).toBe(1 << 19)
+})
+
 test('a writer that waits is told when the store refuses', async () => {
   world = await mount({ store: world.store, dirtyLimitBytes: 1 << 20 })
   paths = new Paths(world.fs)
