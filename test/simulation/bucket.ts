@@ -33,9 +33,20 @@ export interface FaultRates {
   /** Slow requests: their effect, or their answer, takes up to `slowMs`. */
   slow: number
   slowMs: number
+  /** The same for reads of segments. */
+  slowReads: number
 }
 
-export const NO_FAULTS: FaultRates = { before: 0, after: 0, silent: 0, conflict: 0, garbled: 0, slow: 0, slowMs: 0 }
+export const NO_FAULTS: FaultRates = {
+  before: 0,
+  after: 0,
+  silent: 0,
+  conflict: 0,
+  garbled: 0,
+  slow: 0,
+  slowMs: 0,
+  slowReads: 0,
+}
 
 /** Whether every request is answered, and soon. */
 export function isClear({ slowMs, ...rates }: FaultRates): boolean {
@@ -158,7 +169,7 @@ class BucketStore implements ObjectStore {
     const whose = `${this.#process.name} ${key}`
     if (garbledOnce?.has(whose)) return body
     garbledOnce?.add(whose)
-    this.#process.troubles++
+    this.#process.garbled++
     if (random.next() < 0.5) return body.subarray(0, Math.floor(random.next() * body.length))
     const at = Math.floor(random.next() * body.length)
     body[at]! ^= 1 << Math.floor(random.next() * 8)
@@ -185,7 +196,8 @@ class BucketStore implements ObjectStore {
         )
       }
       const fail = (message: string) => ({ error: new StoreError('retryable', `${what}: ${message}`) })
-      const latency = () => 1 + random.next() * 20 + (random.next() < rates.slow ? random.next() * rates.slowMs : 0)
+      const slow = what.startsWith('get segments/') ? Math.max(rates.slow, rates.slowReads) : rates.slow
+      const latency = () => 1 + random.next() * 20 + (random.next() < slow ? random.next() * rates.slowMs : 0)
       const sent = latency() + random.next() * process.lagMs
       if (!process.isSpared && (process.isPartitioned || scheduler.nowMs < this.#bucket.outageUntilMs)) {
         // Refused at once, or nothing comes back.

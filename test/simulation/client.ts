@@ -1,7 +1,7 @@
 // Programs on one mount: random operations on few names, so that they collide, each told to the oracle in the turn in
 // which it took effect. An operation that has to wait keeps the others out until it is answered; what runs beside them are
 // syncs, checkpoints, timers and everything else that the filesystem does by itself.
-import { FsError, isPromise, type MaybePromise, type Random } from '../../src/platform/index.ts'
+import { FsError, isPromise, type MaybePromise, type Random, seededRandom } from '../../src/platform/index.ts'
 import { StoreError } from '../../src/store/index.ts'
 import type { Attributes, Filesystem, Handle, Ino } from '../../src/vfs/index.ts'
 import { CALLER, readAll, shownOf } from './explore.ts'
@@ -13,6 +13,8 @@ const O_RDWR = 2
 const O_TRUNC = 0o1000
 /** Operations that a mount which cannot make anything durable must refuse. */
 const CHANGES = /^(create|mkdir|symlink|remove|link|rename|chmod|write|truncate|open .* O_TRUNC)/
+/** What is written is cut out of these: drawing each byte would take most of a world's time. */
+const BYTES = seededRandom(1).bytes(1 << 20)
 const TRUNCATE_HOLD_MS = 30_000
 
 export interface ClientOptions {
@@ -414,7 +416,9 @@ export class Client {
     const files = this.#open.filter(({ writable }) => writable)
     if (files.length === 0) return this.#create()
     const { ino, handle } = this.#pick(files)
-    const body = random.bytes(1 + Math.floor(random.next() * (large ? largeBytes : smallBytes)))
+    const lengthBytes = 1 + Math.floor(random.next() * (large ? largeBytes : smallBytes))
+    const from = Math.floor(random.next() * (BYTES.length - lengthBytes))
+    const body = BYTES.subarray(from, from + lengthBytes)
     let offset = 0
     await this.#call(
       `write ${body.length} to ${ino}`,

@@ -12,6 +12,10 @@ export const SELF: VolumeWriter['self'] = {
   lock: null,
 }
 export const LEASE_MS = 30_000
+/** What a commit may take besides the interval before it begins, in calm weather. */
+export const COMMIT_SLACK_MS = 4_000
+/** So little that a read-only mount keeps nothing from look to look. */
+export const ONLOOKER_MEMORY_BYTES = 1024
 /** So small that worlds have many. */
 export const SEGMENT_BYTES = 64 * 1024
 

@@ -14,8 +14,9 @@ export class Process {
   lagMs = 0
   /** Its requests never fail. */
   isSpared = false
-  /** Requests given up and bodies that arrived damaged: without any, nothing may fail. */
+  /** Requests given up, and bodies that arrived damaged: without any, nothing may fail. */
   troubles = 0
+  garbled = 0
   #alive = true
   #stopped = false
   readonly #missed: (() => void)[] = []

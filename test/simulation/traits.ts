@@ -22,7 +22,7 @@ export interface Traits {
   forgets: boolean
   /** Read-only mounts look on. */
   hasOnlookers: boolean
-  /** What is read after a mount may arrive damaged, once. */
+  /** What a mount reads until it has read all may arrive damaged, once. */
   garbledAtMount: number
 }
 
@@ -39,6 +39,7 @@ export function traitsOf(seed: number, random: Random): Traits {
     garbled: rate(next() < 0.3 ? 0.2 : 0.02),
     slow: rate(0.2),
     slowMs: next() < 0.5 ? 500 : 20_000,
+    slowReads: 0,
   }
   const memoryBytes = next() < 0.4 ? 4 << 20 : 64 << 20
   const commitMs = next() < 0.5 ? 1000 : 5000
@@ -75,6 +76,6 @@ function hurried(more: Random): Partial<Traits> {
     upkeepMs: 100 + more.next() * 900,
     isChurning: true,
     hasOnlookers: false,
-    faults: { ...NO_FAULTS, slow: 0.3, slowMs: more.next() < 0.5 ? 2_000 : 20_000, before: more.next() * 0.1 },
+    faults: { ...NO_FAULTS, slow: 0.02, slowReads: 0.4, slowMs: 20_000, before: more.next() * 0.1 },
   }
 }

@@ -2,7 +2,7 @@
 // moment, by `root` and the journal. So a rule that guards the order of deletions need not wait for a crash to be missed.
 import { PINNED_TABLES, TABLE_KINDS, USAGE } from '../../src/meta/index.ts'
 import { FsError, type Random, readU64 } from '../../src/platform/index.ts'
-import { createSegmentStore, parseSegmentKey } from '../../src/segments/index.ts'
+import { createSegmentStore, parseSegmentKey, type SegmentStore } from '../../src/segments/index.ts'
 import { type GetOptions, type ListOptions, type ObjectStore, StoreError } from '../../src/store/index.ts'
 import { type Database, openDatabaseReadOnly } from '../../src/tables/index.ts'
 import { decodeRoot, type Root } from '../../src/tables/root.ts'
@@ -23,16 +23,27 @@ export interface WatchOptions {
 
 export class Watch {
   readonly #options: WatchOptions
-  readonly #looking = new Set<Promise<void>>()
+  readonly #snapshot = new Snapshot()
+  /** Making one takes long; what it keeps of segments never changes. */
+  readonly #segments: SegmentStore
+  /** One look after the other. */
+  #looking: Promise<void> = Promise.resolve()
 
   constructor(options: WatchOptions) {
     this.#options = options
+    this.#segments = createSegmentStore({
+      store: this.#snapshot,
+      volumeUuid: options.identity.uuid,
+      segmentSizeBytes: options.identity.json.segmentSize,
+      cacheBytes: 64 << 20,
+      clock: options.process.clock,
+    })
     options.bucket.onDelete = (keys) => this.#deleting(keys)
   }
 
   /** Resolves when all deletions so far have been looked at. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#looking)
+  settled(): Promise<void> {
+    return this.#looking
   }
 
   #deleting(keys: readonly string[]): void {
@@ -43,13 +54,14 @@ export class Watch {
     for (const key of keys) if (isNeeded(root, key)) fail(new Error(`${key} is deleted, but root does not contain it`))
     const segments = keys.filter((key) => key.startsWith('segments/'))
     if (segments.length === 0) return
-    const look = this.#look(segments, new Map(bucket.entries)).finally(() => this.#looking.delete(look))
-    this.#looking.add(look)
+    const entries = new Map(bucket.entries)
+    this.#looking = this.#looking.then(() => this.#look(segments, entries))
   }
 
   async #look(keys: readonly string[], entries: ReadonlyMap<string, StoredEntry>): Promise<void> {
     try {
-      const database = await openSnapshot(this.#options, entries)
+      this.#snapshot.entries = entries
+      const database = await this.#open()
       for (const key of keys) {
         const id = parseSegmentKey(key) as number
         const pages = database.rootInForce.pageSegments.get(id)?.liveBytes ?? 0
@@ -62,6 +74,24 @@ export class Watch {
       if (!(error instanceof FsError)) this.#options.fail(error as Error)
     }
   }
+
+  /** The database as a mount would find it. */
+  #open(): Promise<Database> {
+    const { identity, process, random } = this.#options
+    return openDatabaseReadOnly({
+      store: this.#snapshot,
+      segments: this.#segments,
+      kinds: TABLE_KINDS,
+      pinned: PINNED_TABLES,
+      volumeUuid: identity.uuid,
+      volumeJson: identity.bytes,
+      clock: process.clock,
+      random,
+      log: () => {},
+      pageCacheBytes: 64 << 20,
+      changeBytesMax: 64 << 20,
+    })
+  }
 }
 
 /** Whether a journal object is one that `root` asks for. */
@@ -72,42 +102,10 @@ function isNeeded(root: Root, key: string): boolean {
   return root.slot === slot && root.tenures.some((tenure) => tenure.epoch === epoch && (seq ?? 0) >= tenure.firstSeq)
 }
 
-/** The database as a mount would find it. */
-function openSnapshot(
-  { identity, process, random }: WatchOptions,
-  entries: ReadonlyMap<string, StoredEntry>,
-): Promise<Database> {
-  const store = new Snapshot(entries)
-  const segments = createSegmentStore({
-    store,
-    volumeUuid: identity.uuid,
-    segmentSizeBytes: identity.json.segmentSize,
-    cacheBytes: 64 << 20,
-    clock: process.clock,
-  })
-  return openDatabaseReadOnly({
-    store,
-    segments,
-    kinds: TABLE_KINDS,
-    pinned: PINNED_TABLES,
-    volumeUuid: identity.uuid,
-    volumeJson: identity.bytes,
-    clock: process.clock,
-    random,
-    log: () => {},
-    pageCacheBytes: 64 << 20,
-    changeBytesMax: 64 << 20,
-  })
-}
-
 /** The bucket as it was, to be read without faults and at once. */
 class Snapshot implements ObjectStore {
   readonly name = 'snapshot:'
-  readonly #entries: ReadonlyMap<string, StoredEntry>
-
-  constructor(entries: ReadonlyMap<string, StoredEntry>) {
-    this.#entries = entries
-  }
+  entries: ReadonlyMap<string, StoredEntry> = new Map()
 
   async get(key: string, { offset = 0, lengthBytes }: GetOptions = {}) {
     const { body, etag } = this.#find(key)
@@ -120,7 +118,7 @@ class Snapshot implements ObjectStore {
   }
 
   async list(prefix: string, options: ListOptions = {}) {
-    return listed(this.#entries, prefix, options)
+    return listed(this.entries, prefix, options)
   }
 
   put = () => this.#refused()
@@ -131,7 +129,7 @@ class Snapshot implements ObjectStore {
   async close(): Promise<void> {}
 
   #find(key: string): StoredEntry {
-    const entry = this.#entries.get(key)
+    const entry = this.entries.get(key)
     if (entry === undefined) throw new StoreError('not-found', `${key} does not exist`)
     return entry
   }

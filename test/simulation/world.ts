@@ -15,7 +15,15 @@ import { disturb, keepUp, type Mounted, type Opened } from './disturb.ts'
 import { explore } from './explore.ts'
 import { checkAtRest, sealedCommit } from './final-check.ts'
 import { Machine } from './machine.ts'
-import { format, LEASE_MS, openOptions, SEGMENT_BYTES, SELF } from './mounting.ts'
+import {
+  COMMIT_SLACK_MS,
+  format,
+  LEASE_MS,
+  ONLOOKER_MEMORY_BYTES,
+  openOptions,
+  SEGMENT_BYTES,
+  SELF,
+} from './mounting.ts'
 import { lookOn } from './onlooker.ts'
 import { type Found, Oracle } from './oracle.ts'
 import { Process } from './process.ts'
@@ -26,10 +34,6 @@ import { Watch } from './watch.ts'
 
 /** Longer than any chain of retries may take. */
 const HANG_MS = 30 * 60_000
-/** What a commit may take besides the interval before it begins, in calm weather. */
-const COMMIT_SLACK_MS = 4_000
-/** So little that nothing is kept from look to look. */
-const ONLOOKER_MEMORY_BYTES = 1024
 
 export class World {
   readonly #options: WorldOptions
@@ -171,9 +175,17 @@ export class World {
     await this.#options.onMount?.(new Map(this.#machine?.objects() ?? this.#bucket.entries))
     const process = this.#process()
     const judged = this.#random.next() < 0.7 ? (isHolderAlive ? 'alive' : 'dead') : 'unknown'
+    const { rates } = this.#bucket
+    const { garbledAtMount } = this.#traits
+    if (garbledAtMount > 0) {
+      this.#bucket.rates = { ...rates, garbled: garbledAtMount }
+      this.#bucket.garbledOnce = new Set()
+    }
     const opened = await this.#wait(this.#open(process, judged, takeOver), `mount by ${process.name}`)
+    this.#bucket.rates = rates
     if (opened !== null) return this.#meet(process, opened, before)
-    if (process.troubles === 0 && (judged === 'dead' || takeOver))
+    this.#bucket.garbledOnce = null
+    if (process.troubles + process.garbled === 0 && (judged === 'dead' || takeOver))
       throw new Error(`${process.name} cannot mount though every request was answered`)
     return null
   }
@@ -215,6 +227,8 @@ export class World {
     this.#say(`${name} mounted, replayed ${volume.status.replayedCommits}`)
     // What it finds is read in calm weather: reading has its own chances elsewhere.
     const found = await this.#explore(volume, name)
+    // Enough was read again; from now on nothing may fail without a reason.
+    process.garbled = 0
     const wrong = before?.recovered(found) ?? null
     if (wrong !== null) throw new Error(`after the mount by ${name}: ${wrong}`)
     return { ...this.#programsOn(process, opened, found), found }
@@ -238,7 +252,7 @@ export class World {
       meanPauseMs: this.#random.next() < 0.5 ? 50 : 1500,
       isChurning: this.#traits.isChurning,
       isSole: () => this.#latest === process,
-      hadTrouble: () => process.troubles > 0,
+      hadTrouble: () => process.troubles + process.garbled > 0,
       hasFailed: () => volume.status.failure !== null,
       forgets: this.#traits.forgets,
     })
@@ -315,7 +329,7 @@ export class World {
     const { rates, outageUntilMs } = this.#bucket
     this.#calm()
     this.#bucket.rates = { ...NO_FAULTS, garbled: this.#traits.garbledAtMount }
-    this.#bucket.garbledOnce = new Set()
+    this.#bucket.garbledOnce ??= new Set()
     const found = await this.#wait(explore(volume.filesystem), `reading all by ${name}`)
     this.#bucket.garbledOnce = null
     this.#bucket.rates = rates
@@ -397,7 +411,13 @@ export class World {
 
   /** In calm weather a commit begins every interval over all that is dirty, and ends soon. */
   #expectCommits({ oracle, process, volume }: Mounted): void {
-    if (this.#wasRough || process.troubles > 0 || volume.status.failure !== null || this.#latest !== process) return
+    if (
+      this.#wasRough ||
+      process.troubles + process.garbled > 0 ||
+      volume.status.failure !== null ||
+      this.#latest !== process
+    )
+      return
     oracle.committedBefore(this.#scheduler.nowMs - this.#traits.commitMs - COMMIT_SLACK_MS)
   }
 
@@ -420,32 +440,31 @@ export class World {
   #invite({ oracle, process: writer }: Mounted): void {
     // Who looks on would be on the machine whose power goes.
     if (!this.#traits.hasOnlookers || this.#machine !== null) return
-    const { random } = this.#scheduler
-    this.#scheduler.after(random.next() * 30_000, 'somebody looks on', () => {
-      if (!writer.isAlive || this.#latest !== writer) return
-      const process = this.#spared()
-      const looking = lookOn({
-        process,
-        oracle,
-        random: this.#random,
-        graceMs: this.#traits.graceMs,
-        isStillTheirs: () => this.#latest === writer,
-        open: async () =>
-          openVolume({
-            ...(await this.#openOptions(process)),
-            memoryBytes: ONLOOKER_MEMORY_BYTES,
-            writer: null,
-          }),
+    const { upkeepMs } = this.#traits
+    // Where `root` changes often, several: one may meet the change while it mounts.
+    for (let count = upkeepMs !== null && upkeepMs < 3_000 ? 3 : 1; count > 0; count--)
+      this.#scheduler.after(this.#scheduler.random.next() * 30_000, 'somebody looks on', () => {
+        if (writer.isAlive && this.#latest === writer) this.#onlookers.push(this.#lookOn(writer, oracle))
       })
-      this.#onlookers.push(
-        looking.then(
-          (looks) => {
-            this.#summary.looks += looks
-          },
-          (error) => this.#scheduler.fail(error),
-        ),
-      )
+  }
+
+  #lookOn(writer: Process, oracle: Oracle): Promise<void> {
+    const process = this.#spared()
+    const looking = lookOn({
+      process,
+      oracle,
+      random: this.#random,
+      graceMs: this.#traits.graceMs,
+      isStillTheirs: () => this.#latest === writer,
+      open: async () =>
+        openVolume({ ...(await this.#openOptions(process)), memoryBytes: ONLOOKER_MEMORY_BYTES, writer: null }),
     })
+    return looking.then(
+      (looks) => {
+        this.#summary.looks += looks
+      },
+      (error) => this.#scheduler.fail(error),
+    )
   }
 
   /** `alone`: no other process runs, and the power may fail. */
@@ -466,7 +485,7 @@ export class World {
         const wrong = oracle.acknowledge(everything)
         if (wrong !== null) throw new Error(`unmount: ${wrong}`)
         for (const ino of oracle.files.keys()) oracle.unhold(ino)
-        if (process.troubles === 0) this.#leftClean.add(process)
+        if (process.troubles + process.garbled === 0) this.#leftClean.add(process)
       }
     } catch (error) {
       if (!(error instanceof FsError) && !(error instanceof StoreError)) throw error
