@@ -27,6 +27,10 @@ export interface WorldSummary {
   digest: string
 }
 
+export function emptySummary(): WorldSummary {
+  return { events: 0, operations: 0, acknowledged: 0, kills: 0, powerCuts: 0, takeOvers: 0, looks: 0, digest: '' }
+}
+
 /** A promise was broken. */
 export class Violation extends Error {
   override readonly name = 'Violation'

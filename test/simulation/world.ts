@@ -28,7 +28,7 @@ import { lookOn } from './onlooker.ts'
 import { type Found, Oracle } from './oracle.ts'
 import { Process } from './process.ts'
 import { Scheduler } from './scheduler.ts'
-import { commandFor, Violation, type WorldOptions, type WorldSummary } from './summary.ts'
+import { commandFor, emptySummary, Violation, type WorldOptions, type WorldSummary } from './summary.ts'
 import { type Traits, traitsOf } from './traits.ts'
 import { Watch } from './watch.ts'
 
@@ -41,16 +41,7 @@ export class World {
   readonly #scheduler: Scheduler
   readonly #bucket: Bucket
   readonly #machine: Machine | null
-  readonly #summary: WorldSummary = {
-    events: 0,
-    operations: 0,
-    acknowledged: 0,
-    kills: 0,
-    powerCuts: 0,
-    takeOvers: 0,
-    looks: 0,
-    digest: '',
-  }
+  readonly #summary = emptySummary()
   readonly #traits: Traits
   /** For what was added later, so that older worlds stay as they are. */
   readonly #more: Random
