@@ -2,8 +2,8 @@
 // which it took effect. An operation that has to wait keeps the others out until it is answered; what runs beside them are
 // syncs, checkpoints, timers and everything else that the filesystem does by itself.
 import { FsError, isPromise, type MaybePromise, type Random, seededRandom } from '../../src/platform/index.ts'
-import { StoreError } from '../../src/store/index.ts'
 import type { Attributes, Filesystem, Handle, Ino } from '../../src/vfs/index.ts'
+import { isMissing } from './counted-store.ts'
 import { CALLER, readAll, shownOf } from './explore.ts'
 import { type Mark, type Oracle, ROOT } from './oracle.ts'
 import type { Process } from './process.ts'
@@ -591,11 +591,4 @@ export class Client {
 /** What a call gives, with what it throws at once as a rejection. */
 async function attempt<T>(call: () => MaybePromise<T>): Promise<T> {
   return call()
-}
-
-/** Whether an error comes from an object that is not there. */
-function isMissing(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof StoreError && cause.kind === 'not-found') return true
-  return false
 }

@@ -1,4 +1,4 @@
-// A store that tells of every request that failed for good.
+// A store that tells of every request that failed for good; and how such failures are told apart.
 import { type ObjectStore, StoreError, type StoreErrorKind } from '../../src/store/index.ts'
 
 /** Failures that are an answer. */
@@ -23,4 +23,11 @@ export function counted(store: ObjectStore, onGivenUp: () => void): ObjectStore 
     head: (...args) => told(store.head(...args)),
     close: () => store.close(),
   }
+}
+
+/** Whether an error comes from an object that is not there. */
+export function isMissing(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof StoreError && cause.kind === 'not-found') return true
+  return false
 }
