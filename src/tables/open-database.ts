@@ -127,7 +127,12 @@ async function takeRoot(
     const tenures = isClean ? [] : listed
     const sealed = ruleHolds('the seal goes where root says') ? root.epoch : before.epoch
     const seal = ruleHolds('the old tenure is sealed') ? { epoch: sealed, sealAs: { epoch, session } } : null
-    const found = await readJournal(options, tenures, seal)
+    const found = await readJournal(options, tenures, seal).catch(async (error: unknown) => {
+      // Whoever had the slot may have made a checkpoint meanwhile, and trimmed: then root has moved on.
+      if ((await readRoot(options)).etag === etag) throw inWords(error)
+      return null
+    })
+    if (found === null) continue
     const ids = new IdRanges(SLOT, root.idRanges)
     const next: Root = {
       ...root,
@@ -181,11 +186,13 @@ export async function openDatabaseReadOnly(options: DatabaseOptions, instead?: R
     const after = await readRoot(options)
     if (before.etag !== after.etag && ruleHolds('a read-only mount reads root again')) continue
     if (found !== null) return new ReadOnlyDatabase(options, before.root, found)
-    if (failure instanceof StoreError && failure.kind === 'not-found') {
-      throw new FsError('EIO', `an object of the journal is gone, acknowledged changes with it: ${failure.message}`)
-    }
-    throw failure
+    throw inWords(failure)
   }
+}
+
+function inWords(failure: unknown): unknown {
+  if (!(failure instanceof StoreError) || failure.kind !== 'not-found') return failure
+  return new FsError('EIO', `an object of the journal is gone, acknowledged changes with it: ${failure.message}`)
 }
 
 function readJournal(

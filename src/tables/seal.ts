@@ -10,7 +10,14 @@ import PQueue from 'p-queue'
 import { FsError, ruleHolds } from '../platform/index.ts'
 import { damagedPieceIn } from '../segments/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
-import { type DecodedCommit, decodeCommit, encodeSeal, journalKey, journalPrefix } from './commit-format.ts'
+import {
+  COMMIT_HEADER_BYTES,
+  type DecodedCommit,
+  decodeCommit,
+  encodeSeal,
+  journalKey,
+  journalPrefix,
+} from './commit-format.ts'
 import type { TableDamage } from './inspect.ts'
 import { listAll, readDecoded } from './read-object.ts'
 import type { Tenure } from './root.ts'
@@ -59,8 +66,11 @@ export async function readTenures(
       if (body === undefined) {
         if (!ruleHolds('commits behind a gap are void') && objects.size > 0 && seq <= tenure.firstSeq + objects.size)
           continue
-        if (mustReach !== null && ruleHolds('all commits before a known seal are there'))
-          throw unusable(`${key} is missing: acknowledged changes are lost with it`)
+        if (ruleHolds('all commits before a known seal are there')) {
+          if (mustReach !== null) throw unusable(`${key} is missing: acknowledged changes are lost with it`)
+          if (hasSealBehind(source, objects, key))
+            throw unusable(`${key} is missing, though its tenure was sealed behind it`)
+        }
         if (!isToSeal(seal, tenure)) break
         body = await sealOrRead(source, { slot, seq, epoch: tenure.epoch, session: seal.sealAs.session })
       }
@@ -77,6 +87,21 @@ export async function readTenures(
     found.tenures.push({ ...tenure, sealSeq })
   }
   return found
+}
+
+/** Whether a seal that `root` does not know of lies behind a gap: then what is missing was there when it was put. */
+function hasSealBehind({ volumeUuid }: JournalSource, objects: ReadonlyMap<string, Buffer>, gap: string): boolean {
+  for (const [key, body] of objects) {
+    // A seal is a header alone.
+    if (key <= gap || body.length !== COMMIT_HEADER_BYTES) continue
+    try {
+      if (decodeCommit(body, key, volumeUuid).isSeal) return true
+    } catch (error) {
+      // Behind a gap anything may lie.
+      if (!(error instanceof FsError)) throw error
+    }
+  }
+  return false
 }
 
 function unusable(what: string, cause?: unknown): FsError {

@@ -2,7 +2,7 @@
 // is our own, though its answer was lost, is not taken for somebody else's.
 import { expect, test } from 'vitest'
 import { seededRandom } from '../../src/platform/index.ts'
-import { openDatabaseReadOnly } from '../../src/tables/index.ts'
+import { openDatabase, openDatabaseReadOnly } from '../../src/tables/index.ts'
 import { delaying, losingAnswer, settled } from './late-store.ts'
 import { formatted, HOOKS, opened, put, setUp, textOf } from './world.ts'
 
@@ -98,6 +98,28 @@ test('a read-only opener that races a trim reads root again', async () => {
   } finally {
     clearInterval(letting)
   }
+})
+
+test('so does a writer that takes the slot while the one before it, still alive, trims', async () => {
+  const store = await formatted()
+  const before = await opened(store, 1)
+  for (const key of [1, 2]) {
+    put(before, key, 'x')
+    await before.commit()
+  }
+  const { delayed, letGo, waiting } = delaying(store, 'get', 'journal/')
+  const { options, writer } = setUp({ random: seededRandom(2) }, delayed)
+  const taking = openDatabase(options, writer)
+  await settled(() => waiting.length > 0)
+  await before.checkpoint(HOOKS)
+  const letting = setInterval(() => void letGo(), 1)
+  try {
+    expect(await textOf(await taking, 2)).toBe('x')
+  } finally {
+    clearInterval(letting)
+  }
+  put(before, 3, 'late')
+  await expect(before.commit()).rejects.toThrow('taken over')
 })
 
 test('a commit missing before a known seal is an error, not an end', async () => {

@@ -142,6 +142,8 @@ describe('of a tenure whose seal is known', () => {
     await (await open(store)).close('abandon')
     await store.put('root', [root.body])
     await store.delete([commit(2)])
+    // Nor is it sealed a second time, before commits that were acknowledged.
+    await expect(open(store)).rejects.toThrow('is missing, though its tenure was sealed behind it')
     expect(await salvaged(store)).toEqual({ keys: [1, 3, 4], damages: ['journal-gap 2'] })
   })
 })
