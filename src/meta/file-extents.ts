@@ -34,6 +34,17 @@ export function extentsOf(reader: TableReader, inode: Inode, from: number, to: n
   return found
 }
 
+/** The recorded extents that begin at or past `from`, at most `limit`. */
+export function extentsFrom(reader: TableReader, inode: Inode, from: number, limit: number): Extent[] {
+  if (inode.extents !== null) return inode.extents.filter(({ fileOffset }) => fileOffset >= from).slice(0, limit)
+  const found: Extent[] = []
+  reader.table(EXTENTS, inode.ino).scan(from, END, (key, bytes, start) => {
+    found.push({ fileOffset: key, range: decodeRange(bytes, start) })
+    return found.length < limit
+  })
+  return found
+}
+
 /** The last extent that begins before `offset`, if it can reach there. Tables scan forward only, so it is looked for in
  *  windows that grow. */
 function extentBefore(table: Table, offset: number): Extent | null {

@@ -2,6 +2,7 @@
 // this turn, and the building of transactions), codecs, what checkpoints need. Asks downward: a Database, the extent
 // codec of data/.
 export * from './attributes.ts'
+export { commonRanges } from './common-ranges.ts'
 export {
   dentryIno,
   dentryInodeAt,
@@ -13,7 +14,7 @@ export {
   NAME_MAX,
 } from './dentry-record.ts'
 export { deriveDirectoryCopies } from './derive.ts'
-export { dropExtents, extentsOf, recordStream } from './file-extents.ts'
+export { dropExtents, extentsFrom, extentsOf, recordStream } from './file-extents.ts'
 export {
   attributesOf,
   blankAttributes,
@@ -29,8 +30,8 @@ export { cookieOf, DOT_DOT_KEY, DOT_KEY, FIRST_NAME_KEY, KEY_MAX, type NameKeys,
 export { IN_ORPHANS, IN_SHARED, type Place, Places, REMOVED } from './places.ts'
 export { decodeQuota, encodeQuota, QUOTA_RECORD_BYTES, type Quota } from './quota-record.ts'
 export { orphanInos, reapTurn } from './reap.ts'
-export { deleteUnused, isReferredTo, type MoveSource, moveExtents, repoint } from './repoint.ts'
-export { SHARERS_MAX, sharersOf } from './sharers.ts'
+export { deleteUnused, distinctBytes, isReferredTo, type MoveSource, moveExtents, repoint } from './repoint.ts'
+export { SHARERS_MAX, sharedSegments, sharersOf } from './sharers.ts'
 export * from './table-kinds.ts'
 export {
   allLiveBytes,

@@ -231,6 +231,11 @@ export async function isReferredTo(source: MoveSource, options: Pick<RepointOpti
   return (await findExtents([source], options)).length > 0
 }
 
+/** How many bytes of a segment files refer to, each counted once. */
+export async function distinctBytes(source: MoveSource, options: Pick<RepointOptions, 'metadata' | 'yieldTurn'>) {
+  return commonRanges(await findExtents([source], options)).reduce((sum, { range }) => sum + range.lengthBytes, 0)
+}
+
 /** What the file has of the segment within `[from, to)`. */
 function extentsInFile(metadata: Metadata, id: SegmentId, ino: number, from: number, to: number): Found[] {
   const node = metadata.nodeIfAny(ino)

@@ -22,5 +22,5 @@ export {
 export type { SegmentLog } from './packer.ts'
 export { joinRanges, liveBytesOf, sliceRange, uniteRanges } from './range.ts'
 export * from './segment-store.ts'
-export { chooseSparse, type SegmentUse } from './sparse.ts'
+export { chooseSparse, NEVER_SPARSE_FROM, type SegmentUse } from './sparse.ts'
 export { readTrailer, type Trailer } from './trailer.ts'

@@ -7,7 +7,8 @@
 // Must stay true: a segment that was just rewritten is never chosen: its live bytes are its whole.
 
 const ALWAYS_BELOW = 0.4
-const NEVER_FROM = 0.8
+/** What is used to this part is left alone. */
+export const NEVER_SPARSE_FROM = 0.8
 const STORED_TO_LIVE_MAX = 1.25
 
 export interface SegmentUse {
@@ -30,7 +31,7 @@ export function chooseSparse(uses: Iterable<SegmentUse>, budgetBytes: number): S
   const ratio = (use: SegmentUse) => use.liveBytes / use.totalBytes
   const chosen: SegmentUse[] = []
   let budget = budgetBytes
-  for (const use of living.filter((each) => ratio(each) < NEVER_FROM).sort((a, b) => ratio(a) - ratio(b))) {
+  for (const use of living.filter((each) => ratio(each) < NEVER_SPARSE_FROM).sort((a, b) => ratio(a) - ratio(b))) {
     if (ratio(use) >= ALWAYS_BELOW && stored <= STORED_TO_LIVE_MAX * live) break
     if (chosen.length > 0 && use.liveBytes > budget) break
     chosen.push(use)

@@ -25,6 +25,7 @@ import {
 import { type FsError, ruleHolds, type Timer } from '../platform/index.ts'
 import { chooseSparse, type SegmentId } from '../segments/index.ts'
 import type { Context } from './context.ts'
+import { SharedUse } from './shared-use.ts'
 
 /** From a checkpoint to the pass that follows it. */
 const PASS_DELAY_MS = 10_000
@@ -71,6 +72,7 @@ export class Cleaner {
   readonly #stuck = new Set<SegmentId>()
   /** Segments of moves that no record may have come to name. */
   readonly #taken = new Set<SegmentId>()
+  readonly #sharedUse: SharedUse
   /** When page segments are to be looked at again. */
   #pagesInMs: number | null = null
   #waitingPages = 0
@@ -79,6 +81,7 @@ export class Cleaner {
   constructor(context: () => Context, graceMs: number) {
     this.#context = context
     this.#graceMs = graceMs
+    this.#sharedUse = new SharedUse(context)
   }
 
   get status(): CleanerStatus {
@@ -198,7 +201,7 @@ export class Cleaner {
   /** Moves what lives in sparse segments, until none is left that is worth it. */
   async #moveSparse(rows: readonly UsageRow[], options: CleanOptions): Promise<void> {
     const { clock } = this.#context()
-    const living = new Map(rows.filter((row) => row.liveBytes > 0).map((row) => [row.segment, row.liveBytes]))
+    const living = await this.#sharedUse.distinct(rows.filter((row) => row.liveBytes > 0))
     while (!this.#isStopped) {
       const sources = await this.#chooseSources(living)
       if (sources.length === 0) return

@@ -1,7 +1,9 @@
 // What must hold of the tables of any volume at rest: each file where PARENTS or SHARED says, link counts right, live
 // bytes the sum of the extents, no overlap.
 import { expect } from 'vitest'
+import type { Extent } from '../../src/data/index.ts'
 import {
+  commonRanges,
   DIRECTORY,
   DOT_KEY,
   decodeInode,
@@ -21,7 +23,7 @@ import {
   SHARERS,
   USAGE,
 } from '../../src/meta/index.ts'
-import { type ContentsEntry, rawBytesOf, type SegmentStore } from '../../src/segments/index.ts'
+import { type ContentsEntry, type DataRange, rawBytesOf, type SegmentStore } from '../../src/segments/index.ts'
 import type { Database, TableKind } from '../../src/tables/index.ts'
 
 const ALL = Number.MAX_SAFE_INTEGER
@@ -61,6 +63,18 @@ export async function checkSharers(database: Database, segments: SegmentStore): 
       const isCovered = at >= fileOffset + lengthBytes || (sharers.get(segment)?.includes(inode.ino) ?? false)
       expect(isCovered, `segment ${segment} knows that inode ${inode.ino} refers to it at ${fileOffset}`).toBe(true)
     }
+  }
+}
+
+/** What all files refer to: each byte once, and once for each reference. */
+export async function liveBytesOf(database: Database): Promise<{ distinctBytes: number; referredBytes: number }> {
+  const found: { from: Extent }[] = []
+  for (const inode of await allFiles(database))
+    for (const from of await database.run(() => extentsOf(database, inode, 0, ALL))) found.push({ from })
+  const sum = (ranges: DataRange[]) => ranges.reduce((total, { lengthBytes }) => total + lengthBytes, 0)
+  return {
+    distinctBytes: sum(commonRanges(found).map(({ range }) => range)),
+    referredBytes: sum(found.map(({ from }) => from.range)),
   }
 }
 

@@ -289,8 +289,10 @@ describe('a copy whose source is deleted and cleaned before the copy is recorded
 describe('the cleaner and what is shared', () => {
   test('what files share is moved once, and stays shared', async () => {
     const world = await withSource()
-    await world.paths.write('/b', '')
-    await world.paths.copy('/source', '/b', { at: 40_000, lengthBytes: 70_000 })
+    for (const path of ['/b', '/c']) {
+      await world.paths.write(path, '')
+      await world.paths.copy('/source', path, { at: 40_000, lengthBytes: 70_000 })
+    }
     await world.paths.copy('/source', '/copy', { at: 70_000, to: 5, lengthBytes: 70_000 })
     await world.fs.sync()
     await world.paths.unlink('/source')
@@ -299,9 +301,10 @@ describe('the cleaner and what is shared', () => {
     await world.fs.checkpointNow()
     await world.fs.clean(NO_GRACE)
     await world.fs.sync()
-    const [b, copy] = await Promise.all(['/b', '/copy'].map((path) => extents(world, path)))
+    const [b, c, copy] = await Promise.all(['/b', '/c', '/copy'].map((path) => extents(world, path)))
+    expect(b).toEqual(c)
     expect(segmentsOf(copy!)).toEqual(segmentsOf(b!))
-    expect(world.fs.status().cleaner.movedBytes).toBe(2 * 70_000)
+    expect(world.fs.status().cleaner.movedBytes).toBe(3 * 70_000)
     const { bytes } = (await world.segments.sizes(segmentsOf(b!))).get(segmentsOf(b!)[0]!)!
     expect(bytes).toBe(100_000)
     expect((await world.paths.read('/b')).equals(SOURCE.subarray(40_000, 110_000))).toBe(true)
