@@ -3,6 +3,7 @@
 // syncs, checkpoints, timers and everything else that the filesystem does by itself.
 import { FsError, isPromise, type MaybePromise, type Random, seededRandom } from '../../src/platform/index.ts'
 import type { Attributes, Filesystem, Handle, Ino } from '../../src/vfs/index.ts'
+import { COPY_SHARE, chooseCopy } from './copying.ts'
 import { isMissing } from './counted-store.ts'
 import { CALLER, readAll, shownOf } from './explore.ts'
 import { type Mark, type Oracle, ROOT } from './oracle.ts'
@@ -12,7 +13,7 @@ const NAMES = ['a', 'b', 'c', 'd', 'e']
 const O_RDWR = 2
 const O_TRUNC = 0o1000
 /** Operations that a mount which cannot make anything durable must refuse. */
-const CHANGES = /^(create|mkdir|symlink|remove|link|rename|chmod|write|truncate|open .* O_TRUNC)/
+const CHANGES = /^(create|mkdir|symlink|remove|link|rename|chmod|write|truncate|copy|open .* O_TRUNC)/
 /** What is written is cut out of these: drawing each byte would take most of a world's time. */
 const BYTES = seededRandom(1).bytes(1 << 20)
 const TRUNCATE_HOLD_MS = 30_000
@@ -43,6 +44,8 @@ export interface ClientOptions {
   forgets: boolean
   /** Whether some request of the process was given up, or its answer damaged. */
   hadTrouble: () => boolean
+  /** Where copies are made: what decides about them, apart from `random`, so that other worlds stay as they are. */
+  copies: Random | null
 }
 
 interface OpenFile {
@@ -79,11 +82,11 @@ export class Client {
 
   /** Runs `steps` operations, with pauses. */
   async run(steps: number): Promise<void> {
-    const { process, random, meanPauseMs } = this.#options
+    const { copies, process, random, meanPauseMs } = this.#options
     for (let step = 0; step < steps && this.refusals < 20; step++) {
       await process.clock.sleep(random.next() * 2 * meanPauseMs)
       const before = this.refusals
-      await this.#operation()
+      await (copies !== null && copies.next() < COPY_SHARE ? this.#copy(copies) : this.#operation())
       if (this.refusals > before) await process.clock.sleep(random.next() * 10_000)
       this.operations++
     }
@@ -348,23 +351,10 @@ export class Client {
             0,
           ),
         () => oracle.rename(from, name, to, newName),
-        this.#renameError(from, ino, to, newName),
+        oracle.renameError(from, ino, to, newName),
       )
     }
     this.#forget(ino)
-  }
-
-  #renameError(from: number, ino: number, to: number, newName: string): string | null {
-    const { oracle } = this.#options
-    const target = oracle.inode(to).names.get(newName)
-    const moves = oracle.isDirectory(ino)
-    if (moves && from !== to && oracle.isWithin(to, ino)) return 'EINVAL'
-    if (target === undefined || target === ino) return null
-    const replaces = oracle.isDirectory(target)
-    if (replaces && from !== to && oracle.isWithin(from, target)) return 'ENOTEMPTY'
-    if (moves && !replaces) return 'ENOTDIR'
-    if (!moves && replaces) return 'EISDIR'
-    return replaces && oracle.inode(target).names.size > 0 ? 'ENOTEMPTY' : null
   }
 
   async #chmod(): Promise<void> {
@@ -434,6 +424,19 @@ export class Client {
         return this.#changed(ino, after, oracle.heldUntilMs(ino))
       },
     )
+  }
+
+  async #copy(random: Random): Promise<void> {
+    const { fs, oracle, fail } = this.#options
+    while (this.#busy !== null) await this.#busy
+    const copy = chooseCopy(random, this.#open, (ino) => oracle.content(ino))
+    if (copy === null) return this.#create()
+    const { what, from, to, lengthBytes, takes, after, expected } = copy
+    const done = (taken: number) => {
+      if (taken !== takes) fail(`${what} took ${taken} bytes`)
+      return taken === 0 ? undefined : this.#changed(to.ino, after, oracle.heldUntilMs(to.ino))
+    }
+    await this.#call(what, () => fs.copyFileRange(from, to, lengthBytes, 0), done, expected)
   }
 
   async #truncate(): Promise<void> {

@@ -39,7 +39,7 @@ export function format(store: ObjectStore, clock: Clock, random: Random): Promis
 /** What all mounts have in common. */
 export async function openOptions(
   around: { store: ObjectStore; clock: Clock; random: Random; log: VolumeLog },
-  { commitMs, graceMs, inlineBytesMax }: Traits,
+  { commitMs, copies, graceMs, inlineBytesMax }: Traits,
 ) {
   const identity = await readVolumeJson(around.store)
   return {
@@ -50,5 +50,6 @@ export async function openOptions(
     rootOwner: { uid: 0, gid: 0 },
     inlineBytesMax,
     graceMs,
+    ...(copies === null ? {} : { shareMinBytes: 256 }),
   }
 }

@@ -152,6 +152,19 @@ export class Oracle {
     } else inode.nlink--
   }
 
+  /** What a rename must fail with; null where it must succeed. */
+  renameError(from: number, ino: number, to: number, newName: string): string | null {
+    const target = this.inode(to).names.get(newName)
+    const moves = this.isDirectory(ino)
+    if (moves && from !== to && this.isWithin(to, ino)) return 'EINVAL'
+    if (target === undefined || target === ino) return null
+    const replaces = this.isDirectory(target)
+    if (replaces && from !== to && this.isWithin(from, target)) return 'ENOTEMPTY'
+    if (moves && !replaces) return 'ENOTDIR'
+    if (!moves && replaces) return 'EISDIR'
+    return replaces && this.inode(target).names.size > 0 ? 'ENOTEMPTY' : null
+  }
+
   rename(parent: number, name: string, newParent: number, newName: string): void {
     const ino = this.inode(parent).names.get(name)
     if (ino === undefined) throw new Error(`the model has no ${name} in ${parent}`)

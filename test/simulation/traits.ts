@@ -22,6 +22,8 @@ export interface Traits {
   forgets: boolean
   /** Read-only mounts look on. */
   hasOnlookers: boolean
+  /** Programs copy by copy_file_range, as this decides. */
+  copies: Random | null
   /** What a mount reads until it has read all may arrive damaged, once. */
   garbledAtMount: number
 }
@@ -45,7 +47,22 @@ export function traitsOf(seed: number, random: Random): Traits {
   const commitMs = next() < 0.5 ? 1000 : 5000
   const inlineBytesMax = next() < 0.5 ? 4096 : 1 << 20
   const graceMs = [0, 5_000, 3_600_000][Math.floor(next() * 3)] as number
-  return { isCalm, faults, memoryBytes, commitMs, inlineBytesMax, graceMs, ...laterTraits(seed, isCalm) }
+  return {
+    isCalm,
+    faults,
+    memoryBytes,
+    commitMs,
+    inlineBytesMax,
+    graceMs,
+    copies: copiesOf(seed),
+    ...laterTraits(seed, isCalm),
+  }
+}
+
+/** Of a stream of its own, which goes on through the copies: worlds without them stay as they are. */
+function copiesOf(seed: number): Random | null {
+  const copies = seededRandom(seed ^ 0x9a3e)
+  return copies.next() < 0.3 ? copies : null
 }
 
 type Later = Pick<Traits, 'upkeepMs' | 'isChurning' | 'hasOnlookers' | 'garbledAtMount' | 'forgets'>

@@ -242,6 +242,7 @@ export class World {
       largeBytes: this.#random.next() < 0.5 ? 3000 : 90_000,
       meanPauseMs: this.#random.next() < 0.5 ? 50 : 1500,
       isChurning: this.#traits.isChurning,
+      copies: this.#traits.copies,
       isSole: () => this.#latest === process,
       hadTrouble: () => process.troubles + process.garbled > 0,
       hasFailed: () => volume.status.failure !== null,
