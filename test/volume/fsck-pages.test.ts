@@ -3,6 +3,8 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { DIRECTORY, EXTENTS, PARENTS, ROOT_INO, SHARED, USAGE } from '../../src/meta/index.ts'
 import { readContents, type StoredContentsEntry } from '../../src/segments/index.ts'
+import { decodeRoot, encodeRoot } from '../../src/tables/root.ts'
+import { readVolumeJson } from '../../src/volume/index.ts'
 import { body, damages, FsckWorld, kinds, readTree, type TreeEntry } from './fsck-world.ts'
 
 const ROWS = 128
@@ -144,15 +146,36 @@ describe('a damaged page', () => {
   })
 
   test('of a file’s extents is marked as lost, never filled with what is old', async () => {
-    const ino = await inoOf('/other/pieces')
-    const pages = await pagesOf(EXTENTS, ino)
+    await world.during(async (paths) => {
+      for (let at = 0; at < 30; at++)
+        await paths.write('/other/pieces', body(at + 50, 5000), { at: at * 8000, flags: 1 })
+    })
+    tree = await treeNow()
+    const pages = await pagesOf(EXTENTS, await inoOf('/other/pieces'))
+    expect(pages.length).toBeGreaterThan(1)
     await damage(pages.at(-1)!)
     const { now } = await expectMended(['damaged-page'])
-    const entry = now.get('/other/pieces')!
-    expect([tree.get('/other/pieces')!.body, 'EIO']).toContain(entry.body)
+    expect(now.get('/other/pieces')).toEqual({ ...tree.get('/other/pieces'), body: 'EIO' })
+    await world.during(async (paths) => {
+      for (const at of [0, 8000, 29 * 8000])
+        await expect(paths.read('/other/pieces', at, 5000)).rejects.toMatchObject({ code: 'EIO' })
+    })
     now.delete('/other/pieces')
     tree.delete('/other/pieces')
     expect(now).toEqual(tree)
+  })
+
+  test('above the leaves of a file’s extents costs nothing, holes stay holes', async () => {
+    await world.during(async (paths) => {
+      for (let at = 0; at < 2500; at++) await paths.write('/other/sparse', `${at}`, { at: at * 10_000, flags: 1 })
+    })
+    tree = await treeNow()
+    const pages = await pagesOf(EXTENTS, await inoOf('/other/sparse'))
+    expect(pages.length).toBeGreaterThan(2)
+    await damage(pages.at(-1)!)
+    const { now } = await expectMended(['damaged-page'])
+    expect(now).toEqual(tree)
+    expect((await world.check()).findings).toEqual([])
   })
 
   test('of a small directory leaves it empty, under its name', async () => {
@@ -198,6 +221,21 @@ test('two pages that were swapped are noticed as such', async () => {
   expect(damages(report)).toHaveLength(2)
   await world.repair()
   expect(damages(await world.check())).toEqual([])
+})
+
+test('whole pages in each other’s place are noticed as such, and what they held is made again', async () => {
+  const { uuid } = await readVolumeJson(world.store)
+  const root = decodeRoot((await world.store.get('root')).body, uuid)
+  const pointers = new Map(root.tables.map(({ kind, pointer }) => [kind, pointer]))
+  const swapped = new Map([
+    [PARENTS as number, pointers.get(USAGE)!],
+    [USAGE as number, pointers.get(PARENTS)!],
+  ])
+  const tables = root.tables.map((table) => ({ ...table, pointer: swapped.get(table.kind) ?? table.pointer }))
+  await world.store.put('root', [encodeRoot(uuid, { ...root, tables })])
+  const { now, lost } = await expectMended(['misplaced-page'])
+  expect(lost).toEqual([])
+  expect(now).toEqual(tree)
 })
 
 test('a lost page segment costs what lay in it, and no more', async () => {

@@ -398,6 +398,14 @@ describe('objects', () => {
     for (const path of paths) expect(tree.get(path)).toEqual({ ...sample.tree.get(path), body: 'EIO' })
     const notices = (await world.check()).findings.filter(({ kind }) => kind === 'lost-data')
     expect(notices.map(({ path }) => path).sort()).toEqual(paths.sort())
+    // The cleaner goes on beside them; where they are deleted nothing of them is left.
+    await world.gc()
+    expect(damages(await world.check())).toEqual([])
+    await world.during(async (by) => {
+      for (const path of paths) await by.unlink(path)
+    })
+    await world.gc()
+    expect((await world.check()).findings).toEqual([])
   })
 
   test('a flipped bit of file data is found by reading it, and costs a block', async () => {

@@ -60,7 +60,7 @@ export function checkFile(context: CheckContext, bytes: Buffer, at: number, home
   const allocatedBytes = readU64(bytes, at + 40)
   const sizeBytes = isFile ? readU64(bytes, at + 32) : 0
   if (count === IN_TABLE) {
-    survey.tableFiles.set(home.ino, sizeBytes)
+    survey.tableFiles.set(home.ino, { sizeBytes, allocatedBytes, foundBytes: 0 })
     later.push({ home, sizeBytes, allocatedBytes })
     return
   }
@@ -97,6 +97,7 @@ export async function checkTableFiles(context: CheckContext, files: readonly Tab
         fix: (repair) => repair.change((transaction) => transaction.delete(EXTENTS, home.ino, key)),
       })
     }
+    survey.tableFiles.get(home.ino)!.foundBytes = check.sum
     // What cannot be read is missing in the sum: the damaged page says so.
     if (!hasUnreadable(context, EXTENTS, home.ino)) judge(context, home, allocatedBytes, check)
   }

@@ -46,6 +46,13 @@ export class SharedState {
   constructor(readonly nlink: number) {}
 }
 
+export interface TableFileState {
+  sizeBytes: number
+  /** As the inode says; and what its extents that can be read hold. */
+  allocatedBytes: number
+  foundBytes: number
+}
+
 /** A place that names an inode. */
 export interface Edge {
   directory: number
@@ -136,8 +143,8 @@ export class Survey {
   /** Dentries with an inode of their own that PARENTS does not confirm. */
   readonly unconfirmed = new Map<number, Edge[]>()
   readonly extents = new ExtentLog()
-  /** Sizes of the files whose extents lie in a table. */
-  readonly tableFiles = new Map<number, number>()
+  /** Files whose extents lie in a table. */
+  readonly tableFiles = new Map<number, TableFileState>()
   /** Rows of SHARERS and of USAGE, by segment. */
   readonly sharers = new Map<number, number[]>()
   readonly usage = new Map<number, { liveBytes: number; isCommit: boolean }>()

@@ -77,8 +77,8 @@ async function restoreShared(context: CheckContext, repair: Repair, table: Damag
 async function restoreExtents(context: CheckContext, repair: Repair, table: DamagedTable): Promise<void> {
   const { survey } = context
   const { owner } = table
-  const sizeBytes = survey.tableFiles.get(owner)
-  if (sizeBytes === undefined) return
+  const file = survey.tableFiles.get(owner)
+  if (file === undefined) return
   const found = new Map<number, Extent[]>()
   for (const [key, record] of await older(context, table)) {
     if (record.length !== EXTENT_RECORD_BYTES) continue
@@ -94,7 +94,10 @@ async function restoreExtents(context: CheckContext, repair: Repair, table: Dama
     if (extents.reduce((sum, { range }) => sum + range.lengthBytes, 0) === missing) kept.push(...extents)
   }
   kept.sort((a, b) => a.fileOffset - b.fileOffset)
-  const lost = gaps(kept, { from: table.from, to: Math.min(table.to, sizeBytes) })
+  file.foundBytes += kept.reduce((sum, { range }) => sum + range.lengthBytes, 0)
+  // When all is there again, what lies between is holes.
+  const isWhole = file.foundBytes >= file.allocatedBytes
+  const lost = isWhole ? [] : gaps(kept, { from: table.from, to: Math.min(table.to, file.sizeBytes) })
   for (const extents of inBatches([...kept, ...lost.flatMap(lostExtents)])) {
     await repair.change((transaction) => {
       for (const { fileOffset, range } of extents)
