@@ -23,7 +23,7 @@ const MERGE_GAP_BYTES = 128 * 1024
 const NEAR_BYTES = 1024 * 1024
 /** Far misses in one segment that are rented before it is bought. */
 const RENTED_WINDOWS_MAX = 3
-/** Most chunks ever held: lru-cache allocates its arrays for it. */
+/** Most chunks ever held. */
 const CHUNKS_MAX = 32 * 1024
 
 /** What was read did not verify, or ended early. It may have been damaged on its way: reading it again may help. */
@@ -110,7 +110,9 @@ export class ChunkCache {
     this.#segmentSizeBytes = options.segmentSizeBytes
     this.#budgetBytes = options.cacheBytes
     this.#queue = new PQueue({ concurrency: options.fetches })
-    this.#lru = new LRUCache({ max: CHUNKS_MAX, dispose: (chunk) => this.#detach(chunk) })
+    // Not `max`, which would set room for all of them aside at once.
+    const dispose = (chunk: Chunk) => this.#detach(chunk)
+    this.#lru = new LRUCache({ maxSize: CHUNKS_MAX, sizeCalculation: () => 1, dispose })
   }
 
   get cachedBytes(): number {
