@@ -11,7 +11,7 @@
 //
 // Must stay true: lists are sorted by file offset and do not overlap.
 import assert from 'node:assert'
-import { type DataRange, type SegmentId, sliceRange } from '../segments/index.ts'
+import { type DataRange, joinRanges, type SegmentId, sliceRange } from '../segments/index.ts'
 import type { Extent, FileRange, StreamChanges } from './stream.ts'
 
 export const EXTENT_RECORD_BYTES = 24
@@ -65,6 +65,19 @@ function withHoles(extents: readonly Extent[], holes: readonly FileRange[]): Ext
     return { fileOffset, range }
   })
   return [...extents, ...nowhere].sort((a, b) => a.fileOffset - b.fileOffset)
+}
+
+/** Extents that continue each other, in the file and in a segment, as one. */
+export function joinExtents(extents: readonly Extent[]): Extent[] {
+  const joined: Extent[] = []
+  for (const extent of extents) {
+    const last = joined.at(-1)
+    const follows = last !== undefined && last.fileOffset + last.range.lengthBytes === extent.fileOffset
+    const range = follows ? joinRanges(last.range, extent.range) : null
+    if (range === null) joined.push(extent)
+    else joined[joined.length - 1] = { fileOffset: last!.fileOffset, range }
+  }
+  return joined
 }
 
 /** Writes the 24 bytes of `range` at `at`; returns what follows. */

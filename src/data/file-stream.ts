@@ -7,6 +7,7 @@
 import assert from 'node:assert'
 import { FsError, type Timespec } from '../platform/index.ts'
 import { type DataRange, joinRanges, type SegmentId, sliceRange } from '../segments/index.ts'
+import { joinExtents } from './extents.ts'
 import { eachMemoryPart, type Generation, type Piece } from './generation.ts'
 import { SequentialSpans } from './sequential-spans.ts'
 import type {
@@ -307,19 +308,6 @@ function listRuns(generation: Generation, pieceBytes: number): DirtyRun[] {
     }
   }
   return list
-}
-
-/** Extents that continue each other, in the file and in a segment, as one. */
-function joinExtents(extents: readonly Extent[]): Extent[] {
-  const joined: Extent[] = []
-  for (const extent of extents) {
-    const last = joined.at(-1)
-    const follows = last !== undefined && last.fileOffset + last.range.lengthBytes === extent.fileOffset
-    const range = follows ? joinRanges(last.range, extent.range) : null
-    if (range === null) joined.push(extent)
-    else joined[joined.length - 1] = { fileOffset: last!.fileOffset, range }
-  }
-  return joined
 }
 
 /** Plans [from, to) by one generation; where it says nothing, `older` is asked. */

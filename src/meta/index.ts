@@ -3,6 +3,7 @@
 // codec of data/.
 export * from './attributes.ts'
 export { commonRanges } from './common-ranges.ts'
+export { filesWithManyExtents, fragmentedRuns, rewriteRuns } from './defragment.ts'
 export {
   dentryIno,
   dentryInodeAt,

@@ -10,7 +10,7 @@
 // was written, truncated or removed meanwhile stands; when a repoint ends no record points into the data of those
 // commits, damaged blocks aside.
 import { ok as assert } from 'node:assert'
-import type { Extent } from '../data/index.ts'
+import { type Extent, joinExtents } from '../data/index.ts'
 import { FsError, isPromise, ruleHolds } from '../platform/index.ts'
 import {
   BLOCK_BYTES,
@@ -57,7 +57,7 @@ interface Found {
 }
 
 /** The same, or its whole blocks, on their way to a segment. */
-interface Move extends Found {
+export interface Move extends Found {
   to: Extent
   /** Others refer to the same bytes. */
   isShared: boolean
@@ -197,7 +197,7 @@ async function readWhole(
 }
 
 /** Whether the store could not be asked: then nothing is known to be lost. */
-function isPassing({ cause }: FsError): boolean {
+export function isPassing({ cause }: FsError): boolean {
   return cause instanceof StoreError && cause.kind !== 'not-found'
 }
 
@@ -254,7 +254,8 @@ function byFile(moves: readonly Move[]): Move[][] {
   return [...files.values()]
 }
 
-function recordMoves(metadata: Metadata, files: readonly Move[][]): void {
+/** Records the moves of files where these still have what was moved. A synchronous operation for `run`. */
+export function recordMoves(metadata: Metadata, files: readonly Move[][]): void {
   const { database } = metadata
   const transaction = database.transaction()
   const usage = new UsageChanges()
@@ -273,7 +274,7 @@ function recordMoves(metadata: Metadata, files: readonly Move[][]): void {
     }
     if (added.length === 0) continue
     added.sort((a, b) => a.fileOffset - b.fileOffset)
-    recordExtents(database, transaction, usage, node.inode, { truncateTo: null, extents: added })
+    recordExtents(database, transaction, usage, node.inode, { truncateTo: null, extents: joinExtents(added) })
     metadata.put(transaction, node)
     changed = true
   }

@@ -3,12 +3,14 @@
 //
 // Must stay true: directories and xattrs are keyed by hash * 256 + ordinal, so their pages never split inside one hash
 // (groupBits 8), and reading all ordinals of a name meets one page.
-import type { TableKind, TableKindSpec } from '../tables/index.ts'
+import { ROWS, type TableKind, type TableKindSpec } from '../tables/index.ts'
 
 /** Owner: a directory. Key: of a name (name-keys.ts); 0 is its own inode ("."). Record: dentry-record.ts. */
 export const DIRECTORY = 1 as TableKind
 /** Owner: a file. Key: file offset. Record: data/'s extent codec. */
 export const EXTENTS = 2 as TableKind
+/** The files that have a table of extents, as of the last checkpoint. */
+export const EXTENTS_ROWS = (EXTENTS + ROWS) as TableKind
 /** Owner: a file or directory whose xattrs do not fit its inode. */
 export const XATTRS = 3 as TableKind
 /** Key: ino. Record: u64 directory, u64 key of the dentry that names it. Not for shared inodes, nor for orphans. */

@@ -16,5 +16,5 @@ export {
 export { readDecoded } from './read-object.ts'
 export { type RecoveryOptions, recoverRoot } from './recover-root.ts'
 export { type RestoreOptions, restoreRoot } from './restore-root.ts'
-export type { PageSegmentUse, Root } from './root.ts'
+export { type PageSegmentUse, ROWS, type Root } from './root.ts'
 export { describeHolder, type Holder, type Judgement, readSlot, type SlotState } from './writer-slot.ts'

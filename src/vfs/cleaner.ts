@@ -140,9 +140,12 @@ export class Cleaner {
     await this.#deleteDead(rows, options.graceMs)
     await this.#deletePages(options.graceMs)
     await this.#moveSparse(rows, options)
+    const hasDefragmented = await this.#defragment(options)
     this.#passWhenGraceEnds()
     return (
-      this.#done.deletedSegments > before.deletedSegments || this.#done.rewrittenSegments > before.rewrittenSegments
+      hasDefragmented ||
+      this.#done.deletedSegments > before.deletedSegments ||
+      this.#done.rewrittenSegments > before.rewrittenSegments
     )
   }
 
@@ -200,18 +203,29 @@ export class Cleaner {
 
   /** Moves what lives in sparse segments, until none is left that is worth it. */
   async #moveSparse(rows: readonly UsageRow[], options: CleanOptions): Promise<void> {
-    const { clock } = this.#context()
     const living = await this.#sharedUse.distinct(rows.filter((row) => row.liveBytes > 0))
     while (!this.#isStopped) {
       const sources = await this.#chooseSources(living)
       if (sources.length === 0) return
-      if (!options.isHurried) await this.#waitForReaders()
-      const beganMs = clock.monotonicMs()
-      await this.#move(sources)
+      await this.#paced(() => this.#move(sources), options)
       for (const { id } of sources) living.delete(id)
-      const pauseMs = (clock.monotonicMs() - beganMs) * PAUSE_FACTOR
-      if (!options.isHurried && pauseMs > 0 && !this.#isStopped) await clock.sleep(pauseMs, this.#stop.signal)
     }
+  }
+
+  #defragment(options: CleanOptions): Promise<boolean> {
+    const { isHurried } = options
+    const isStopped = () => this.#isStopped
+    return this.#context().defragmenter.pass({ isHurried, isStopped, paced: (work) => this.#paced(work, options) })
+  }
+
+  /** Runs a piece of work after those who read, and rests after it. */
+  async #paced(work: () => Promise<void>, { isHurried }: CleanOptions): Promise<void> {
+    const { clock } = this.#context()
+    if (!isHurried) await this.#waitForReaders()
+    const beganMs = clock.monotonicMs()
+    await work()
+    const pauseMs = (clock.monotonicMs() - beganMs) * PAUSE_FACTOR
+    if (!isHurried && pauseMs > 0 && !this.#isStopped) await clock.sleep(pauseMs, this.#stop.signal)
   }
 
   /** The next segments to move. What they held is estimated by the objects' sizes first, then known by their tables. */
@@ -289,7 +303,9 @@ export class Cleaner {
 
   #passWhenGraceEnds(): void {
     let inMs = this.#pagesInMs ?? Number.POSITIVE_INFINITY
-    const nowMs = this.#context().clock.monotonicMs()
+    const { clock, defragmenter } = this.#context()
+    const nowMs = clock.monotonicMs()
+    inMs = Math.min(inMs, defragmenter.nextInMs)
     for (const sinceMs of this.#deadSince.values()) inMs = Math.min(inMs, sinceMs + this.#graceMs - nowMs)
     if (inMs !== Number.POSITIVE_INFINITY) this.#passIn(Math.max(inMs, PASS_DELAY_MS))
   }

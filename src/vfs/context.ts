@@ -6,6 +6,7 @@ import type { Metadata, Node } from '../meta/index.ts'
 import { type Clock, errnoError, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import type { SegmentStore } from '../segments/index.ts'
 import type { Database } from '../tables/index.ts'
+import type { Defragmenter } from './defragmenter.ts'
 import type { Entry } from './filesystem.ts'
 import type { Handles } from './handles.ts'
 import { placeOf } from './place.ts'
@@ -47,6 +48,7 @@ export interface Context {
   readonly handles: Handles
   readonly writeback: Writeback
   readonly reaper: Reaper
+  readonly defragmenter: Defragmenter
   readonly shareMinBytes: number
 }
 

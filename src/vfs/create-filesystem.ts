@@ -11,6 +11,7 @@ import { Cleaner, type CleanerStatus, type CleanOptions } from './cleaner.ts'
 import { type Context, type FilesystemOptions, TTL_SEC } from './context.ts'
 import { copyFileRange } from './copy.ts'
 import { create, mkdir, mknod, symlink } from './create.ts'
+import { Defragmenter } from './defragmenter.ts'
 import { readdir } from './directory.ts'
 import type { Filesystem } from './filesystem.ts'
 import { createGuards } from './guards.ts'
@@ -85,6 +86,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     handles,
     writeback,
     reaper,
+    defragmenter: new Defragmenter(get),
     shareMinBytes: options.shareMinBytes ?? 64 * 1024,
   }
   if (!readOnly) {

@@ -136,7 +136,7 @@ export class StreamRecorder {
     }
     usage.putInto(database, transaction)
     if (closing.length > 0) database.apply(transaction)
-    for (const { stream, frozen } of closing) this.#recorded(stream, frozen)
+    for (const { stream, frozen, node } of closing) this.#recorded(stream, frozen, node)
     assert(this.required(NONE).length === 0, 'no rename over a name goes without its data')
     return { durable: data === null ? database.commit() : database.commit(data) }
   }
@@ -204,8 +204,9 @@ export class StreamRecorder {
   }
 
   /** The frozen generation stands in the tables now. */
-  #recorded(stream: Stream, frozen: FrozenGeneration): void {
+  #recorded(stream: Stream, frozen: FrozenGeneration, { inode }: Node): void {
     const { ino } = stream
+    if (inode.extents === null) this.#context().defragmenter.recorded(ino)
     stream.recorded()
     if (this.#renames.get(ino) === this.#coveredRename.get(frozen) || !stream.isDirty) this.#renames.delete(ino)
     this.#context().streams.release(ino)
@@ -281,7 +282,7 @@ export class StreamRecorder {
     if (ruleHolds('usage changes with the extents')) usage.putInto(database, transaction)
     else void clock.yield().then(() => this.#putUsage(usage).catch(() => {}))
     database.apply(transaction)
-    for (const { stream, frozen } of alive) this.#recorded(stream, frozen)
+    for (const { stream, frozen, node } of alive) this.#recorded(stream, frozen, node)
   }
 
   /** Only without the rule that usage changes with the extents. */
