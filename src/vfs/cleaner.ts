@@ -7,7 +7,8 @@
 //
 // Must stay true:
 // - A segment is deleted only when a durable root, with nothing recorded since, has no use for it; the grace period has
-//   passed since that was first seen (on the monotonic clock; from the mount on for what was dead before); and nothing in
+//   passed since that was first seen (on the monotonic clock; from the mount on for what was dead before; what a stream
+//   refers to may live again, and is not dead before it does no more); and nothing in
 //   memory refers to it: no unrecorded stream, no read under way. All but the clock is looked at in the turn in which the
 //   deletion begins. Nothing can come to refer to it after that: references are only ever copied from others.
 // - Its row in USAGE goes after it, by an ordinary transaction. A crash between the two only has it deleted again.
@@ -166,9 +167,11 @@ export class Cleaner {
     const deleting = await database.run(() => {
       const dead = segments.filter((segment) => isDeadInRoot(database, segment))
       const nowMs = clock.monotonicMs()
-      for (const segment of dead) if (!this.#deadSince.has(segment)) this.#deadSince.set(segment, nowMs)
       const inUse = streams.segmentsInUse()
-      const due = dead.filter((segment) => this.#isDue(segment, nowMs, graceMs) && !this.#isInUse(segment, inUse))
+      const unused = dead.filter((segment) => !inUse.has(segment) || !ruleHolds('segments that streams refer to stay'))
+      for (const segment of inUse) this.#deadSince.delete(segment)
+      for (const segment of unused) if (!this.#deadSince.has(segment)) this.#deadSince.set(segment, nowMs)
+      const due = unused.filter((segment) => this.#isDue(segment, nowMs, graceMs) && !this.#isBeingRead(segment))
       return { due, deleted: context.segments.delete(due) }
     })
     const { due } = deleting
@@ -187,9 +190,8 @@ export class Cleaner {
     return nowMs - this.#deadSince.get(segment)! >= graceMs || !ruleHolds('segments wait for the grace period')
   }
 
-  #isInUse(segment: SegmentId, inStreams: ReadonlySet<SegmentId>): boolean {
-    const isRead = this.#context().segments.isBeingRead(segment) && ruleHolds('segments being read stay')
-    return isRead || (inStreams.has(segment) && ruleHolds('segments that streams refer to stay'))
+  #isBeingRead(segment: SegmentId): boolean {
+    return this.#context().segments.isBeingRead(segment) && ruleHolds('segments being read stay')
   }
 
   async #deletePages(graceMs: number): Promise<void> {

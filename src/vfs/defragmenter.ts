@@ -73,8 +73,14 @@ export class Defragmenter {
       if (!this.#isDue(ino, sinceMs, options.isHurried)) continue
       // Whoever writes it meanwhile puts it back.
       this.#candidates.delete(ino)
-      if (await this.#rewrite(ino, sinceMs, options))
-        this.#resting.set(ino, this.#context().clock.monotonicMs() + REST_MS)
+      try {
+        const isRewritten = await this.#rewrite(ino, sinceMs, options)
+        if (isRewritten) this.#resting.set(ino, this.#context().clock.monotonicMs() + REST_MS)
+      } catch (error) {
+        // The store failed: the next pass tries again.
+        if (!this.#candidates.has(ino)) this.#candidates.set(ino, sinceMs)
+        throw error
+      }
     }
     return this.rewrittenBytes > before || isGoingOn
   }

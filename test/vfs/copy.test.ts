@@ -267,6 +267,27 @@ describe('a copy whose source is deleted and cleaned before the copy is recorded
     await again.unmount()
   })
 
+  test('the grace period counts from when the copy is gone too', async () => {
+    const world = await sourceGone()
+    const pass = () => world.fs.clean({ graceMs: 3_600_000, isHurried: true })
+    await pass()
+    await world.clock.advance(3_599_000)
+    // Its record brings them back to life: who mounts now and only reads may read them for an hour.
+    await world.fs.sync()
+    await world.paths.unlink('/copy')
+    await world.fs.orphansEmptied()
+    await world.fs.sync()
+    await world.fs.checkpointNow()
+    await world.clock.advance(2_000)
+    await pass()
+    expect(await segmentIds(world.store)).toEqual(expect.arrayContaining(world.shared.slice(0, -1)))
+    await world.clock.advance(3_600_000)
+    await pass()
+    const left = new Set(await segmentIds(world.store))
+    expect(world.shared.filter((id) => left.has(id))).toEqual([])
+    await world.unmount()
+  })
+
   test('they go when the copy goes without ever being recorded', async () => {
     const world = await sourceGone()
     await world.paths.unlink('/copy')
