@@ -25,6 +25,13 @@ export function counted(store: ObjectStore, onGivenUp: () => void): ObjectStore 
   }
 }
 
+/** Whether an error comes from a request that got no answer. */
+export function isGivenUp(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof StoreError) return !ANSWERS.includes(cause.kind)
+  return false
+}
+
 /** Whether an error comes from an object that is not there. */
 export function isMissing(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause)

@@ -1,6 +1,7 @@
 // Reads a whole mounted tree through the filesystem's own operations, as a kernel with empty caches would.
 import type { MaybePromise } from '../../src/platform/index.ts'
 import { type Caller, type Filesystem, type Ino, ROOT_INO } from '../../src/vfs/index.ts'
+import { isGivenUp } from './counted-store.ts'
 import type { Found, ModelInode } from './oracle.ts'
 
 export const CALLER: Caller = { uid: 1000, gid: 1000, pid: 1 }
@@ -81,11 +82,12 @@ export async function explore(fs: Filesystem): Promise<Found> {
   return found
 }
 
-/** Calls, and says what failed. */
-async function attempt<T>(what: string, call: () => MaybePromise<T>): Promise<T> {
+/** Calls, and says what failed. Once more where it may have joined a request of before, which was lost. */
+async function attempt<T>(what: string, call: () => MaybePromise<T>, isAgain = false): Promise<T> {
   try {
     return await call()
   } catch (error) {
+    if (!isAgain && isGivenUp(error)) return attempt(what, call, true)
     throw new Error(`${what} gives ${(error as Error).message}`, { cause: error })
   }
 }
