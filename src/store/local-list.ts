@@ -1,13 +1,16 @@
 // Lists the files under a folder as keys, in the order of the keys' UTF-8 bytes.
 //
-// Must stay true: folders and files of one folder are visited as the keys below them sort, a folder `a` as `a/`, so that
-// the walk needs no more than a page's keys in memory besides one folder's names on each level.
+// Must stay true:
+// - What is listed survives a power cut: whoever made a name may have died before it came to the sync of the folder.
+// - Folders and files of one folder are visited as the keys below them sort, a folder `a` as `a/`, so that
+//   the walk needs no more than a page's keys in memory besides one folder's names on each level.
 import { join } from 'node:path'
 import { compareKeys, RESERVED_COMPONENT } from './keys.ts'
 import type { Disk, DiskEntry } from './local-disk.ts'
 
 interface Walk {
   disk: Disk
+  makeDurable: (folder: string) => Promise<void>
   root: string
   prefix: string
   startAfter: string
@@ -15,13 +18,12 @@ interface Walk {
   keys: string[]
 }
 
-/** Up to `limit` keys that begin with `prefix` and come after `startAfter`. */
+/** `makeDurable` makes the names in a folder durable, and the folder itself. Up to `limit` keys that begin with `prefix` and come after `startAfter`. */
 export async function listKeys(
-  disk: Disk,
-  root: string,
+  { disk, root, makeDurable }: Pick<Walk, 'disk' | 'root' | 'makeDurable'>,
   { prefix, startAfter, limit }: { prefix: string; startAfter: string; limit: number },
 ): Promise<string[]> {
-  const walk: Walk = { disk, root, prefix, startAfter, limit, keys: [] }
+  const walk: Walk = { disk, root, makeDurable, prefix, startAfter, limit, keys: [] }
   // The folder that the prefix names: everything above it has one entry of interest.
   await visit(walk, prefix.slice(0, prefix.lastIndexOf('/') + 1))
   return walk.keys
@@ -29,7 +31,10 @@ export async function listKeys(
 
 /** Visits the folder whose keys begin with `base`, which is empty or ends in '/'. */
 async function visit(walk: Walk, base: string): Promise<void> {
-  for (const entry of sortedEntries(await readFolder(walk.disk, join(walk.root, base)), base)) {
+  const folder = join(walk.root, base.slice(0, -1))
+  const entries = sortedEntries(await readFolder(walk.disk, folder), base)
+  if (entries.some(({ isFolder }) => !isFolder)) await walk.makeDurable(folder)
+  for (const entry of entries) {
     if (walk.keys.length === walk.limit) return
     if (entry.isFolder) {
       if (mayHold(walk, entry.key)) await visit(walk, entry.key)

@@ -8,7 +8,8 @@
 // Must stay true:
 // - put, putIfMatch and delete change names under the lock only: between putIfMatch's comparison and its rename nobody
 //   of this host comes in. (A folder that several hosts mount needs a filesystem whose flock(2) binds them all, as NFSv4.)
-// - A put that was seen by another process before it resolved may still be lost if the host crashes at that moment.
+// - A put that another process got before it resolved may still be lost if the host crashes at that moment; one that
+//   was listed, or met by a conditional put, is not.
 // - A crashed writer leaves a temporary file or, after putIfAbsent, a second name of the object in `.cairnfs/`; both are
 //   removed a day later by whoever writes first.
 import { dirname, join } from 'node:path'
@@ -167,7 +168,7 @@ class LocalStore implements ObjectStore {
   list(prefix: string, { startAfter = '', limit, signal }: ListOptions = {}): Promise<ListPage> {
     return this.#guard(undefined, signal, async () => {
       const most = listLimit(limit)
-      const keys = await listKeys(this.#disk, this.#root, { prefix, startAfter, limit: most + 1 })
+      const keys = await listKeys(this.#walking, { prefix, startAfter, limit: most + 1 })
       const page = keys.slice(0, most)
       const found = await mapInGroups(page, (key) => this.#stat(key).catch(ignoreNotFound))
       signal?.throwIfAborted()
@@ -175,6 +176,12 @@ class LocalStore implements ObjectStore {
       for (const [i, object] of found.entries()) if (object !== undefined) objects.push({ key: page[i]!, ...object })
       return keys.length > most ? { objects, next: page[most - 1]! } : { objects }
     })
+  }
+
+  /** What a listing needs. Another's folder on a filesystem that is read-only, or syncs none, is listed all the same. */
+  get #walking() {
+    const makeDurable = (folder: string) => this.#folders.makeDurable(folder).catch(ignoreForeignFolder)
+    return { disk: this.#disk, root: this.#root, makeDurable }
   }
 
   head(key: string, { signal }: PutOptions = {}): Promise<{ sizeBytes: number; etag: Etag }> {

@@ -29,9 +29,9 @@ test(`what a local store acknowledged survives a power cut, and nothing is half 
   for (const count of Object.values(sum)) expect(count).toBeGreaterThan(SEEDS)
 }, 600_000)
 
-test.each<[Rule, RegExp]>([
-  ['the local store syncs files before their names', /b holds 179 bytes \("\\u0000/],
-  ['the local store syncs folders before it acknowledges', /d\/a holds nothing/],
-])('without the rule "%s" that breaks', async (rule, violation) => {
-  await expect(withoutRule(rule, () => playLocalStore(1))).rejects.toThrow(violation)
+test.each<Rule>([
+  'the local store syncs files before their names',
+  'the local store syncs folders before it acknowledges',
+])('without the rule "%s" that breaks', async (rule) => {
+  await expect(withoutRule(rule, () => playLocalStore(1))).rejects.toThrow(/holds (nothing|\d+ bytes .*), not/)
 })

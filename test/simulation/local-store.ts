@@ -140,8 +140,26 @@ class LocalWorld {
   async #program(store: ObjectStore): Promise<void> {
     for (;;) {
       const free = KEYS.filter((key) => !this.#underWay.has(key))
-      await this.#operation(store, free[Math.floor(this.#random.next() * free.length)] as string)
+      const key = free[Math.floor(this.#random.next() * free.length)] as string
+      if (this.#random.next() < 0.1) await this.#look(store, key)
+      else await this.#operation(store, key)
     }
+  }
+
+  /** What is listed is durable, whatever became of who made it. */
+  async #look(store: ObjectStore, key: string): Promise<void> {
+    const possible = this.#possible.get(key) as Possible
+    const [asItIs] = possible
+    this.#underWay.set(key, asItIs as string | null)
+    try {
+      const { objects } = await store.list(key)
+      if (objects.some((object) => object.key === key)) possible.delete(null)
+      else if (!possible.has(null)) throw new Error(`${key} is not listed`)
+      if (possible.size === 0) throw new Error(`${key} is listed though it was not there`)
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.kind !== 'retryable') throw error
+    }
+    this.#underWay.delete(key)
   }
 
   async #operation(store: ObjectStore, key: string): Promise<void> {

@@ -18,16 +18,24 @@ export class Machine {
 
   /** The folder as a process opens it. */
   storeFor(process: Process): ObjectStore {
-    const opening = openLocalStore({
-      path: FOLDER,
-      create: true,
-      clock: process.clock,
-      random: this.#random,
-      disk: this.disk.diskFor(process),
-    })
-    opening.catch(() => {}) // The first call tells of it.
-    const later = async (method: keyof ObjectStore, args: unknown[]) =>
-      Reflect.apply((await opening)[method] as (...args: unknown[]) => unknown, await opening, args)
+    let opening: Promise<ObjectStore> | null = null
+    const open = () => {
+      opening ??= openLocalStore({
+        path: FOLDER,
+        create: true,
+        clock: process.clock,
+        random: this.#random,
+        disk: this.disk.diskFor(process),
+      }).catch((error: unknown) => {
+        opening = null
+        throw error
+      })
+      return opening
+    }
+    const later = async (method: keyof ObjectStore, args: unknown[]) => {
+      const store = await open()
+      return Reflect.apply(store[method] as (...args: unknown[]) => unknown, store, args)
+    }
     return new Proxy({ name: `file://${FOLDER}` } as ObjectStore, {
       get: (target, property) =>
         property === 'name' ? target.name : (...args: unknown[]) => later(property as keyof ObjectStore, args),

@@ -193,7 +193,8 @@ export class World {
     try {
       return await openParts({
         ...(await this.#openOptions(process)),
-        memoryBytes: this.#traits.memoryBytes,
+        // On a disk, so fast, little memory soon makes all be written, held by O_TRUNC or not: the oracle knows nothing of it.
+        memoryBytes: Math.max(this.#traits.memoryBytes, this.#machine === null ? 0 : 4 << 20),
         writer: {
           self: SELF,
           leaseMs: LEASE_MS,
@@ -469,6 +470,8 @@ export class World {
     this.#count(mounted)
     if (volume.status.failure === null) await this.#compare(mounted)
     const everything = oracle.mark('all')
+    // It takes along what O_TRUNC held back, and may die on the way.
+    for (const ino of oracle.files.keys()) oracle.unhold(ino)
     mounted.isLeaving = true
     try {
       const closing = volume.close().then(() => true)
@@ -476,7 +479,6 @@ export class World {
       if (isClosed) {
         const wrong = oracle.acknowledge(everything)
         if (wrong !== null) throw new Error(`unmount: ${wrong}`)
-        for (const ino of oracle.files.keys()) oracle.unhold(ino)
         if (process.troubles + process.garbled === 0) this.#leftClean.add(process)
       }
     } catch (error) {

@@ -99,6 +99,17 @@ test('a delete of what is gone syncs too: whoever removed it may not have come t
   expect(since()).toEqual(['a'])
 })
 
+test('what is listed is synced: who made it may have died before that', async () => {
+  await store.put('a/b/c', [])
+  await store.put('a/d', [])
+  since()
+  const other = await openLocalStore({ path: folder.path })
+  await other.list('a/')
+  expect(since()).toEqual(['', 'a', 'a', 'a/b'])
+  await other.list('a/b/')
+  expect(since()).toEqual(['a/b'])
+})
+
 test('a folder that is created is synced with all above it, also when it is there already', async () => {
   const path = join(folder.path, 'new/er')
   await openLocalStore({ path, create: true })
