@@ -34,6 +34,8 @@ export interface ClientOptions {
   smallBytes: number
   largeBytes: number
   meanPauseMs: number
+  /** Memory is so short that what an O_TRUNC holds back may have to leave (docs/decisions/0011). */
+  isPressed: boolean
   /** Removes and writes anew more than it makes. */
   isChurning: boolean
   /** Whether nobody else has begun to take the volume. */
@@ -244,7 +246,7 @@ export class Client {
   }
 
   async #openFile(ino: number, truncates: boolean): Promise<void> {
-    const { fs, now, oracle } = this.#options
+    const { fs, isPressed, now, oracle } = this.#options
     if (!oracle.isFile(ino)) return
     const hadBytes = oracle.content(ino).length > 0
     await this.#call(
@@ -255,7 +257,7 @@ export class Client {
         if (!truncates) return
         // A sync that began before, and needs the file, may take the truncation along.
         const isAsked = [...this.#syncs.values()].some((inos) => inos === 'all' || inos.includes(ino))
-        const held = oracle.heldUntilMs(ino) || (hadBytes && !isAsked ? now() + TRUNCATE_HOLD_MS : 0)
+        const held = oracle.heldUntilMs(ino) || (hadBytes && !isAsked && !isPressed ? now() + TRUNCATE_HOLD_MS : 0)
         return this.#changed(ino, Buffer.alloc(0), held)
       },
     )

@@ -127,9 +127,7 @@ export class World {
   }
 
   #spared(): Process {
-    const process = this.#process()
-    process.isSpared = true
-    return process
+    return Object.assign(this.#process(), { isSpared: true })
   }
 
   #store(process: Process): ObjectStore {
@@ -243,6 +241,7 @@ export class World {
       largeBytes: this.#random.next() < 0.5 ? 3000 : 90_000,
       meanPauseMs: this.#random.next() < 0.5 ? 50 : 1500,
       isChurning: this.#traits.isChurning,
+      isPressed: this.#traits.memoryBytes < 1 << 20,
       copies: this.#traits.copies,
       isSole: () => this.#latest === process,
       hadTrouble: () => process.troubles + process.garbled > 0,
