@@ -123,8 +123,9 @@ export class Writeback {
     const round = this.#round
     if (round === null || !round.wanted.has(ino)) return
     if (stream.frozen === null) round.wanted.delete(ino)
-    // Where it could not be kept apart, a sync that asked for it takes the truncation along.
     else if (isSplit || !round.isAsked(ino)) round.wanted.set(ino, 'frozen')
+    // Where it could not be kept apart, a sync that asked for it takes the truncation along, and holds back nothing more.
+    else this.#held.delete(ino)
   }
 
   /** What an O_TRUNC must wait for: a rename over a name that brought the file waits for bytes that the truncation would

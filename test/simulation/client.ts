@@ -6,7 +6,7 @@ import type { Attributes, Filesystem, Handle, Ino } from '../../src/vfs/index.ts
 import { COPY_SHARE, chooseCopy } from './copying.ts'
 import { isMissing } from './counted-store.ts'
 import { CALLER, readAll, shownOf } from './explore.ts'
-import { type Mark, type Oracle, ROOT } from './oracle.ts'
+import { type Hold, type Mark, type Oracle, ROOT } from './oracle.ts'
 import type { Process } from './process.ts'
 
 const NAMES = ['a', 'b', 'c', 'd', 'e']
@@ -255,10 +255,12 @@ export class Client {
       ({ handle }) => {
         this.#open.push({ ino: ino as Ino, handle, writable: true, readers: 0 })
         if (!truncates) return
-        // A sync that began before, and needs the file, may take the truncation along.
+        // A sync that began before, and needs the file, may take the truncation along, or not.
         const isAsked = [...this.#syncs.values()].some((inos) => inos === 'all' || inos.includes(ino))
-        const held = oracle.heldUntilMs(ino) || (hadBytes && !isAsked && !isPressed ? now() + TRUNCATE_HOLD_MS : 0)
-        return this.#changed(ino, Buffer.alloc(0), held)
+        const hold = oracle.holdOf(ino)
+        const untilMs = hold.waitsUntilMs || (hadBytes ? now() + TRUNCATE_HOLD_MS : 0)
+        const heldUntilMs = hold.heldUntilMs || (isAsked || isPressed ? 0 : untilMs)
+        return this.#changed(ino, Buffer.alloc(0), { heldUntilMs, waitsUntilMs: untilMs })
       },
     )
   }
@@ -384,9 +386,9 @@ export class Client {
   }
 
   /** The file changed in this turn: asks what it shows. */
-  #changed(ino: number, content: Buffer, heldUntilMs: number): Promise<void> | undefined {
+  #changed(ino: number, content: Buffer, hold: Hold): Promise<void> | undefined {
     const { fs, oracle, fail } = this.#options
-    const state = oracle.change(ino, content, heldUntilMs)
+    const state = oracle.change(ino, content, hold)
     const note = ({ attributes }: { attributes: Attributes }) => {
       if (attributes.sizeBytes !== content.length)
         fail(`inode ${ino} shows ${attributes.sizeBytes} bytes, not ${content.length}`)
@@ -423,7 +425,7 @@ export class Client {
         const after = Buffer.alloc(Math.max(before.length, offset + body.length))
         before.copy(after)
         body.copy(after, offset)
-        return this.#changed(ino, after, oracle.heldUntilMs(ino))
+        return this.#changed(ino, after, oracle.holdOf(ino))
       },
     )
   }
@@ -436,7 +438,7 @@ export class Client {
     const { what, from, to, lengthBytes, takes, after, expected } = copy
     const done = (taken: number) => {
       if (taken !== takes) fail(`${what} took ${taken} bytes`)
-      return taken === 0 ? undefined : this.#changed(to.ino, after, oracle.heldUntilMs(to.ino))
+      return taken === 0 ? undefined : this.#changed(to.ino, after, oracle.holdOf(to.ino))
     }
     await this.#call(what, () => fs.copyFileRange(from, to, lengthBytes, 0), done, expected)
   }
@@ -455,7 +457,7 @@ export class Client {
       () => {
         const after = Buffer.alloc(size)
         oracle.content(ino).copy(after)
-        return this.#changed(ino, after, oracle.heldUntilMs(ino))
+        return this.#changed(ino, after, oracle.holdOf(ino))
       },
     )
     this.#forget(ino)

@@ -16,9 +16,13 @@ export interface FileState {
   shown: string
   /** Held by an O_TRUNC until this time (virtual ms); 0: not. */
   heldUntilMs: number
+  /** Need not be durable before that: an O_TRUNC may hold it, though it may be shown. */
+  waitsUntilMs: number
   /** When it was made, and when what held it back ended. */
   sinceMs: number
 }
+
+export type Hold = Pick<FileState, 'heldUntilMs' | 'waitsUntilMs'>
 
 interface FileHistory {
   states: FileState[]
@@ -76,7 +80,7 @@ export class Oracle {
     this.#now = now
     for (const [ino, inode] of found.inodes) this.inodes.set(ino, { ...inode, names: new Map(inode.names) })
     for (const [ino, { content, shown }] of found.files)
-      this.files.set(ino, { states: [{ content, shown, heldUntilMs: 0, sinceMs: now() }], durable: 0 })
+      this.files.set(ino, { states: [{ content, shown, heldUntilMs: 0, waitsUntilMs: 0, sinceMs: now() }], durable: 0 })
     this.history.push({ text: textOf(this.inodes), brought: new Map(), sinceMs: now() })
   }
 
@@ -115,7 +119,7 @@ export class Oracle {
     this.inodes.set(ino, { ino, mode, nlink: isDirectory ? 2 : 1, target, names: new Map(), parent })
     if ((mode & TYPE) === FILE)
       this.files.set(ino, {
-        states: [{ content: Buffer.alloc(0), shown, heldUntilMs: 0, sinceMs: this.#now() }],
+        states: [{ content: Buffer.alloc(0), shown, heldUntilMs: 0, waitsUntilMs: 0, sinceMs: this.#now() }],
         durable: 0,
       })
     this.inode(parent).names.set(name, ino)
@@ -199,8 +203,8 @@ export class Oracle {
   }
 
   /** What it then shows is filled in by the caller. */
-  change(ino: number, content: Buffer, heldUntilMs: number): FileState {
-    const state = { content, shown: 'unknown', heldUntilMs, sinceMs: this.#now() }
+  change(ino: number, content: Buffer, hold: Hold): FileState {
+    const state = { content, shown: 'unknown', ...hold, sinceMs: this.#now() }
     this.files.get(ino)?.states.push(state)
     return state
   }
@@ -208,9 +212,10 @@ export class Oracle {
   /** Closed, or synced: what O_TRUNC held back may be shown from now on. */
   unhold(ino: number): void {
     for (const state of this.files.get(ino)?.states ?? []) {
-      if (state.heldUntilMs === 0) continue
-      state.sinceMs = Math.max(state.sinceMs, Math.min(state.heldUntilMs, this.#now()))
+      if (state.waitsUntilMs === 0) continue
+      state.sinceMs = Math.max(state.sinceMs, Math.min(state.waitsUntilMs, this.#now()))
       state.heldUntilMs = 0
+      state.waitsUntilMs = 0
     }
   }
 
@@ -225,8 +230,10 @@ export class Oracle {
     return states.slice(since).some(({ content }) => content.subarray(0, lengthBytes).equals(bytes))
   }
 
-  heldUntilMs(ino: number): number {
-    return this.files.get(ino)?.states.at(-1)?.heldUntilMs ?? 0
+  /** How the next state of a file is held: as the last one. */
+  holdOf(ino: number): Hold {
+    const { heldUntilMs = 0, waitsUntilMs = 0 } = this.files.get(ino)?.states.at(-1) ?? {}
+    return { heldUntilMs, waitsUntilMs }
   }
 
   // What is durable.
@@ -267,8 +274,8 @@ export class Oracle {
     for (const file of this.files.values()) {
       const { states } = file
       for (let index = 0; index < states.length; index++) {
-        const { sinceMs, heldUntilMs } = states[index] as FileState
-        if (Math.max(sinceMs, heldUntilMs) > limitMs) break
+        const { sinceMs, waitsUntilMs } = states[index] as FileState
+        if (Math.max(sinceMs, waitsUntilMs) > limitMs) break
         file.durable = Math.max(file.durable, index)
       }
     }

@@ -1,9 +1,9 @@
 // What O_TRUNC leaves is not shown by a crash before the file is closed, and takes nothing away that was to survive: the
 // data of a rename over a name, what was written before. And what arrives damaged at a replay is no loss.
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { ObjectStore } from '../../src/store/index.ts'
 import { ROOT_INO } from '../../src/vfs/index.ts'
-import { CALLER, mount, Paths, type World } from './world.ts'
+import { CALLER, formatVolume, mount, Paths, type World } from './world.ts'
 
 const O_WRONLY_TRUNC = 0o1001
 
@@ -76,6 +76,35 @@ test('what is written after the fsync of the root is not held any more', async (
   await world.clock.yield()
   await world.database.commit()
   expect(await afterCrash(world, '/f')).toBe('newer')
+})
+
+test('a truncation that a sync took along holds back nothing of what is written after it', async () => {
+  let letGo = () => {}
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  const store = await formatVolume()
+  const { putIfAbsent } = store
+  let waiting = 0
+  store.putIfAbsent = async (key, ...rest) => {
+    if (key.startsWith('segments/') && waiting++ === 0) await held
+    return putIfAbsent.call(store, key, ...rest)
+  }
+  const world = await mount({ store, inlineBytesMax: 16 })
+  const paths = new Paths(world.fs)
+  await paths.mkdir('/d')
+  await paths.write('/f', 'x'.repeat(100))
+  const synced = world.fs.sync()
+  await vi.waitUntil(() => waiting > 0)
+  // The frozen part is on its way, so that this cannot be kept apart from the truncation.
+  await paths.write('/f', 'y', { at: 100, flags: 1 })
+  const { ino, handle } = await openTruncating(world, '/f')
+  letGo()
+  await synced
+  await world.fs.write(handle, ino, 0, Buffer.from('after'))
+  await world.clock.advance(5_000)
+  await world.fs.fsyncdir((await paths.stat('/d')).ino)
+  expect(await afterCrash(world, '/f')).toBe('after')
 })
 
 test('file data of a commit that arrives damaged at the replay is read again, and not given up', async () => {
