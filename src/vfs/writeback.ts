@@ -145,7 +145,10 @@ export class Writeback {
 
   /** A rename put this file over another: its stream so far goes into the commit that carries the rename. */
   renamedOver(ino: number): void {
-    if (ruleHolds('a rename over a name brings its data')) this.#recorder.renamedOver(ino)
+    if (!ruleHolds('a rename over a name brings its data')) return
+    this.#recorder.renamedOver(ino)
+    // A truncation goes along with it, so that holding back what comes after would only show the file empty for longer.
+    this.#held.delete(ino)
   }
 
   /** Set while such renames must wait. */

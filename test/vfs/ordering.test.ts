@@ -107,6 +107,22 @@ test('a truncation that a sync took along holds back nothing of what is written 
   expect(await afterCrash(world, '/f')).toBe('after')
 })
 
+test('a truncation that a rename over a name took along holds back nothing of what is written after it', async () => {
+  const world = await mount()
+  const paths = new Paths(world.fs)
+  await paths.mkdir('/d')
+  await paths.write('/f', 'old')
+  await paths.write('/target', 'other')
+  await world.fs.sync()
+  const { ino, handle } = await openTruncating(world, '/f')
+  await paths.rename('/f', '/target')
+  await world.fs.fsyncdir((await paths.stat('/d')).ino)
+  await world.fs.write(handle, ino, 0, Buffer.from('after'))
+  await world.clock.advance(5_000)
+  await world.fs.fsyncdir((await paths.stat('/d')).ino)
+  expect(await afterCrash(world, '/target')).toBe('after')
+})
+
 test('file data of a commit that arrives damaged at the replay is read again, and not given up', async () => {
   const world = await mount()
   await new Paths(world.fs).write('/f', 'x'.repeat(1000), { fsync: true })
