@@ -257,10 +257,8 @@ export class Client {
         if (!truncates) return
         // A sync that began before, and needs the file, may take the truncation along, or not.
         const isAsked = [...this.#syncs.values()].some((inos) => inos === 'all' || inos.includes(ino))
-        const hold = oracle.holdOf(ino)
-        const untilMs = hold.waitsUntilMs || (hadBytes ? now() + TRUNCATE_HOLD_MS : 0)
-        const heldUntilMs = hold.heldUntilMs || (isAsked || isPressed ? 0 : untilMs)
-        return this.#changed(ino, Buffer.alloc(0), { heldUntilMs, waitsUntilMs: untilMs })
+        const untilMs = hadBytes ? now() + TRUNCATE_HOLD_MS : 0
+        return this.#changed(ino, Buffer.alloc(0), oracle.truncationHold(ino, untilMs, isAsked || isPressed))
       },
     )
   }

@@ -230,6 +230,13 @@ export class Oracle {
     return states.slice(since).some(({ content }) => content.subarray(0, lengthBytes).equals(bytes))
   }
 
+  /** How what an O_TRUNC leaves is held until then: not at all for certain where something may take it along. */
+  truncationHold(ino: number, untilMs: number, mayShow: boolean): Hold {
+    const before = this.holdOf(ino)
+    const waitsUntilMs = before.waitsUntilMs || untilMs
+    return { heldUntilMs: before.heldUntilMs || (mayShow ? 0 : waitsUntilMs), waitsUntilMs }
+  }
+
   /** How the next state of a file is held: as the last one. */
   holdOf(ino: number): Hold {
     const { heldUntilMs = 0, waitsUntilMs = 0 } = this.files.get(ino)?.states.at(-1) ?? {}
