@@ -3,7 +3,7 @@
 import { type Clock, FsError, type MaybePromise, type Random } from '../platform/index.ts'
 import type { SegmentStore } from '../segments/index.ts'
 import type { ObjectStore } from '../store/index.ts'
-import type { DecodedCommit } from './commit-format.ts'
+import { type DecodedCommit, journalKey } from './commit-format.ts'
 import type {
   Database,
   DatabaseStatus,
@@ -67,6 +67,8 @@ export interface Replay {
 export abstract class EngineDatabase {
   readonly engine: Engine
   readonly leftOut: readonly TableDamage[]
+  /** The commits that were replayed with file data, by the id of that. */
+  readonly carriers: ReadonlyMap<number, string>
   abstract readonly rootInForce: Readonly<Root>
   protected readonly options: DatabaseOptions
 
@@ -74,7 +76,12 @@ export abstract class EngineDatabase {
     this.options = options
     this.leftOut = replay.leftOut
     this.engine = newEngine(options, root)
-    for (const commit of replay.commits) this.engine.replay(commit)
+    const carriers = new Map<number, string>()
+    for (const commit of replay.commits) {
+      this.engine.replay(commit)
+      if (commit.dataId !== null) carriers.set(commit.dataId, journalKey(commit.slot, commit.epoch, commit.seq))
+    }
+    this.carriers = carriers
   }
 
   table(kind: TableKind, owner = 0): Table {

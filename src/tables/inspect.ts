@@ -11,6 +11,7 @@
 //   reported once, with the object it lies in.
 // - Nothing is taken out of a tree before it was seen to be unreadable three times; nothing is deleted that still can be
 //   read.
+import type { PackedData, SegmentId } from '../segments/index.ts'
 import type { CheckpointHooks, TableKind } from './database.ts'
 import type { PageSegmentUse, Root } from './root.ts'
 
@@ -41,9 +42,19 @@ export interface TableDamage {
 /** Called for each record in order of keys; valid during the call only. */
 export type RecordVisitor = (key: number, record: Buffer) => void
 
+/** File data of a commit that was replayed. */
+export interface ReplayedData {
+  id: SegmentId
+  /** The key of the commit. */
+  key: string
+  packed: PackedData
+}
+
 export interface Inspector {
   /** Everything found so far, what was left out of the journal first; grows while tables are read. */
   readonly damages: readonly TableDamage[]
+  /** File data of commits that were replayed and that no segment holds yet. */
+  readonly carried: readonly ReplayedData[]
   readonly pagesRead: number
   /** About how many pages there are, from what `root` says of page segments: for a progress bar. */
   readonly pagesExpected: number

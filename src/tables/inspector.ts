@@ -10,7 +10,7 @@ import type { PagePointer } from '../segments/index.ts'
 import type { Database, TableKind } from './database.ts'
 import type { Engine } from './engine.ts'
 import { EngineDatabase } from './engine-database.ts'
-import type { Inspector, RecordVisitor, TableDamage } from './inspect.ts'
+import type { Inspector, RecordVisitor, ReplayedData, TableDamage } from './inspect.ts'
 import { OrderedChanges } from './ordered-changes.ts'
 import { decodePointer, encodePointer, Page } from './page.ts'
 import { PageHistory } from './page-history.ts'
@@ -44,6 +44,7 @@ export class TableInspector implements Inspector {
   /** What is inspected: a checkpoint would change it. */
   readonly root: Readonly<Root>
   readonly #history: PageHistory
+  readonly carried: readonly ReplayedData[]
   readonly #damages: TableDamage[]
   readonly #used = new Map<number, PageSegmentUse>()
   /** Owners of the tables counted, by kind. */
@@ -59,6 +60,10 @@ export class TableInspector implements Inspector {
     this.root = database.rootInForce
     this.#history = new PageHistory(this.#engine, this.root)
     this.#damages = [...database.leftOut]
+    this.carried = this.#engine.carried.flatMap(({ id, packed }) => {
+      const key = database.carriers.get(id)
+      return key === undefined ? [] : [{ id, key, packed }]
+    })
     this.#lastYieldMs = this.#engine.clock.monotonicMs()
   }
 

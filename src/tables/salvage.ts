@@ -55,6 +55,7 @@ class TenureSalvage {
       found.tenures.push({ ...tenure, sealSeq: await this.#toOpenEnd() })
       return
     }
+    await this.#readMissing(sealSeq)
     let missingFrom: number | null = null
     for (let seq = tenure.firstSeq; seq <= sealSeq; seq++) {
       const object = this.#objects.get(seq)
@@ -74,10 +75,20 @@ class TenureSalvage {
     const { source, slot, tenure } = this
     const prefix = journalPrefix(slot, tenure.epoch)
     const startAfter = journalKey(slot, tenure.epoch, tenure.firstSeq - 1)
-    const keys = (await listAll(source.store, prefix, startAfter)).map(({ key }) => key)
-    for (const [key, body] of await readAll(keys, (each) => readIfThere(source, each))) {
-      const seq = Number.parseInt(key.slice(prefix.length), 16)
-      if (body !== null && journalKey(slot, tenure.epoch, seq) === key) this.#objects.set(seq, this.#decode(key, body))
+    await this.#read((await listAll(source.store, prefix, startAfter)).map(({ key }) => key))
+  }
+
+  /** A listing is not of one moment: what it lacks before a seal is asked for by itself. */
+  async #readMissing(sealSeq: number): Promise<void> {
+    const keys: string[] = []
+    for (let seq = this.tenure.firstSeq; seq <= sealSeq; seq++) if (!this.#objects.has(seq)) keys.push(this.#key(seq))
+    await this.#read(keys)
+  }
+
+  async #read(keys: readonly string[]): Promise<void> {
+    for (const [key, body] of await readAll(keys, (each) => readIfThere(this.source, each))) {
+      const seq = Number.parseInt(key.slice(key.lastIndexOf('/') + 1), 16)
+      if (body !== null && this.#key(seq) === key) this.#objects.set(seq, this.#decode(key, body))
     }
   }
 

@@ -66,13 +66,17 @@ export async function readTenures(
       if (body === undefined) {
         if (!ruleHolds('commits behind a gap are void') && objects.size > 0 && seq <= tenure.firstSeq + objects.size)
           continue
-        if (ruleHolds('all commits before a known seal are there')) {
-          if (mustReach !== null) throw unusable(`${key} is missing: acknowledged changes are lost with it`)
-          if (hasSealBehind(source, objects, key))
-            throw unusable(`${key} is missing, though its tenure was sealed behind it`)
+        const isKnown = mustReach !== null || hasSealBehind(source, objects, key)
+        if (isKnown && ruleHolds('all commits before a known seal are there')) {
+          // A listing is not of one moment: it may have passed this place before, and the seal's after, both were put.
+          body = (await readIfThere(source, key)) ?? undefined
+          if (body === undefined && mustReach !== null)
+            throw unusable(`${key} is missing: acknowledged changes are lost with it`)
+          if (body === undefined) throw unusable(`${key} is missing, though its tenure was sealed behind it`)
+        } else {
+          if (!isToSeal(seal, tenure)) break
+          body = await sealOrRead(source, { slot, seq, epoch: tenure.epoch, session: seal.sealAs.session })
         }
-        if (!isToSeal(seal, tenure)) break
-        body = await sealOrRead(source, { slot, seq, epoch: tenure.epoch, session: seal.sealAs.session })
       }
       const commit = decodeOrRefuse(body, key, source.volumeUuid)
       if (commit.isSeal) {

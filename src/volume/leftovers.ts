@@ -132,7 +132,7 @@ function usesByTables({ clock, database, identity }: LeftoverOptions): SegmentUs
 }
 
 /** Whether it is an object of the journal that a mount would read. */
-export function isNeededJournal(database: Database, key: string): boolean {
+function isNeededJournal(database: Database, key: string): boolean {
   const journal = JOURNAL_PATTERN.exec(key)
   if (journal === null) return false
   const [slot, epoch, seq] = journal.slice(1).map((hex) => Number.parseInt(hex, 16)) as [number, number, number]

@@ -146,4 +146,30 @@ describe('of a tenure whose seal is known', () => {
     await expect(open(store)).rejects.toThrow('is missing, though its tenure was sealed behind it')
     expect(await salvaged(store)).toEqual({ keys: [1, 3, 4], damages: ['journal-gap 2'] })
   })
+
+  test('a commit that a listing, which is not of one moment, lacks is asked for by itself', async () => {
+    const store = await crashed([1, 2, 3, 4])
+    const root = await store.get('root')
+    await (await open(store)).close('abandon')
+    await store.put('root', [root.body])
+    const strict = await open(lackingInLists(store, commit(2)))
+    expect(await keysOf(strict)).toEqual([1, 2, 3, 4])
+    await strict.close('abandon')
+    expect(await salvaged(lackingInLists(store, commit(3)))).toEqual({ keys: [1, 2, 3, 4], damages: [] })
+  })
 })
+
+/** A store whose listings passed the place of a key before it was created. */
+function lackingInLists(store: ObjectStore, missing: string): ObjectStore {
+  return new Proxy(store, {
+    get(target, property) {
+      const member = Reflect.get(target, property) as unknown
+      if (typeof member !== 'function') return member
+      if (property !== 'list') return member.bind(target) as unknown
+      return async (...args: Parameters<ObjectStore['list']>) => {
+        const page = await target.list(...args)
+        return { ...page, objects: page.objects.filter(({ key }) => key !== missing) }
+      }
+    },
+  })
+}

@@ -120,3 +120,27 @@ test('a mounted volume is clean as of its last commit, with files that are open 
   await volume.close()
   await expectClean()
 })
+
+test('a mounted volume is clean while files are synced behind the listing', async () => {
+  world.judgement = 'alive'
+  const { paths, volume } = await world.mount()
+  await paths.write('/before', body(1, 3000), { fsync: true })
+  const { store } = world
+  let syncs = 0
+  world.store = new Proxy(store, {
+    get(target, property) {
+      const member = Reflect.get(target, property) as unknown
+      if (typeof member !== 'function') return member
+      return async (...args: unknown[]) => {
+        const result: unknown = await member.apply(target, args)
+        if (property === 'list') await paths.write(`/behind${syncs++}`, body(2, 3000), { fsync: true })
+        return result
+      }
+    },
+  })
+  const report = await world.check()
+  expect(syncs).toBeGreaterThan(0)
+  expect(damages(report)).toEqual([])
+  world.store = store
+  await volume.close()
+})

@@ -5,7 +5,7 @@ import type { TableDamage } from '../../tables/index.ts'
 import type { CheckContext } from './context.ts'
 import { judgeNames } from './judge-names.ts'
 import { scanNames } from './names.ts'
-import { checkObjects, judgeUsage, readCarriedData } from './objects.ts'
+import { checkObjects, judgeUsage } from './objects.ts'
 import { Paths } from './paths.ts'
 import { QuotaCount } from './quotas.ts'
 import type { FsckCounts } from './report.ts'
@@ -35,7 +35,7 @@ export async function checkAll(
   await scanRest(context)
   await judgeNames(context)
   await judgeTables(context, told)
-  await readCarriedData(context)
+  survey.carried = new Map(inspector.carried.map((data) => [data.id, data]))
   if (!hidesExtents(context)) judgeUsage(context)
   const { segments, dataBytes, dataBytesRead } = await checkSegments(context)
   await checkObjects(context)

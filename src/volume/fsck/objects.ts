@@ -1,29 +1,8 @@
-// The objects of the store: which segments are there, what commits carry, what nothing refers to, what is not ours.
+// The objects of the store: which segments are there, what nothing refers to, what is not ours.
 import { USAGE } from '../../meta/index.ts'
-import { FsError } from '../../platform/index.ts'
 import { type ContentsEntry, parseSegmentKey, type SegmentId } from '../../segments/index.ts'
-import { StoreError } from '../../store/index.ts'
-import { decodeCommit, readDecoded } from '../../tables/index.ts'
-import { findLeftovers, isNeededJournal } from '../leftovers.ts'
+import { findLeftovers } from '../leftovers.ts'
 import { type CheckContext, isUnreadable } from './context.ts'
-import type { CarriedData } from './survey.ts'
-
-/** The data of all commits that are replayed, by the id that extents name it by. */
-export async function readCarriedData(context: CheckContext): Promise<void> {
-  const { database, identity, listed, store } = context
-  const carried = new Map<number, CarriedData>()
-  for (const key of listed.keys()) {
-    if (!isNeededJournal(database, key)) continue
-    try {
-      const { decoded } = await readDecoded(store, key, (body) => decodeCommit(body, key, identity.uuid))
-      if (decoded.dataId !== null) carried.set(decoded.dataId, { key, packed: decoded.packed })
-    } catch (error) {
-      // Damaged ones the tables tell of; what was trimmed meanwhile is contained.
-      if (!(error instanceof FsError) && !(error instanceof StoreError && error.kind === 'not-found')) throw error
-    }
-  }
-  context.survey.carried = carried
-}
 
 /** Objects that nothing needs, and such as are not this volume's. */
 export async function checkObjects(context: CheckContext): Promise<void> {

@@ -18,9 +18,9 @@ import {
   segmentKey,
 } from '../../segments/index.ts'
 import { StoreError } from '../../store/index.ts'
+import type { ReplayedData } from '../../tables/index.ts'
 import type { CheckContext } from './context.ts'
 import { segmentsListed } from './objects.ts'
-import type { CarriedData } from './survey.ts'
 
 /** What the footer and the contents of almost every segment fit in. */
 const TAIL_BYTES = 64 * 1024
@@ -176,7 +176,7 @@ function noticeLost(context: CheckContext): void {
   }
 }
 
-function judgeCarried(context: CheckContext, id: number, { key, packed }: CarriedData): void {
+function judgeCarried(context: CheckContext, id: number, { key, packed }: ReplayedData): void {
   judgeBlocks(context, id, key, { contents: packed.contents, why: '', body: packed.stored })
 }
 

@@ -1,14 +1,9 @@
 // What one check gathers of a volume: the directories, who names whom, every extent. Columns of numbers for what there may
 // be ten million of, objects for directories and shared inodes alone.
 import type { Extent } from '../../data/index.ts'
-import type { PackedData, SegmentId } from '../../segments/index.ts'
+import type { SegmentId } from '../../segments/index.ts'
+import type { ReplayedData } from '../../tables/index.ts'
 import { Column } from './columns.ts'
-
-/** File data that a commit carries and no segment holds yet. */
-export interface CarriedData {
-  key: string
-  packed: PackedData
-}
 
 /** Where an inode stands. */
 export interface Home {
@@ -149,7 +144,7 @@ export class Survey {
   readonly sharers = new Map<number, number[]>()
   readonly usage = new Map<number, { liveBytes: number; isCommit: boolean }>()
   /** What commits carry, by the id that extents name it by. */
-  carried: ReadonlyMap<number, CarriedData> = new Map()
+  carried: ReadonlyMap<number, ReplayedData> = new Map()
   highestIno = 1
   files = 0
   otherInodes = 0
