@@ -31,12 +31,27 @@ export interface CheckpointContext {
   cleaner: PageCleaner
   /** Whether pages in sparse segments are written again too. */
   cleansPages: boolean
-  /** Never rejects: the root is durable, and what stays is only space. Resolves to what could not be deleted. */
-  deleteSegments: (ids: readonly SegmentId[]) => Promise<readonly SegmentId[]>
+  /** Only where a test has switched a rule off: page segments go through the cleaner. */
+  deleteSegments: (ids: readonly SegmentId[]) => Promise<void>
 }
 
-/** Page segments of checkpoints that failed: no root came to name them, so they go once another root is durable. */
-export type LeftOver = SegmentId[]
+/** Page segments of checkpoints that failed, and the bytes packed into them. Their root may have been in force all the same
+ *  (its answer was lost), and somebody may read by it: so the next root says that they are dead, and they go as such. */
+export type LeftOver = Map<SegmentId, number>
+
+/** Puts what failed checkpoints left among the dead. */
+export function addLeftOver(pageSegments: Map<number, PageSegmentUse>, leftOver: LeftOver): void {
+  for (const [id, totalBytes] of leftOver) pageSegments.set(id, { liveBytes: 0, totalBytes })
+}
+
+/** A checkpoint failed: remembers what it had begun. */
+export function noteLeftOver(
+  leftOver: LeftOver,
+  begun: readonly SegmentId[],
+  pageSegments: ReadonlyMap<number, PageSegmentUse>,
+): void {
+  for (const id of begun) leftOver.set(id, pageSegments.get(id)?.totalBytes ?? 0)
+}
 
 export async function writeCheckpoint(
   context: CheckpointContext,
@@ -64,6 +79,7 @@ export async function writeCheckpoint(
   const touched = context.cleansPages ? await cleaner.findSparse(engine, context.root) : []
   const pageSegments = new Map(context.root.pageSegments)
   cleaner.dropDeleted(pageSegments)
+  addLeftOver(pageSegments, leftOver)
   const begun: SegmentId[] = []
   const packer = context.packer((id) => begun.push(id))
   let written: Written
@@ -80,7 +96,8 @@ export async function writeCheckpoint(
       )
     root = await context.putRoot({ tables: written.tables, tenures, pageSegments }, packer)
   } catch (error) {
-    if (ruleHolds('pages of a checkpoint that failed stay until another root')) leftOver.push(...begun)
+    if (ruleHolds('pages of a checkpoint that failed stay until another root'))
+      noteLeftOver(leftOver, begun, pageSegments)
     else await context.deleteSegments(begun)
     if (touched.length > 0) cleaner.gaveUp()
     throw error
@@ -92,8 +109,8 @@ export async function writeCheckpoint(
   engine.carried = engine.carried.filter((data) => !packed.has(data))
   for (const { id } of packing) engine.segments.dropFromMemory(id)
 
+  leftOver.clear()
   await context.trim(containedSeq)
-  if (leftOver.length > 0) leftOver.push(...(await context.deleteSegments(leftOver.splice(0))))
   return root
 }
 

@@ -12,7 +12,7 @@
 import { ok as assert } from 'node:assert'
 import { FsError } from '../platform/index.ts'
 import type { PagePointer, SegmentId } from '../segments/index.ts'
-import type { CheckpointContext, LeftOver } from './checkpoint.ts'
+import { addLeftOver, type CheckpointContext, type LeftOver, noteLeftOver } from './checkpoint.ts'
 import type { TableKind } from './database.ts'
 import type { TableInspector } from './inspector.ts'
 import { encodePointer, Page } from './page.ts'
@@ -37,6 +37,7 @@ export async function mendTables(
   assert(inspector.root.number === root.number, 'no checkpoint was made since the inspection')
   const pageSegments = inspector.pageSegments()
   cleaner.dropDeleted(pageSegments)
+  addLeftOver(pageSegments, leftOver)
   const begun: SegmentId[] = []
   const packer = context.packer((id) => begun.push(id))
   const read = readerFor(context, inspector)
@@ -52,10 +53,11 @@ export async function mendTables(
     cleaner.rootInForce(
       await context.putRoot({ tables: [...tables.values()], tenures: root.tenures, pageSegments }, packer),
     )
+    leftOver.clear()
     // One turn: reads move to the mended trees.
     for (const { kind, owner, pointer } of written) engine.state(kind, owner).root = pointer
   } catch (error) {
-    leftOver.push(...begun)
+    noteLeftOver(leftOver, begun, pageSegments)
     throw error
   }
 }

@@ -224,7 +224,7 @@ export class WritableDatabase extends EngineDatabase implements Database, TableR
   #trimmedSeq = 0
   /** Journal objects and bytes that the last root contains. */
   #contained = { objects: 0, bytes: 0 }
-  #leftOver: LeftOver = []
+  readonly #leftOver: LeftOver = new Map()
   readonly #cleaner: PageCleaner
   #checkpoint: Promise<void> | null = null
   #closed = false
@@ -393,14 +393,7 @@ export class WritableDatabase extends EngineDatabase implements Database, TableR
       trim: (containedSeq) => this.#trim(containedSeq),
       cleaner: this.#cleaner,
       cleansPages,
-      deleteSegments: (ids) =>
-        options.segments.delete(ids).then(
-          () => [],
-          (error: Error) => {
-            options.log('warn', `segments of a failed checkpoint are not deleted yet: ${error.message}`)
-            return ids
-          },
-        ),
+      deleteSegments: (ids) => options.segments.delete(ids),
     }
   }
 

@@ -81,6 +81,22 @@ test('a checkpoint that failed in the background does not keep the volume from c
   expect(await textOf(await opened(store, 2), 1)).toBe('kept')
 })
 
+test('pages of a root whose answer was lost stay for those who read by it, until the grace period is over', async () => {
+  const store = await formatted()
+  let roots = 0
+  const database = await opened(losingAnswer(store, 'putIfMatch', (key) => key === 'root' && ++roots === 2))
+  put(database, 1, 'kept')
+  await expect(database.checkpoint(HOOKS)).rejects.toThrow(/answer was lost/)
+  const { options } = setUp({ random: seededRandom(2) }, store)
+  const reader = await openDatabaseReadOnly(options)
+  put(database, 1, 'newer')
+  await database.checkpoint(HOOKS)
+  expect((await database.deleteDeadPages(1)).waiting).toBe(1)
+  expect(await textOf(reader, 1)).toBe('kept')
+  expect((await database.deleteDeadPages(0)).segments).toBe(1)
+  await database.close(HOOKS)
+})
+
 test('a read-only opener that races a trim reads root again', async () => {
   const store = await formatted()
   const crashed = await opened(store, 1)
