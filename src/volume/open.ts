@@ -9,7 +9,7 @@
 // - The store given in stays the caller's: it is not closed here.
 import { createStreams } from '../data/index.ts'
 import { DIRECTORY, ROOT_INO, TABLE_KINDS } from '../meta/index.ts'
-import { type Clock, FsError, type Random } from '../platform/index.ts'
+import type { Clock, FsError, Random } from '../platform/index.ts'
 import { createSegmentStore, type SegmentId, type SegmentStore } from '../segments/index.ts'
 import type { ObjectStore } from '../store/index.ts'
 import {
@@ -25,7 +25,7 @@ import {
 import { type CleanerStatus, createFilesystem, type Filesystem, type MountedFilesystem } from '../vfs/index.ts'
 import { shareMemory } from './memory-shares.ts'
 import { type OnRefreshed, openRefreshing } from './refresh.ts'
-import type { VolumeIdentity } from './volume-json.ts'
+import { refuseToWriteReadOnly, type VolumeIdentity } from './volume-json.ts'
 
 export type VolumeLog = (level: 'info' | 'warn' | 'error', message: string) => void
 
@@ -106,12 +106,7 @@ export interface VolumeParts {
 
 export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts> {
   const { store, identity, writer, clock, random, log, commitMs, parallelism, rootOwner } = options
-  if (writer !== null && identity.isReadOnly) {
-    throw new FsError(
-      'EROFS',
-      `${store.name} uses features that this cairnfs can only read: mount it with -o ro, or use a newer cairnfs`,
-    )
-  }
+  if (writer !== null) refuseToWriteReadOnly(store.name, identity)
   const shares = shareMemory(options.memoryBytes)
   const segments = createSegmentStore({
     store,

@@ -93,6 +93,15 @@ export function decodeVolumeJson(bytes: Buffer, storeName: string): VolumeIdenti
   }
 }
 
+/** Throws FsError EROFS for a volume with features that allow reading only. */
+export function refuseToWriteReadOnly(storeName: string, { isReadOnly }: VolumeIdentity): void {
+  if (!isReadOnly) return
+  throw new FsError(
+    'EROFS',
+    `${storeName} uses features that this cairnfs can only read: mount it with -o ro, or use a newer cairnfs`,
+  )
+}
+
 /** Reads and checks volume.json. ENOENT where there is none. */
 export async function readVolumeJson(store: ObjectStore): Promise<VolumeIdentity> {
   try {

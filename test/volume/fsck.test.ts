@@ -24,7 +24,7 @@ import {
   USAGE,
 } from '../../src/meta/index.ts'
 import { StoreError } from '../../src/store/index.ts'
-import { readVolumeJson } from '../../src/volume/index.ts'
+import { encodeVolumeJson, readVolumeJson } from '../../src/volume/index.ts'
 import { dentryOf, type Sample, sampleVolume } from './fsck-volume.ts'
 import { damages, type FsckWorld, kinds, readTree, storeWith, type TreeEntry } from './fsck-world.ts'
 
@@ -469,4 +469,14 @@ test('mending is refused while somebody has the volume, naming him', async () =>
   const { volume } = await world.mount()
   await expect(world.repair()).rejects.toThrow(/here/)
   await volume.close()
+})
+
+test('a volume with features that may only be read is checked, and not mended', async () => {
+  const { json } = await readVolumeJson(world.store)
+  const features = { ...json.features, roCompat: 2 ** 40 }
+  await world.store.put('volume.json', [encodeVolumeJson({ ...json, features })])
+  expect(damages(await world.check())).toEqual([])
+  const before = await world.objects()
+  await expect(world.repair()).rejects.toThrow('use a newer cairnfs')
+  expect(await world.objects()).toEqual(before)
 })

@@ -26,7 +26,7 @@ import {
 import { listAll } from '../leftovers.ts'
 import { shareMemory } from '../memory-shares.ts'
 import type { VolumeLog, VolumeWriter } from '../open.ts'
-import type { VolumeIdentity } from '../volume-json.ts'
+import { refuseToWriteReadOnly, type VolumeIdentity } from '../volume-json.ts'
 import { checkAll, type IdEnds } from './check.ts'
 import type { CheckContext } from './context.ts'
 import { Findings, type Found, PHASES } from './findings.ts'
@@ -110,6 +110,7 @@ export async function repairVolume(options: FsckRepairOptions): Promise<FsckRepo
   const { self, leaseMs, onFailure } = options.writer
   const identified = await identify(store)
   const { identity } = identified
+  refuseToWriteReadOnly(store.name, identity)
   const writer = { holder: self, leaseMs, judge, takeOver: false, onFailure }
   const recovered = await restoreRoot({ store, volumeUuid: identity.uuid, clock, random, log }, writer)
   const { databaseOptions, segments } = layers(options, identity)
