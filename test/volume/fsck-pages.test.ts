@@ -134,6 +134,33 @@ describe('a damaged page', () => {
     expect(now).toEqual(tree)
   })
 
+  test.each([
+    ['directories', DIRECTORY],
+    ['extents', EXTENTS],
+  ])('of rows of %s brings nothing back that was deleted', async (_name, kind) => {
+    await world.during(async (paths) => {
+      for (let at = 0; at < 9; at++) await paths.write('/other/more', body(at, 5000), { at: at * 8000, flags: 1 })
+      await paths.mkdir('/other/d1/new')
+      await paths.write('/other/d1/new/file', body(9, 1000))
+      await paths.mkdir('/other/d3/e')
+      await paths.write('/other/d3/e/file', body(10, 1000))
+    })
+    await world.during(async (paths) => {
+      await paths.unlink('/other/pieces')
+      for (const directory of ['/other/d3/e', '/other/d3', '/other/d4']) {
+        await paths.unlink(`${directory}/file`)
+        await paths.rmdir(directory)
+      }
+    })
+    tree = await treeNow()
+    const pages = await pagesOf(kind + ROWS, 0)
+    const newest = pages.at(-1)!.segment
+    for (const page of pages.filter(({ segment }) => segment === newest)) await damage(page)
+    const { now, lost } = await expectMended(['damaged-page'])
+    expect(lost).toEqual([])
+    expect(now).toEqual(tree)
+  })
+
   test('of shared inodes costs their names, or nothing where an older one is there', async () => {
     const page = (await pagesOf(SHARED, 0)).at(-1)!
     await damage(page)

@@ -3,6 +3,7 @@ import { DIRECTORY, EXTENTS, ORPHANS, SHARED, SHARERS, USAGE, XATTRS } from '../
 import { readU64 } from '../../platform/index.ts'
 import type { TableDamage } from '../../tables/index.ts'
 import type { CheckContext } from './context.ts'
+import { isDeleted } from './deleted.ts'
 import { judgeNames } from './judge-names.ts'
 import { scanNames } from './names.ts'
 import { checkObjects, judgeUsage } from './objects.ts'
@@ -73,7 +74,10 @@ async function scanUsage({ findings, inspector, survey }: CheckContext): Promise
 }
 
 /** Tables that nothing above has read, so that every page was. */
-async function scanRest({ inspector, survey }: CheckContext): Promise<void> {
+async function scanRest(context: CheckContext): Promise<void> {
+  const { inspector, survey } = context
+  for (const owner of await inspector.owners(DIRECTORY))
+    if (isDeleted(context, DIRECTORY, owner)) await inspector.scan(DIRECTORY, owner, () => {})
   for (const owner of await inspector.owners(XATTRS)) await inspector.scan(XATTRS, owner, () => {})
   for (const owner of await inspector.owners(EXTENTS))
     if (!survey.tableFiles.has(owner)) await inspector.scan(EXTENTS, owner, () => {})

@@ -28,7 +28,7 @@ export interface CheckContext {
 }
 
 /** Added to a kind's number: the table of its tables' root pages. */
-const ROWS = 128
+export const ROWS = 128
 
 /** Whether what a table holds under `key` cannot be read: nothing is known of it then. */
 export function isUnreadable({ inspector }: CheckContext, kind: TableKind, owner: number, key: number): boolean {

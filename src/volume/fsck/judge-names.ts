@@ -2,6 +2,7 @@
 // directories say, link counts, copies of ".".
 import { DIRECTORY, DOT_KEY, EXTENTS, PARENTS, ROOT_INO, SHARED } from '../../meta/index.ts'
 import { type CheckContext, hasUnreadable, isUnreadable } from './context.ts'
+import { isDeleted } from './deleted.ts'
 import type { DirectoryState, Edge } from './survey.ts'
 
 export async function judgeNames(context: CheckContext): Promise<void> {
@@ -290,7 +291,7 @@ async function judgeExtentsTables(context: CheckContext): Promise<void> {
   )
   if (mayBeOwned) return
   for (const ino of await inspector.owners(EXTENTS)) {
-    if (survey.tableFiles.has(ino)) continue
+    if (survey.tableFiles.has(ino) || isDeleted(context, EXTENTS, ino)) continue
     let records = 0
     await inspector.scan(EXTENTS, ino, () => records++)
     if (records === 0) continue

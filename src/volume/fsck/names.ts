@@ -18,6 +18,7 @@ import {
 } from '../../meta/index.ts'
 import { crc32c, readU64 } from '../../platform/index.ts'
 import { type CheckContext, isUnreadable } from './context.ts'
+import { isDeleted } from './deleted.ts'
 import { checkFile, checkTableFiles, type TableFile } from './files.ts'
 import type { Fix } from './findings.ts'
 import type { QuotaCount } from './quotas.ts'
@@ -32,14 +33,24 @@ export async function scanNames(context: CheckContext, quotas: QuotaCount): Prom
   await scanRows(context, SHARED, quotas)
   await scanRows(context, ORPHANS, quotas)
   const { inspector, progress } = context
-  for (const owner of await inspector.owners(DIRECTORY)) {
-    await scanDirectory(context, owner, quotas)
-    progress(
-      'reading directories',
-      inspector.pagesRead,
-      Math.max(inspector.pagesRead, inspector.pagesExpected),
-      'pages',
-    )
+  for (let owners = await inspector.owners(DIRECTORY); owners.length > 0; ) {
+    const unnamed: number[] = []
+    for (const owner of owners) {
+      if (isDeleted(context, DIRECTORY, owner)) {
+        unnamed.push(owner)
+        continue
+      }
+      await scanDirectory(context, owner, quotas)
+      progress(
+        'reading directories',
+        inspector.pagesRead,
+        Math.max(inspector.pagesRead, inspector.pagesExpected),
+        'pages',
+      )
+    }
+    if (unnamed.length === owners.length) break
+    // One that was scanned since may name them.
+    owners = unnamed
   }
 }
 

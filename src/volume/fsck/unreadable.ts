@@ -8,6 +8,7 @@ import { decodeRange, EXTENT_RECORD_BYTES, type Extent, encodeExtentRecord } fro
 import { DIRECTORY, DOT_KEY, dentryIno, dentryIsShared, EXTENTS, PARENTS, SHARED, USAGE } from '../../meta/index.ts'
 import type { TableDamage } from '../../tables/index.ts'
 import { type CheckContext, isUnreadable } from './context.ts'
+import { dropDeleted } from './deleted.ts'
 import { lostExtents, type Range } from './file-repair.ts'
 import { isPossible } from './files.ts'
 import { dentryProblem, inodeProblem } from './records.ts'
@@ -23,6 +24,7 @@ export async function restoreUnreadable(context: CheckContext, repair: Repair, t
   else if (table.kind === SHARED) await restoreShared(context, repair, table)
   else if (table.kind === EXTENTS) await restoreExtents(context, repair, table)
   else if (table.kind === USAGE) await recountUsage(context, repair, table)
+  else await dropDeleted(context, repair, table)
 }
 
 async function recountUsage({ survey }: CheckContext, repair: Repair, { from, to }: DamagedTable): Promise<void> {
