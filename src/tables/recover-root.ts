@@ -6,7 +6,8 @@
 // on them. So the newest copy (by segment id: ids only grow) is taken whose live segments are all there. A copy whose
 // segments are not all there, and that nothing was trimmed for, is that of a checkpoint that failed: the one before it says
 // the same with more to replay. But where commits between an older state and a newer one are gone, the newer one was in
-// force, and stays the better one though some of its pages are lost.
+// force, and stays the better one though some of its pages are lost. So it does where nothing tells how a tenure between
+// ended, and the newer state names pages that neither the older one nor its own tenure has written.
 //
 // Which tenures came after it: a writer makes commits only after a root with its epoch was durable, and epochs of roots
 // only grow. So every epoch above that of the state of which an object is in the journal is to be replayed from its first
@@ -265,6 +266,16 @@ class Recovery {
       const to = firstIn(newer, epoch) ?? (epoch < newer.epoch ? this.#endOf(older, epoch) : 0)
       if (!isThere(epoch, from, to)) return false
     }
+    return this.#isTraced(older, newer) || ownsWhatIsNew(older, newer)
+  }
+
+  /** Whether it is known of all tenures between where they ended. Of one that was left cleanly nothing tells that, so that
+   *  it may have made checkpoints, and trimmed their commits, after `older`. */
+  #isTraced(older: Root, newer: Root): boolean {
+    for (let epoch = Math.max(1, older.epoch); epoch < newer.epoch; epoch++) {
+      const isListed = newer.tenures.some((tenure) => tenure.epoch === epoch)
+      if (!isListed && this.#endOf(older, epoch) === 0) return false
+    }
     return true
   }
 
@@ -294,4 +305,11 @@ class Recovery {
       return { ...range, end: Math.max(reserved, range.sort === SEGMENT_SORT ? lastSegment + 1 : 0) + beyond }
     })
   }
+}
+
+/** Whether all page segments that `newer` names and `older` does not are of the tenure that wrote `newer`: ids of the last
+ *  range that it reserved were given out by none before. */
+function ownsWhatIsNew(older: Root, newer: Root): boolean {
+  const end = newer.idRanges.find(({ sort, slot }) => sort === SEGMENT_SORT && slot === SLOT)?.end ?? 0
+  return [...newer.pageSegments.keys()].every((id) => older.pageSegments.has(id) || id >= end - RANGE_IDS)
 }

@@ -19,10 +19,12 @@ import {
   copyOf,
   dyingAt,
   flip,
+  flipPage,
   inspect,
   keysIn,
   look,
   open,
+  pagesOf,
   parts,
   populated,
   rootIn,
@@ -232,6 +234,25 @@ test('a checkpoint that failed is not what root should be: only its last segment
   expect((await recovered(store)).damage).toBe(null)
   await store.delete(['root'])
   await expectRestored(store, content)
+})
+
+test('of a damaged state no older one takes the place where commits between are gone without a trace', async () => {
+  const store = createMemoryStore()
+  const { database } = await populated(store, 600)
+  await database.close(HOOKS)
+  const before = await rootIn(store)
+  // A clean unmount leaves no seal, and a writer that only writes pages, as gc may, no commit.
+  const second = await open(store, { seed: 2, salvage: true })
+  await flipPage(store, (await pagesOf(store, ALONE, 0)).find(({ level, firstKey }) => level === 0 && firstKey > 0)!)
+  const { inspector } = await inspect(second)
+  await second.mend({ inspector, hooks: HOOKS })
+  await second.close(HOOKS)
+  const newest = await rootIn(store)
+  expect(newest.tenures).toMatchObject([{ epoch: 2, firstSeq: 1 }])
+  const last = Math.max(...before.pageSegments.keys()) as SegmentId
+  await store.delete(['root', segmentKey(last)])
+  const { root } = await recovered(store)
+  expect(root.tables).toEqual(newest.tables)
 })
 
 test('a new volume without a checkpoint is recovered from its journal alone', async () => {
