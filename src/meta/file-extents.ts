@@ -102,8 +102,12 @@ export function recordExtents(
   const inTable = inode.extents === null
   const touched = inode.extents ?? touchedInTable(reader, inode, changes)
   const { removed, result } = replaceExtents(touched, changes)
-  for (const { range } of changes.extents) {
+  let end = 0
+  for (const extent of changes.extents) {
+    const { fileOffset, range } = extent
     assert(range.lengthBytes > 0 && range.lengthBytes <= EXTENT_MAX_BYTES)
+    assert(fileOffset >= end, `extents of inode ${inode.ino} overlap at ${fileOffset}`)
+    end = endOf(extent)
     usage.add(range.segment, range.lengthBytes)
     inode.allocatedBytes += range.lengthBytes
   }

@@ -15,7 +15,8 @@ export {
   NAME_MAX,
 } from './dentry-record.ts'
 export { deriveDirectoryCopies } from './derive.ts'
-export { dropExtents, extentsFrom, extentsOf, recordStream } from './file-extents.ts'
+export { extentsByTurns } from './extents-by-turns.ts'
+export { dropExtents, extentsOf, recordStream } from './file-extents.ts'
 export {
   attributesOf,
   blankAttributes,

@@ -25,6 +25,7 @@ import {
 import { StoreError } from '../store/index.ts'
 import type { CommitData } from '../tables/index.ts'
 import { type CommonRange, commonRanges } from './common-ranges.ts'
+import { extentsByTurns } from './extents-by-turns.ts'
 import { extentsIn, recordExtents, sliceExtent } from './file-extents.ts'
 import type { Metadata, Node } from './metadata.ts'
 import { SHARERS_MAX } from './sharers.ts'
@@ -65,7 +66,6 @@ export interface Move extends Found {
 
 /** Files looked at, or recorded, in one turn. */
 const FILES_PER_TURN = 64
-const END = Number.MAX_SAFE_INTEGER
 
 export interface RepointOptions {
   metadata: Metadata
@@ -207,23 +207,46 @@ async function findExtents(
 ): Promise<Found[]> {
   const { metadata, yieldTurn } = options
   const found: Found[] = []
-  for (const { id, contents, sharers = [] } of sources) {
-    for (const ino of sharers) {
-      found.push(...(await metadata.database.run(() => extentsInFile(metadata, id, ino, 0, END))))
-      await yieldTurn()
+  const bySharer = new Map<number, Set<SegmentId>>()
+  for (const { id, sharers = [] } of sources)
+    for (const ino of sharers) bySharer.set(ino, (bySharer.get(ino) ?? new Set()).add(id))
+  for (const [ino, ids] of bySharer) {
+    for await (const { node, extents } of extentsByTurns(metadata, ino, yieldTurn)) {
+      const { directory, key } = node
+      for (const from of extents) if (ids.has(from.range.segment)) found.push({ ino, directory, key, from })
     }
-    const shared = new Set(sharers)
-    for (let first = 0; first < contents.length; first += FILES_PER_TURN) {
-      const batch = contents.slice(first, first + FILES_PER_TURN)
-      const read = () =>
-        batch.flatMap(({ owner, key, lengthBytes }) =>
-          shared.has(owner) ? [] : extentsInFile(metadata, id, owner, key, key + rawBytesOf(lengthBytes)),
-        )
+  }
+  for (const { id, contents } of sources) {
+    const owned = ownedRanges(contents).filter(({ owner }) => bySharer.get(owner)?.has(id) !== true)
+    for (let first = 0; first < owned.length; first += FILES_PER_TURN) {
+      const batch = owned.slice(first, first + FILES_PER_TURN)
+      const read = () => batch.flatMap(({ owner, from, to }) => extentsInFile(metadata, id, owner, from, to))
       found.push(...(await metadata.database.run(read)))
       await yieldTurn()
     }
   }
   return found
+}
+
+/** Where files have what a table of contents says, each part of a file once: entries overlap where one stands for bytes
+ *  that several files share. */
+function ownedRanges(contents: readonly ContentsEntry[]): { owner: number; from: number; to: number }[] {
+  const byOwner = new Map<number, { owner: number; from: number; to: number }[]>()
+  for (const { owner, key, lengthBytes } of contents) {
+    const entry = { owner, from: key, to: key + rawBytesOf(lengthBytes) }
+    const entries = byOwner.get(owner)
+    if (entries === undefined) byOwner.set(owner, [entry])
+    else entries.push(entry)
+  }
+  const ranges: { owner: number; from: number; to: number }[] = []
+  for (const entries of byOwner.values()) {
+    for (const entry of entries.sort((a, b) => a.from - b.from)) {
+      const last = ranges.at(-1)
+      if (last?.owner === entry.owner && entry.from <= last.to) last.to = Math.max(last.to, entry.to)
+      else ranges.push(entry)
+    }
+  }
+  return ranges
 }
 
 /** Whether a file refers to a segment whose table of contents this is. */

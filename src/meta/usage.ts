@@ -1,5 +1,6 @@
-// Live bytes of data segments, and who shares them (sharers.ts): every extent recorded adds its length, every extent dropped takes it away, in the same
-// transaction. The record of a segment: u64 live bytes, u8 flags (bit 0: the id is of data that a commit carries).
+// Live bytes of data segments, and who shares them (sharers.ts): every extent recorded adds its length, every extent dropped
+// takes it away, in the same transaction. The record of a segment: u64 live bytes, u8 flags (bit 0: the id is of data that a
+// commit carries).
 //
 // Must stay true: a row's count is the sum over all recorded extents that name its segment. A segment's row at 0 stays:
 // it tells the cleaner that the segment can be deleted, and goes when it was. A commit's row goes at 0: a checkpoint

@@ -7,13 +7,13 @@
 //
 // Must stay true: a segment that was just written, all of it in use, never looks sparse.
 import type { Extent } from '../data/index.ts'
-import { commonRanges, distinctBytes, extentsFrom, sharedSegments, sharersOf, type UsageRow } from '../meta/index.ts'
+import { commonRanges, distinctBytes, extentsByTurns, sharedSegments, sharersOf, type UsageRow } from '../meta/index.ts'
 import type { FsError } from '../platform/index.ts'
 import { NEVER_SPARSE_FROM, type SegmentId } from '../segments/index.ts'
 import type { Context } from './context.ts'
 
-/** Rows, or extents, looked at in one turn. */
-const PER_TURN = 2048
+/** Rows looked at in one turn. */
+const ROWS_PER_TURN = 2048
 
 interface Shared {
   segment: SegmentId
@@ -54,14 +54,14 @@ export class SharedUse {
     const { clock, database } = this.#context()
     const shared = new Map<SegmentId, Shared>()
     for (let from = 0, isEnd = false; !isEnd; ) {
-      const ids = await database.run(() => sharedSegments(database, from, PER_TURN))
+      const ids = await database.run(() => sharedSegments(database, from, ROWS_PER_TURN))
       for (const segment of ids) {
         const liveBytes = live.get(segment)
         if (liveBytes === undefined) continue
         const sharers = await database.run(() => sharersOf(database, segment))
         shared.set(segment, { segment, liveBytes, sharers, found: [] })
       }
-      isEnd = ids.length < PER_TURN
+      isEnd = ids.length < ROWS_PER_TURN
       from = (ids.at(-1) ?? 0) + 1
       if (!isEnd) await clock.yield()
     }
@@ -70,19 +70,11 @@ export class SharedUse {
 
   /** Finds what the sharers have of their segments, each file read once. */
   async #lookUp(uses: readonly Shared[]): Promise<void> {
-    const { clock, database, metadata } = this.#context()
+    const { clock, metadata } = this.#context()
     const bySegment = new Map(uses.map((use) => [use.segment, use]))
     for (const ino of new Set(uses.flatMap(({ sharers }) => sharers))) {
-      for (let from: number | null = 0; from !== null; ) {
-        const at: number = from
-        const extents = await database.run(() => {
-          const node = metadata.nodeIfAny(ino)
-          return node === null ? [] : extentsFrom(database, node.inode, at, PER_TURN)
-        })
+      for await (const { extents } of extentsByTurns(metadata, ino, () => clock.yield()))
         for (const extent of extents) bySegment.get(extent.range.segment)?.found.push({ from: extent })
-        from = extents.length < PER_TURN ? null : extents.at(-1)!.fileOffset + 1
-        await clock.yield()
-      }
     }
   }
 

@@ -307,6 +307,26 @@ describe('a copy whose source is deleted and cleaned before the copy is recorded
   })
 })
 
+/** A store that calls `between.work`, once, before the next segment is put. */
+async function interruptedStore(): Promise<{ store: ObjectStore; between: { work: (() => Promise<void>) | null } }> {
+  const between: { work: (() => Promise<void>) | null } = { work: null }
+  const store = new Proxy(await formatVolume(), {
+    get(target, name: keyof ObjectStore) {
+      const method = target[name] as (...args: unknown[]) => unknown
+      if (name !== 'putIfAbsent') return typeof method === 'function' ? method.bind(target) : method
+      return async (...args: unknown[]) => {
+        const { work } = between
+        if (String(args[0]).startsWith('segments/') && work !== null) {
+          between.work = null
+          await work()
+        }
+        return method.apply(target, args)
+      }
+    },
+  })
+  return { store, between }
+}
+
 describe('the cleaner and what is shared', () => {
   test('what files share is moved once, and stays shared', async () => {
     const world = await withSource()
@@ -335,22 +355,7 @@ describe('the cleaner and what is shared', () => {
   })
 
   test('a file that a copy gave other bytes of the same segment while it was moved keeps those', async () => {
-    let between: (() => Promise<void>) | null = null
-    const memory = await formatVolume()
-    const store = new Proxy(memory, {
-      get(target, name: keyof ObjectStore) {
-        const method = target[name] as (...args: unknown[]) => unknown
-        if (name !== 'putIfAbsent') return typeof method === 'function' ? method.bind(target) : method
-        return async (...args: unknown[]) => {
-          const work = between
-          if (String(args[0]).startsWith('segments/') && work !== null) {
-            between = null
-            await work()
-          }
-          return method.apply(target, args)
-        }
-      },
-    })
+    const { store, between } = await interruptedStore()
     const world = await start({ store, inlineBytesMax: 0 })
     const body = SOURCE.subarray(0, 240_000)
     await world.paths.write('/source', body)
@@ -366,16 +371,56 @@ describe('the cleaner and what is shared', () => {
     await world.paths.copy('/file', '/other', { at: 0, lengthBytes: 70_000 })
     await world.fs.sync()
     await world.fs.checkpointNow()
-    between = async () => {
+    between.work = async () => {
       await world.paths.copy('/other', '/file', { at: 1000, lengthBytes: 65_536 })
       await world.fs.sync()
     }
     await world.fs.clean(NO_GRACE)
-    expect(between, 'the segment was moved').toBeNull()
+    expect(between.work, 'the segment was moved').toBeNull()
     const wanted = Buffer.concat([body.subarray(1000, 66_536), body.subarray(65_536, 70_000)])
     expect((await world.paths.read('/file')).equals(wanted)).toBe(true)
     await world.fs.sync()
     await checkAll(world)
+    await world.unmount()
+  })
+
+  test('a file of which a part was overwritten while it was moved counts once where it is moved again', async () => {
+    const { store, between } = await interruptedStore()
+    const world = await start({ store, inlineBytesMax: 0, shareMinBytes: 32 * 1024 })
+    const { paths, fs } = world
+    const [kib32, kib64] = [32 * 1024, 64 * 1024]
+    await paths.write('/a', SOURCE.subarray(0, 2 * kib64 + kib32))
+    await paths.write('/b', '')
+    await fs.sync()
+    await paths.copy('/a', '/b', { at: kib32, lengthBytes: kib64 })
+    await fs.sync()
+    // /a has its first 64 KiB here, /b the 64 KiB from the middle of these on; what follows of /a lies elsewhere.
+    await paths.truncate('/a', kib64)
+    await fs.sync()
+    const tail = SOURCE.subarray(0, kib64)
+    await paths.write('/a', tail, { at: kib64, flags: 1 })
+    await paths.write('/filler', SOURCE.subarray(0, 2 * kib64))
+    await fs.sync()
+    await paths.unlink('/filler')
+    await fs.orphansEmptied()
+    await fs.sync()
+    await fs.checkpointNow()
+    // While all of it is on its way together, the part that is shared is written over.
+    between.work = async () => {
+      await paths.write('/a', SOURCE.subarray(0, kib64), { flags: 1 })
+      await fs.sync()
+    }
+    await fs.clean(NO_GRACE)
+    expect(between.work, 'they were moved').toBeNull()
+    await checkAll(world)
+    for (let pass = 0; pass < 3; pass++) {
+      await paths.write('/b', '')
+      await fs.sync()
+      await fs.checkpointNow()
+      await fs.clean(NO_GRACE)
+      await checkAll(world)
+    }
+    expect((await paths.read('/a')).equals(Buffer.concat([SOURCE.subarray(0, kib64), tail]))).toBe(true)
     await world.unmount()
   })
 })
