@@ -11,8 +11,8 @@
 // sort wait, so that the round ends.
 //
 // Must stay true:
-// - One round at a time, though the commit of one may be under way while the next begins. Commits are closed here or by a checkpoint while `#rounds` is held and no such rename is
-//   pending. Requests that come during a round share the next one.
+// - One round at a time, though the commit of one may be under way while the next begins. Commits are closed here or by a
+//   checkpoint while `#rounds` is held and no such rename is pending. Requests that come during a round share the next one.
 // - When a round fails nothing is lost: streams stay dirty or frozen, and the next round tries again. Changes are
 //   refused (EROFS), and waiting writers told, until one succeeds.
 import type { Stream } from '../data/index.ts'
@@ -117,7 +117,7 @@ export class Writeback {
     const { ino } = stream
     if (!ruleHolds('a truncation is held')) return
     // What is held already stays together, but for what a rename over a name needs of it.
-    if (this.#held.has(ino) && !this.#recorder.isRenamed(ino)) return
+    if (this.#isHeldYet(ino) && !this.#recorder.isRenamed(ino)) return
     this.#held.set(ino, this.#context().clock.monotonicMs())
     const isSplit = !ruleHolds('what was written before an O_TRUNC is kept apart') || this.#recorder.split(stream)
     const round = this.#round
@@ -160,6 +160,13 @@ export class Writeback {
   lostName(ino: number): void {
     this.#held.delete(ino)
     this.#recorder.lostName(ino)
+  }
+
+  /** Whether it is held, and that for less than it may be. */
+  #isHeldYet(ino: number): boolean {
+    const sinceMs = this.#held.get(ino)
+    if (sinceMs === undefined || !ruleHolds('a truncation is held for 30 s at most')) return sinceMs !== undefined
+    return sinceMs > this.#context().clock.monotonicMs() - this.#options.truncateHoldMs
   }
 
   /** Whether an O_TRUNC holds the file's stream back. */
@@ -310,22 +317,17 @@ export class Writeback {
 
   /** The streams that the batch asks for and that have something unrecorded now. */
   #wantedBy(batch: Batch): Wanted {
-    const { clock, streams, reaper } = this.#context()
+    const { streams, reaper } = this.#context()
     const wanted: Wanted = new Map()
     const asked = batch.all ? [...batch.inos, ...this.#undone] : batch.inos
     for (const ino of asked) if (streams.get(ino)?.isDirty) wanted.set(ino, 'all')
     if (!batch.all) return wanted
-    const heldBefore = ruleHolds('a truncation is held for 30 s at most')
-      ? clock.monotonicMs() - this.#options.truncateHoldMs
-      : 0
     // What this round takes along is held no more, nor what comes after it.
     for (const ino of this.#held.keys()) if (batch.includeHeld || streams.get(ino) === undefined) this.#held.delete(ino)
     for (const stream of streams) {
       const { ino } = stream
       if (!stream.isDirty || (reaper.isOrphan(ino) && !batch.includeOrphans)) continue
-      const since = this.#held.get(ino)
-      const isHeld = since !== undefined && since > heldBefore
-      if (!isHeld) wanted.set(ino, 'all')
+      if (!this.#isHeldYet(ino)) wanted.set(ino, 'all')
       else if (stream.frozen !== null && !wanted.has(ino)) wanted.set(ino, 'frozen')
     }
     return wanted

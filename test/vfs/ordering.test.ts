@@ -164,3 +164,17 @@ function proxied(
     },
   })
 }
+
+test('an O_TRUNC is held also where the one before was held as long as it may be', async () => {
+  const world = await mount({ truncateHoldMs: 30_000 })
+  const { clock, fs } = world
+  await new Paths(fs).write('/f', 'old')
+  await fs.sync()
+  const { ino, handle } = await openTruncating(world, '/f')
+  await fs.write(handle, ino, 0, Buffer.from('new'))
+  await clock.advance(31_000)
+  await openTruncating(world, '/f')
+  await clock.advance(5_000)
+  for (let turns = 0; turns < 20; turns++) await clock.yield()
+  expect(await afterCrash(world, '/f')).toBe('new')
+})
