@@ -61,8 +61,9 @@ export class Places {
     place.key = key
   }
 
-  inos(): Ino[] {
-    return [...this.#places.keys()] as Ino[]
+  /** How many references there are to each. */
+  counts(): Map<Ino, number> {
+    return new Map([...this.#places].map(([ino, { references }]) => [ino as Ino, references]))
   }
 
   isReferenced(ino: number): boolean {

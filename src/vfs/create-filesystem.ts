@@ -58,8 +58,8 @@ export interface MountedFilesystem extends Filesystem {
   /** Resolves when no orphan is left that could be dropped now. */
   orphansEmptied(): Promise<void>
   status(): FilesystemStatus
-  /** The inodes that the transport refers to, besides the root. */
-  knownInos(): readonly Ino[]
+  /** The inodes that the transport refers to, besides the root, and how often. */
+  references(): ReadonlyMap<Ino, number>
 }
 
 export function createFilesystem(options: FilesystemOptions): MountedFilesystem {
@@ -198,7 +198,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     abandon: stop,
     checkpointHooks: checkpoints.hooks,
     orphansEmptied: () => reaper.idle(),
-    knownInos: () => metadata.places.inos(),
+    references: () => metadata.places.counts(),
     status: () => ({
       failure: writeback.failure,
       dirtyBytes: streams.dirtyBytes,

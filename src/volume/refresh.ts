@@ -45,6 +45,8 @@ export async function openRefreshing(options: RefreshOptions): Promise<Volume> {
 
 class States {
   current: VolumeParts
+  /** References that the kernel holds from states before this one: it may have asked this one for what it knows of them. */
+  readonly #carried = new Map<Ino, number>()
   readonly #options: RefreshOptions
   #refreshing: Promise<void> | null = null
 
@@ -74,8 +76,21 @@ class States {
     const reason = error instanceof Error ? error.message : String(error)
     log('info', `the volume has gone on to checkpoint ${numberOf(next)}: taking it up (${reason})`)
     this.current = next
-    onRefreshed(before.filesystem.knownInos())
+    for (const [ino, count] of before.filesystem.references()) this.#carried.set(ino, this.#carriedOf(ino) + count)
+    onRefreshed([...this.#carried.keys()])
     await before.volume.close()
+  }
+
+  /** The kernel does not say of which state the references are that it drops. */
+  forget(ino: Ino, count: number): void {
+    const left = this.#carriedOf(ino) - count
+    if (left > 0) this.#carried.set(ino, left)
+    else this.#carried.delete(ino)
+    if (left < 0) this.current.filesystem.forget(ino, -left)
+  }
+
+  #carriedOf(ino: Ino): number {
+    return this.#carried.get(ino) ?? 0
   }
 }
 
@@ -104,7 +119,7 @@ function refreshing(states: States): Filesystem {
     lookup: reading((filesystem, caller: Caller, parent: Ino, name: Uint8Array) =>
       filesystem.lookup(caller, parent, name),
     ),
-    forget: (ino, count) => states.current.filesystem.forget(ino, count),
+    forget: (ino, count) => states.forget(ino, count),
     getattr: reading((filesystem, ino: Ino) => filesystem.getattr(ino)),
     readlink: reading((filesystem, ino: Ino) => filesystem.readlink(ino)),
     // A handle would be of one state; nothing here needs one.

@@ -79,6 +79,22 @@ test('it shows its state as long as that is there, and then goes on to the newes
   await close()
 })
 
+test('what was known before one change of state is told after the next one too, until it is forgotten', async () => {
+  const { filesystem, close } = await reader()
+  const [one, two] = [await inoOf(filesystem, 'one'), await inoOf(filesystem, 'two')]
+  const goOn = async (letter: string, offset: number) => {
+    await written({ one: letter })
+    await cleaned()
+    expect(await lettersAt(filesystem, one, offset)).toBe(letter)
+  }
+  await goOn('c', 1_500_000)
+  await goOn('d', 2_900_000)
+  filesystem.forget(two, 1)
+  await goOn('e', 1_500_000)
+  expect(refreshed).toEqual([[one, two], [one, two], [one]])
+  await close()
+})
+
 test('many that meet what is gone at once go on together', async () => {
   const { filesystem, close } = await reader()
   const one = await inoOf(filesystem, 'one')
