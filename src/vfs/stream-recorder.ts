@@ -16,6 +16,8 @@ import { placeOf } from './place.ts'
 
 /** Streams recorded in one turn. */
 const STREAMS_PER_TURN = 64
+/** Shared parts and holes recorded in one turn, but for those of a single stream. */
+const PLACES_PER_TURN = 4096
 /** Streams whose data rides in a commit: they are recorded in one turn. */
 const STREAMS_INLINE_MAX = 1024
 
@@ -144,9 +146,12 @@ export class StreamRecorder {
   #fitsCommit(required: readonly Stream[], frozenHere: ReadonlySet<FrozenGeneration>): boolean {
     if (required.length > STREAMS_INLINE_MAX) return false
     let bytes = 0
+    let places = 0
     for (const stream of required) {
       bytes += stream.dirtyBytes
-      if (bytes > this.#inlineBytesMax || !this.#mayClose(stream, frozenHere)) return false
+      places += stream.unrecordedPlaces
+      if (bytes > this.#inlineBytesMax || places > PLACES_PER_TURN) return false
+      if (!this.#mayClose(stream, frozenHere)) return false
     }
     return true
   }
@@ -231,8 +236,7 @@ export class StreamRecorder {
       }
     }
 
-    for (let first = 0; first < sorted.length; first += STREAMS_PER_TURN) {
-      const batch = sorted.slice(first, first + STREAMS_PER_TURN)
+    for (const batch of turnsOf(sorted)) {
       const recorded = this.#context().database.run(() => this.#recordTurn(batch))
       if (isPromise(recorded)) await recorded
       for (const { ino, isWhole } of batch) if (isWhole) wanted.delete(ino)
@@ -310,6 +314,22 @@ export class StreamRecorder {
     placed.sort((a, b) => comparePlaces(a.place, b.place))
     return placed.map(({ generation }) => generation)
   }
+}
+
+/** What is recorded together in a turn. */
+function* turnsOf(generations: readonly Generation[]): globalThis.Generator<Generation[]> {
+  let batch: Generation[] = []
+  let places = 0
+  for (const generation of generations) {
+    places += generation.stream.unrecordedPlaces
+    if (batch.length === STREAMS_PER_TURN || (batch.length > 0 && places > PLACES_PER_TURN)) {
+      yield batch
+      batch = []
+      places = generation.stream.unrecordedPlaces
+    }
+    batch.push(generation)
+  }
+  if (batch.length > 0) yield batch
 }
 
 function comparePlaces(a: { directory: number; key: number }, b: { directory: number; key: number }): number {

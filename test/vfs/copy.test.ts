@@ -5,6 +5,7 @@ import { extentsOf, liveBytes, Metadata, SHARERS_MAX, sharersOf } from '../../sr
 import { seededRandom, withoutRule } from '../../src/platform/index.ts'
 import { parseSegmentKey, type SegmentId } from '../../src/segments/index.ts'
 import type { ObjectStore } from '../../src/store/index.ts'
+import type { Database, Transaction } from '../../src/tables/index.ts'
 import { checkConsistency, checkSharers } from './consistency.ts'
 import { CALLER, errnoOf, formatVolume, type MountOptions, mount, Paths, type World } from './world.ts'
 
@@ -204,6 +205,37 @@ describe('sharing', () => {
     expect(world.streams.get(ino)!.unrecordedPlaces).toBeLessThan(1000)
     await world.unmount()
   }, 60_000)
+})
+
+test('many copies are recorded a bounded number of parts a turn', async () => {
+  const sizes: number[] = []
+  const wrap = (database: Database) =>
+    new Proxy(database, {
+      get(target, name: keyof Database) {
+        const member = target[name]
+        if (typeof member !== 'function') return member
+        if (name !== 'apply') return member.bind(target)
+        return (transaction: Transaction & { operations: readonly unknown[] }) => {
+          sizes.push(transaction.operations.length)
+          target.apply(transaction)
+        }
+      },
+    })
+  const world = await withSource({ shareMinBytes: 1, wrap })
+  const [files, parts] = [100, 100]
+  for (let file = 0; file < files; file++) {
+    await world.paths.write(`/${file}`, '')
+    for (let part = 0; part < parts; part++)
+      await world.paths.copy('/source', `/${file}`, { at: 10, to: part * 2, lengthBytes: 1 })
+  }
+  const before = { ...world.requests }
+  sizes.length = 0
+  await world.fs.sync()
+  expect(Math.max(...sizes)).toBeLessThan(5000)
+  expect(world.requests).toEqual(before)
+  for (let file = 0; file < files; file++) expect((await world.paths.stat(`/${file}`)).sizeBytes).toBe(2 * parts - 1)
+  await checkAll(world)
+  await world.unmount()
 })
 
 describe('answers', () => {
