@@ -67,6 +67,8 @@ export class Defragmenter {
   async pass(options: DefragmentOptions): Promise<boolean> {
     const before = this.rewrittenBytes
     const isGoingOn = this.#from !== null
+    const nowMs = this.#context().clock.monotonicMs()
+    for (const [ino, untilMs] of this.#resting) if (untilMs <= nowMs) this.#resting.delete(ino)
     await this.#findMore()
     for (const [ino, sinceMs] of [...this.#candidates]) {
       if (options.isStopped()) break
@@ -98,10 +100,7 @@ export class Defragmenter {
     const { clock, streams } = this.#context()
     if (streams.get(ino) !== undefined) return false
     if (isHurried) return true
-    const nowMs = clock.monotonicMs()
-    const restsUntilMs = this.#resting.get(ino) ?? Number.NEGATIVE_INFINITY
-    if (restsUntilMs <= nowMs) this.#resting.delete(ino)
-    return nowMs - sinceMs >= QUIET_MS && restsUntilMs <= nowMs
+    return clock.monotonicMs() - sinceMs >= QUIET_MS && !this.#resting.has(ino)
   }
 
   /** Rewrites what is fragmented of a file. Resolves to whether anything was. */
