@@ -4,11 +4,19 @@
 // Must stay true:
 // - What lies behind a gap of a tenure whose end is not known is void, as ever: it was under way when the writer died.
 //   Where a seal is known, by `root` or because it is there, every commit before it was made: a gap is damage.
-// - A damaged object takes its place all the same: what lies behind it may have been acknowledged, and is replayed.
+// - A damaged object takes its place all the same: what lies behind it may have been acknowledged, and is replayed; unless
+//   it is of a seal's size, a header alone, which no commit has: that ends the tenure.
 // - Nothing is deleted here. Damaged commits are trimmed with those that can be read, once a checkpoint contains these;
 //   until then everything lies as it was found, and can be salvaged again.
 import { FsError } from '../platform/index.ts'
-import { type DecodedCommit, decodeCommit, encodeSeal, journalKey, journalPrefix } from './commit-format.ts'
+import {
+  COMMIT_HEADER_BYTES,
+  type DecodedCommit,
+  decodeCommit,
+  encodeSeal,
+  journalKey,
+  journalPrefix,
+} from './commit-format.ts'
 import { listAll } from './read-object.ts'
 import type { Tenure } from './root.ts'
 import {
@@ -118,6 +126,10 @@ class TenureSalvage {
         object = this.#decode(this.#key(seq), await sealOrRead(this.source, place))
       }
       if ('commit' in object && object.commit.isSeal) return seq
+      if ('damage' in object && object.bytes === COMMIT_HEADER_BYTES) {
+        await this.#checkSeal(seq)
+        return seq
+      }
       this.#take(seq, object)
     }
   }

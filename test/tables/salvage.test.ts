@@ -84,6 +84,22 @@ describe('of a tenure that nobody has sealed', () => {
   })
 })
 
+test('a damaged seal that root does not know ends its tenure all the same: what lies behind it is void', async () => {
+  const store = await crashed([1, 2, 3, 4, 5])
+  const root = await store.get('root')
+  await store.delete([commit(4)])
+  await (await open(store)).close('abandon')
+  await store.put('root', [root.body])
+  await flip(store, commit(4), 20)
+  expect(damagesOf(await look(store))).toEqual(['damaged-commit 4'])
+  const writing = await open(store, { salvage: true })
+  expect(await keysOf(writing)).toEqual([1, 2, 3])
+  await writing.close(HOOKS)
+  const strict = await open(store)
+  expect(await keysOf(strict)).toEqual([1, 2, 3])
+  await strict.close('abandon')
+})
+
 describe('of a tenure whose seal is known', () => {
   /** Sealed by a writer that died too, with one commit of its own. */
   async function taken(): Promise<ObjectStore> {
