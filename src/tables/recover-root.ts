@@ -63,12 +63,16 @@ export async function recoverRoot(options: RecoveryOptions): Promise<RecoveredRo
   for (;;) {
     const before = await tryRoot(options)
     const recovered = await new Recovery(options, before).run()
-    // On a mounted volume all of it moves on meanwhile.
-    if (before.etag === null || before.etag === (await tryRoot(options)).etag) return recovered
+    const after = await tryRoot(options)
+    if (before.etag === null || before.etag === after.etag) return recovered
+    // On a mounted volume all of it moves on meanwhile, and what its writer replaces and puts is in force.
+    if (before.root !== null && after.root !== null) return { ...recovered, root: after.root, damage: null }
   }
 }
 
-type Tried = { root: Root; etag: Etag; damage: null } | { root: null; etag: Etag | null; damage: TableDamage }
+type Tried =
+  | { root: Root; uuidPrefix: Buffer; etag: Etag; damage: null }
+  | { root: null; etag: Etag | null; damage: TableDamage }
 
 async function tryRoot({ store, volumeUuid }: RecoveryOptions): Promise<Tried> {
   let etag: Etag | null = null
@@ -76,7 +80,7 @@ async function tryRoot({ store, volumeUuid }: RecoveryOptions): Promise<Tried> {
     etag = (await store.head(ROOT_KEY)).etag
     const decode = (body: Buffer) => decodeRoot(body, volumeUuid ?? body.subarray(8, 16))
     const read = await readDecoded(store, ROOT_KEY, decode)
-    return { root: read.decoded, etag: read.etag, damage: null }
+    return { root: read.decoded, uuidPrefix: read.body.subarray(8, 16), etag: read.etag, damage: null }
   } catch (error) {
     if (error instanceof StoreError && error.kind === 'not-found') {
       const lost: TableDamage = { kind: 'lost-root', object: ROOT_KEY, message: `${ROOT_KEY} is missing` }
@@ -141,16 +145,17 @@ class Recovery {
     }
   }
 
-  /** Whose volume this is, when volume.json is lost. */
+  /** Whose volume this is, when volume.json is lost: that of `root`, or of the newest copy of one. */
   async #findVolume(): Promise<void> {
-    for await (const copy of rootCopies(this.#store, null, this.#segments)) {
+    const tried = this.#tried
+    if (tried.root !== null) this.#volumeUuid = tried.uuidPrefix
+    for await (const copy of rootCopies(this.#store, this.#volumeUuid, this.#segments)) {
       this.#noteCopy(copy)
       this.#volumeUuid = copy.uuidPrefix
       return
     }
-    if (this.#tried.root === null)
+    if (tried.root === null)
       throw new FsError('EIO', `there is neither a ${ROOT_KEY} object nor a copy of one: nothing to recover`)
-    this.#volumeUuid = (await this.#store.get(ROOT_KEY)).body.subarray(8, 16)
   }
 
   #noteRoot(root: Root): void {

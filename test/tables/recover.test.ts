@@ -267,6 +267,29 @@ test('a new volume without a checkpoint is recovered from its journal alone', as
   await expectRestored(store, content)
 })
 
+test('a root that a writer replaces again and again while it is looked at is in force', async () => {
+  const { store, content, database } = await crashedTwice()
+  let listings = 0
+  const moving = new Proxy(store, {
+    get(target, property) {
+      const member = Reflect.get(target, property) as unknown
+      if (typeof member !== 'function') return member
+      return async (...args: unknown[]) => {
+        if (property === 'list' && args[0] === 'segments/') {
+          if (++listings > 5) throw new Error('it looks for ever')
+          apply(database, content, [[`${ALONE}/0/9`, `change ${listings}`]])
+          await database.checkpoint(HOOKS)
+        }
+        return member.apply(target, args) as unknown
+      }
+    },
+  })
+  const { root, damage } = await recovered(moving)
+  expect(damage).toBe(null)
+  expect(root.number).toBe((await rootIn(store)).number)
+  await database.close('abandon')
+})
+
 test('with no trace of a root anywhere it says so', async () => {
   const store = createMemoryStore()
   await expect(recoverRoot({ store, volumeUuid: null })).rejects.toThrow('nothing to recover')

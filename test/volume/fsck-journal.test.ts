@@ -77,6 +77,19 @@ describe('root, volume.json and writers/', () => {
     expect((await world.store.get('volume.json')).body).toEqual(before)
   })
 
+  test('a lost volume.json comes back from a copy of this volume, whatever else lies there', async () => {
+    const other = new FsckWorld()
+    await expect(other.check(), 'another seed, another volume').rejects.toThrow('holds no cairnfs volume')
+    await other.format()
+    for (let round = 0; round < 5; round++) await other.during((paths) => paths.write(`/x${round}`, body(1, 2_000_000)))
+    const foreign = (await other.segments(2)).at(-1)!
+    expect(foreign.split('/')[2]! > (await world.segments(2)).at(-1)!.split('/')[2]!).toBe(true)
+    await world.store.delete(['volume.json'])
+    await world.store.put(foreign, [(await other.store.get(foreign)).body])
+    await world.repair()
+    expect(await treeOf(world)).toEqual(tree)
+  })
+
   test('a lost or damaged record of who writes is put again', async () => {
     await world.store.delete(['writers/0.json'])
     expect(await expectMended(['lost-slot'])).toEqual(tree)
