@@ -41,13 +41,14 @@ export function sendReport(report: Report): void {
 
 /** Starts the daemon and waits for its report. Resolves to it, or to what its end says. */
 export async function startDaemon(): Promise<Report> {
+  // Before there is a daemon: an interrupt while it is being started must end it too. It is heard after this turn.
+  const interrupt = () => child.kill('SIGTERM')
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     detached: true,
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...threadPool(), [ROLE]: '1' },
   })
-  const interrupt = () => child.kill('SIGTERM')
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
   const complaints = collect(child.stderr as Readable)
   const ended = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`cannot be started: ${error.message}`))
