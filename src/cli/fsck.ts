@@ -139,7 +139,7 @@ export function formatReport(report: FsckReport, { data, repair }: { data: boole
       `${formatSize(counts.dataBytes)} of data in ${counts.segments} segments${read}; ${counts.pages} pages`,
     `${name}: checkpoint ${report.checkpointNumber} of epoch ${report.epoch}, ${report.replayedCommits} commits on top` +
       (report.mounted ? '; somebody has it mounted, or died with it: as of its last commit' : ''),
-    `${name}: ${verdict(damages.length, mended, repair)}`,
+    `${name}: ${verdict(damages.length, mended, { data, repair })}`,
   )
   return lines.map((line) => `${line}\n`).join('')
 }
@@ -152,9 +152,10 @@ function lineOf({ kind, message, path, remedy, repaired, severity }: Finding, re
   return repaired ? `${what}; mended: ${remedy}` : `${what}; NOT MENDED`
 }
 
-function verdict(damages: number, mended: number, repair: boolean): string {
+function verdict(damages: number, mended: number, { data, repair }: { data: boolean; repair: boolean }): string {
   if (damages === 0) return 'clean'
   const found = `${damages} ${damages === 1 ? 'damage' : 'damages'} found`
-  if (!repair) return `${found}, nothing was changed: see --repair`
+  // Without --data the next run would not find again what only --data finds.
+  if (!repair) return `${found}, nothing was changed: to mend, repeat with ${data ? '--data ' : ''}--repair`
   return mended === damages ? `${found}, all mended` : `${found}, ${mended} mended, ${damages - mended} left`
 }

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Holder, Judgement } from '../tables/index.ts'
 import { CommandError } from './errors.ts'
 import { lockName, ownRuntimeDirectory } from './runtime-directory.ts'
-import { isOwnerLeaving, lockState, readOwner, SlotLock } from './slot-lock.ts'
+import { isOwnerLeaving, type LockOwner, lockState, readOwner, SlotLock } from './slot-lock.ts'
 
 /** A daemon that is unmounting may still have much to upload. */
 const LEAVING_MAX_MS = 120_000
@@ -43,11 +43,21 @@ export async function takeSlotLock(options: {
     const { heldBy } = taken
     const isWorthWaiting = heldBy === null || isOwnerLeaving(heldBy)
     if (isWorthWaiting && performance.now() < deadline) continue
-    const who = heldBy === null ? '' : `, pid ${heldBy.pid}, since ${heldBy.since}, at ${heldBy.mountpoint}`
-    throw new CommandError(
-      `${options.storeName} is mounted already (host ${hostname()}${who}): cairnfs umount it there first, or --take-over: what it has not stored is lost`,
-    )
+    throw new CommandError(heldLine(options.storeName, heldBy))
   }
+}
+
+function heldLine(storeName: string, owner: LockOwner | null): string {
+  const who = owner === null ? '' : `, pid ${owner.pid}, since ${owner.since}`
+  // gc and fsck put their own name in the mountpoint's place.
+  if (owner !== null && !owner.mountpoint.startsWith('/')) {
+    return `${storeName} is in use by ${owner.mountpoint} (host ${hostname()}${who}): wait for its end`
+  }
+  const where = owner === null ? '' : `, at ${owner.mountpoint}`
+  return (
+    `${storeName} is mounted already (host ${hostname()}${who}${where}): cairnfs umount it there first, or take it over ` +
+    '(cairnfs mount --take-over): what it has not stored is lost'
+  )
 }
 
 /** Judges holders for a mount that has taken `own` (null: it takes no slot). */

@@ -84,7 +84,13 @@ export class ServedVolume implements ControlHandlers {
   }
 
   async resume(): Promise<void> {
-    await this.#parts.volume.resume()
+    const { volume, mounted } = this.#parts
+    await volume.resume().catch((error: unknown) => {
+      const remedy = volume.status.isLost
+        ? 'it cannot resume: cairnfs umount --force it, and mount again'
+        : 'resume again when that is mended'
+      throw new CommandError(`${mounted.mountpoint}: ${describeError(error)}: ${remedy}`, 1, { cause: error })
+    })
   }
 
   async unmount(options: { force: boolean; onProgress: (dirtyBytes: number) => void }): Promise<{ lostBytes: number }> {
@@ -148,7 +154,10 @@ export class ServedVolume implements ControlHandlers {
   #unstored(error: unknown): CommandError {
     const { volume, mounted } = this.#parts
     const size = formatSize(volume.status.dirtyBytes)
-    const message = `${mounted.mountpoint} stays mounted, ${size} are not stored: ${describeError(error)}: umount again when that is mended, or give them up with --force`
+    const remedy = volume.status.isLost
+      ? 'nothing can be stored from here any more: give it up with --force'
+      : 'umount again when that is mended, or give them up with --force'
+    const message = `${mounted.mountpoint} stays mounted, ${size} are not stored: ${describeError(error)}: ${remedy}`
     return new CommandError(message, 1, { cause: error })
   }
 

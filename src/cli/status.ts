@@ -38,13 +38,18 @@ async function askStatus(dir: string): Promise<MountStatus> {
   return status
 }
 
+function modeOf({ readOnly, failure }: MountStatus): string {
+  if (readOnly) return 'read-only'
+  return failure === null ? 'for writing' : 'takes no changes now: see failure'
+}
+
 /** The status as lines for people. */
 export function formatStatus(status: MountStatus): string {
   const { journal, checkpoint, cache, clean, requests } = status
   const rows: [string, string][] = [
     ['volume', `${status.volume.name} (${status.volume.uuid})`],
     ['store', status.store],
-    ['mounted', `${status.mountpoint}, ${status.readOnly ? 'read-only' : 'for writing'}`],
+    ['mounted', `${status.mountpoint}, ${modeOf(status)}`],
     ['daemon', `pid ${status.pid}, cairnfs ${status.version}, up ${formatDuration(status.uptimeSec * 1000)}`],
     ['dirty', formatSize(status.dirtyBytes)],
     [

@@ -1,5 +1,6 @@
 // What a store's failure means to somebody who waits at a prompt: the cause, the thing and the remedy on one line, by the
 // kind of the failure. The full story (tries, requests) is the log's.
+import { FsError } from '../platform/index.ts'
 import { parseStoreName, StoreError } from '../store/index.ts'
 import { CommandError } from './errors.ts'
 
@@ -13,9 +14,22 @@ export async function explainingStore<T>(place: StorePlace, task: () => Promise<
   try {
     return await task()
   } catch (error) {
+    if (error instanceof FsError && error.code === 'EIO') throw damaged(error, place)
     if (!(error instanceof StoreError)) throw error
     throw Object.assign(new CommandError(explain(error, place), 1, { cause: error }), permissionCode(error))
   }
+}
+
+/** What makes a volume unusable, with the store in the remedy. A store that does not answer is no damage. */
+function damaged(error: FsError, { name }: StorePlace): Error {
+  const { cause, message } = error
+  if (message.includes('cairnfs fsck')) {
+    return new CommandError(message.replace('cairnfs fsck STORE', `cairnfs fsck ${name}`), 1, { cause: error })
+  }
+  if (!(cause instanceof StoreError) || cause.kind !== 'not-found') return error
+  return new CommandError(`${name}: ${message}: see cairnfs fsck ${name}, which mends it with --repair`, 1, {
+    cause: error,
+  })
 }
 
 function explain(error: StoreError, { name, endpoint = 'AWS' }: StorePlace): string {

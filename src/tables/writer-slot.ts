@@ -112,7 +112,7 @@ export function describeHolder(holder: Pick<Holder, 'host' | 'pid' | 'since'>): 
 function held(holder: Holder): FsError {
   return new FsError(
     'EBUSY',
-    `the volume is mounted elsewhere (${describeHolder(holder)}): unmount it there first, or take it over (--take-over): what it has not stored is lost`,
+    `the volume is mounted elsewhere (${describeHolder(holder)}): unmount it there first, or take it over (cairnfs mount --take-over): what it has not stored is lost`,
   )
 }
 

@@ -168,7 +168,9 @@ function isVolumeKey(key: string): boolean {
 }
 
 function existsAlready(store: ObjectStore, keys: readonly string[]): FsError {
-  const what = keys.includes(VOLUME_KEY) ? 'a cairnfs volume' : 'remains of a cairnfs volume'
+  const what = keys.includes(VOLUME_KEY)
+    ? 'a cairnfs volume'
+    : 'remains of a cairnfs volume (cairnfs fsck --repair may bring it back)'
   return new FsError('EEXIST', `${store.name} already holds ${what}: --force deletes it with everything in it`)
 }
 

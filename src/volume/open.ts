@@ -72,6 +72,8 @@ export interface VolumeStatus extends DatabaseStatus {
   dirtyBytes: number
   cachedBlockBytes: number
   cleaner: CleanerStatus
+  /** Somebody else has the volume: nothing is stored from here any more. */
+  isLost: boolean
 }
 
 export interface Volume {
@@ -182,6 +184,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
         dirtyBytes: streams.dirtyBytes + status.unacknowledgedBytes,
         cachedBlockBytes: segments.cachedBytes,
         cleaner: filesystem.status().cleaner,
+        isLost: database.isLost,
       }
     },
     sync: () => filesystem.sync(),

@@ -108,7 +108,7 @@ export async function readVolumeJson(store: ObjectStore): Promise<VolumeIdentity
     return (await readDecoded(store, VOLUME_KEY, (body) => decodeVolumeJson(body, store.name))).decoded
   } catch (error) {
     if (!(error instanceof StoreError) || error.kind !== 'not-found') throw error
-    const remedy = `check the name, or make a volume with: cairnfs format ${store.name}`
+    const remedy = `check the name, or make a volume with: cairnfs format ${store.name} (if one was there: cairnfs fsck ${store.name} --repair)`
     throw new FsError('ENOENT', `${store.name} holds no cairnfs volume (no ${VOLUME_KEY}): ${remedy}`, { cause: error })
   }
 }

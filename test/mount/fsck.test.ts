@@ -79,7 +79,7 @@ describeStores('fsck checks and mends', (kind) => {
     expect(kinds).toEqual(new Set(['lost-root', 'lost-segment', 'foreign-object']))
     const told = await fsck(volume, [])
     expect(told.stdout).toMatch(/^lost-segment: \/a\/b\/f\d+: .* bytes \(.*; --repair: /m)
-    expect(told.stdout).toMatch(/nothing was changed: see --repair\n$/)
+    expect(told.stdout).toMatch(/nothing was changed: to mend, repeat with --repair\n$/)
 
     const mended = await fsck(volume, ['--repair'])
     expect(mended.status).toBe(1)

@@ -59,7 +59,7 @@ describe('volume.json', () => {
   it('that is no JSON, or is not there, is said to be so', async () => {
     expect(() => decodeVolumeJson(Buffer.from('{'), 'file:///v')).toThrow('is no JSON')
     await expect(readVolumeJson(createMemoryStore('memory:x'))).rejects.toThrow(
-      'memory:x holds no cairnfs volume (no volume.json): check the name, or make a volume with: cairnfs format memory:x',
+      'memory:x holds no cairnfs volume (no volume.json): check the name, or make a volume with: cairnfs format memory:x (if one was there: cairnfs fsck memory:x --repair)',
     )
   })
 })

@@ -17,10 +17,13 @@ export async function identify(store: ObjectStore): Promise<Identified> {
   try {
     return { identity: await readVolumeJson(store), damage: null }
   } catch (error) {
-    const isGone = error instanceof FsError && (error.code === 'ENOENT' || error.code === 'EINVAL')
-    const copy = isGone ? await copyOfVolumeJson(store) : null
+    if (!(error instanceof FsError) || (error.code !== 'ENOENT' && error.code !== 'EINVAL')) throw error
+    const copy = await copyOfVolumeJson(store)
     if (copy === null) throw error
-    return { identity: decodeVolumeJson(copy, store.name), damage: (error as FsError).message }
+    return {
+      identity: decodeVolumeJson(copy, store.name),
+      damage: error.code === 'ENOENT' ? `${VOLUME_KEY} is missing` : error.message,
+    }
   }
 }
 
