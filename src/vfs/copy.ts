@@ -48,6 +48,7 @@ export async function copyFileRange(
   if (wanted > 0) await recordSource(context, from.ino)
   let copied = 0
   while (copied < wanted) {
+    if (copied > 0) await context.clock.yield()
     try {
       const taken = await copyChunk(context, advanced(from, copied), advanced(to, copied), wanted - copied)
       // Somebody cut the source meanwhile.

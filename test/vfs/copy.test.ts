@@ -207,6 +207,21 @@ describe('sharing', () => {
   }, 60_000)
 })
 
+test('a copy of many chunks lets others work between them', async () => {
+  const world = await withSource()
+  await world.paths.truncate('/source', 2 ** 36)
+  let [turns, isCopying] = [0, true]
+  const count = (): void => {
+    turns++
+    if (isCopying) setImmediate(count)
+  }
+  setImmediate(count)
+  expect(await world.paths.copy('/source', '/copy')).toBe(2 ** 36)
+  isCopying = false
+  expect(turns).toBeGreaterThanOrEqual(2 ** 36 / (64 << 20) - 1)
+  await world.unmount()
+})
+
 test('many copies are recorded a bounded number of parts a turn', async () => {
   const sizes: number[] = []
   const wrap = (database: Database) =>
