@@ -71,6 +71,8 @@ export class Cleaner {
   readonly #deadSince = new Map<SegmentId, number>()
   /** What could not be moved, being damaged or not found: left alone until the next mount. */
   readonly #stuck = new Set<SegmentId>()
+  /** Of segments that were moved, what was left in them all the same. */
+  readonly #leftBytes = new Map<SegmentId, number>()
   /** Segments of moves that no record may have come to name. */
   readonly #taken = new Set<SegmentId>()
   readonly #sharedUse: SharedUse
@@ -181,6 +183,7 @@ export class Cleaner {
     writeback.changed()
     for (const segment of due) {
       this.#deadSince.delete(segment)
+      this.#leftBytes.delete(segment)
       this.#done.deletedSegments++
       this.#done.deletedBytes += sizes.get(segment)?.bytes ?? 0
     }
@@ -273,7 +276,7 @@ export class Cleaner {
   async #move(sources: readonly MoveSource[]): Promise<void> {
     const { clock, database, log, metadata, segments, streams, writeback } = this.#context()
     const { takeSegmentId } = streams
-    const { movedBytes } = await moveExtents(sources, {
+    const { movedBytes, damagedBytes } = await moveExtents(sources, {
       metadata,
       segments,
       takeSegmentId,
@@ -284,12 +287,14 @@ export class Cleaner {
     })
     writeback.changed()
     this.#done.movedBytes += movedBytes
-    for (const { id, sharers } of sources) {
+    for (const { id } of sources) {
       const left = (await database.run(() => liveBytes(database, id))) ?? 0
-      const isCopied = (await database.run(() => sharersOf(database, id))).some((ino) => !sharers?.includes(ino))
+      const leftBefore = this.#leftBytes.get(id)
+      if (left > 0) this.#leftBytes.set(id, left)
+      else this.#leftBytes.delete(id)
       if (left === 0) this.#done.rewrittenSegments++
-      // A copy came to refer to it meanwhile: the next pass looks at it again.
-      else if (!isCopied) {
+      // Unless it is damaged a copy came to refer to it meanwhile, mostly: the next pass looks at it again.
+      else if (left <= (damagedBytes.get(id) ?? 0) || left === leftBefore) {
         this.#stuck.add(id)
         log('warn', `${left} bytes in segment ${id} stay where they are: they could not be moved`)
       }

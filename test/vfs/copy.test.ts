@@ -428,6 +428,13 @@ describe('the cleaner and what is shared', () => {
     expect((await world.paths.read('/file')).equals(wanted)).toBe(true)
     await world.fs.sync()
     await checkAll(world)
+    // The next pass moves what was left.
+    const left = segmentsOf(await extents(world, '/file'))[0]!
+    await world.fs.checkpointNow()
+    await world.fs.clean(NO_GRACE)
+    expect(segmentsOf(await extents(world, '/file'))).not.toContain(left)
+    expect((await world.paths.read('/file')).equals(wanted)).toBe(true)
+    await checkAll(world)
     await world.unmount()
   })
 
