@@ -208,7 +208,8 @@ export class Cleaner {
 
   /** Moves what lives in sparse segments, until none is left that is worth it. */
   async #moveSparse(rows: readonly UsageRow[], options: CleanOptions): Promise<void> {
-    const living = await this.#sharedUse.distinct(rows.filter((row) => row.liveBytes > 0))
+    const used = rows.filter((row) => row.liveBytes > 0)
+    const living = await this.#sharedUse.distinct(used, () => this.#isStopped)
     while (!this.#isStopped) {
       const sources = await this.#chooseSources(living)
       if (sources.length === 0) return

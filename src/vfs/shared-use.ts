@@ -32,8 +32,8 @@ export class SharedUse {
     this.#context = context
   }
 
-  /** The live bytes of segments, every byte counted once. */
-  async distinct(rows: readonly UsageRow[]): Promise<Map<SegmentId, number>> {
+  /** The live bytes of segments, every byte counted once, as far as it came before it was stopped. */
+  async distinct(rows: readonly UsageRow[], isStopped: () => boolean): Promise<Map<SegmentId, number>> {
     const live = new Map(rows.map(({ segment, liveBytes }) => [segment, liveBytes]))
     const shared = await this.#shared(live)
     for (const segment of this.#known.keys()) if (!shared.has(segment)) this.#known.delete(segment)
@@ -41,8 +41,9 @@ export class SharedUse {
       const known = this.#known.get(segment)
       return known?.liveBytes !== liveBytes || known.sharers !== sharers.length
     })
-    await this.#lookUp(stale)
+    if (!(await this.#lookUp(stale, isStopped))) return live
     for (const use of stale) {
+      if (isStopped()) return live
       const { segment, liveBytes, sharers } = use
       this.#known.set(segment, { liveBytes, sharers: sharers.length, distinctBytes: await this.#measured(use) })
     }
@@ -68,14 +69,17 @@ export class SharedUse {
     return shared
   }
 
-  /** Finds what the sharers have of their segments, each file read once. */
-  async #lookUp(uses: readonly Shared[]): Promise<void> {
+  /** Finds what the sharers have of their segments, each file read once. Resolves to whether it came to the end. */
+  async #lookUp(uses: readonly Shared[], isStopped: () => boolean): Promise<boolean> {
     const { clock, metadata } = this.#context()
     const bySegment = new Map(uses.map((use) => [use.segment, use]))
     for (const ino of new Set(uses.flatMap(({ sharers }) => sharers))) {
-      for await (const { extents } of extentsByTurns(metadata, ino, () => clock.yield()))
+      for await (const { extents } of extentsByTurns(metadata, ino, () => clock.yield())) {
+        if (isStopped()) return false
         for (const extent of extents) bySegment.get(extent.range.segment)?.found.push({ from: extent })
+      }
     }
+    return true
   }
 
   async #measured({ segment, liveBytes, sharers, found }: Shared): Promise<number> {

@@ -375,6 +375,28 @@ async function interruptedStore(): Promise<{ store: ObjectStore; between: { work
 }
 
 describe('the cleaner and what is shared', () => {
+  test('an unmount does not wait until all that share something were looked at', async () => {
+    const world = await withSource()
+    const files = 500
+    for (let file = 0; file < files; file++) {
+      await world.paths.write(`/${file}`, '')
+      await world.paths.copy('/source', `/${file}`, { lengthBytes: 70_000 })
+    }
+    await world.fs.sync()
+    await world.fs.checkpointNow()
+    let yields = 0
+    const { clock } = world
+    const yieldTurn = clock.yield.bind(clock)
+    clock.yield = () => {
+      yields++
+      return yieldTurn()
+    }
+    const cleaned = world.fs.clean(NO_GRACE)
+    while (yields < 20) await yieldTurn()
+    await Promise.all([world.unmount(), cleaned])
+    expect(yields).toBeLessThan(files / 2)
+  })
+
   test('what files share is moved once, and stays shared', async () => {
     const world = await withSource()
     for (const path of ['/b', '/c']) {
