@@ -83,6 +83,9 @@ export interface SessionOptions {
   log: TransportLog
 }
 
+/** Causes of I/O errors that are remembered, so that a file read again and again does not fill the log. */
+const TOLD_MAX = 1000
+
 /** The machine's own O_DIRECT: the kernel passes flags as the caller gave them. */
 const O_DIRECT = fsConstants.O_DIRECT
 
@@ -91,6 +94,8 @@ export class Session {
   readonly #port: ReplyPort
   readonly #options: SessionOptions
   readonly #log: TransportLog
+  /** Causes of I/O errors that the log has. */
+  readonly #told = new Set<string>()
   readonly #reply = new ReplyBuffer(REPLY_BYTES)
   readonly #directoryReplies: DirectoryReply[] = []
   #caller: Caller = { uid: 0, gid: 0, pid: 0 }
@@ -538,6 +543,8 @@ export class Session {
       this.#log.warn({ opcode: r.length >= InHeader.sizeof ? r.opcode : undefined }, error.message)
     } else if (!(error instanceof FsError)) {
       this.#log.error({ err: error, opcode: r.opcode, ino: r.nodeid }, 'unexpected error in a filesystem operation')
+    } else if (error.code === 'EIO' && error.message !== error.code) {
+      this.#tellOnce(r, error)
     }
     // An error of a reply that was sent, or of a request that gets none, has nobody to go to.
     const hasUnique = r.length >= OutHeader.sizeof && (r.u32(InHeader.unique) !== 0 || r.u32(InHeader.unique + 4) !== 0)
@@ -545,6 +552,14 @@ export class Session {
     const errno = error instanceof FsError ? error.errno : constants.errno.EIO
     this.#reply.header(r, OutHeader.sizeof, errno)
     this.#sent(r, this.#port.send(this.#reply, OutHeader.sizeof))
+  }
+
+  /** The caller learns only of an I/O error: what lies behind it stands in the log, each cause once. */
+  #tellOnce(r: RequestBuffer, { message }: FsError): void {
+    if (this.#told.has(message)) return
+    if (this.#told.size === TOLD_MAX) this.#told.clear()
+    this.#told.add(message)
+    this.#log.error({ opcode: r.opcode, ino: r.nodeid }, `I/O error: ${message}`)
   }
 
   /** Lets an operation end that nobody waits for; what goes wrong is logged. */

@@ -390,6 +390,20 @@ test('errors: an FsError is its errno, anything else EIO with a log line', async
   expect(h.logged.filter((line) => line.startsWith('error'))).toHaveLength(2)
 })
 
+test('the cause of an I/O error is logged, once', async () => {
+  h = await initialized(memory)
+  const told = () => h.logged.filter((line) => line.startsWith('error'))
+  const ask = async (error: FsError) => {
+    memory.getattr = () => Promise.reject(error)
+    expect((await h.ask(request(Op.GETATTR, 1, u32(0, 0), u64(0)))).error).toBe(-EIO)
+  }
+  await ask(new FsError('EIO'))
+  expect(told()).toEqual([])
+  for (const what of ['segments/01 is missing', 'segments/01 is missing', 'segments/02 is missing'])
+    await ask(new FsError('EIO', what))
+  expect(told()).toEqual(['error I/O error: segments/01 is missing', 'error I/O error: segments/02 is missing'])
+})
+
 test('more data than was asked for is EIO, not a longer reply', async () => {
   memory.read = () => [Buffer.alloc(11)]
   h = await initialized(memory)
