@@ -58,7 +58,9 @@ export function fsckCommand(): Command {
         process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : formatReport(report, flags))
         process.exitCode = statusOf(report)
       } catch (error) {
-        const status = error instanceof UsageError ? USAGE_STATUS : OPERATIONAL_ERROR
+        const { isStoreName } = await import('./store-errors.ts')
+        const isUsage = error instanceof UsageError || !isStoreName(storeName)
+        const status = isUsage ? USAGE_STATUS : OPERATIONAL_ERROR
         throw new CommandError(describeError(error), status, { cause: error })
       }
     })

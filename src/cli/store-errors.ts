@@ -20,6 +20,16 @@ export async function explainingStore<T>(place: StorePlace, task: () => Promise<
   }
 }
 
+/** Whether `text` is a name that a store can have. */
+export function isStoreName(text: string): boolean {
+  try {
+    parseStoreName(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** What makes a volume unusable, with the store in the remedy. A store that does not answer is no damage. */
 function damaged(error: FsError, { name }: StorePlace): Error {
   const { cause, message } = error

@@ -105,6 +105,7 @@ test('wrong usage, and a store that is not there, have their own exit status', a
   const run = (args: string) => volumes.harness.run(`${process.execPath} ${MAIN} fsck ${args}`)
   expect(await run('--bogus')).toMatchObject({ status: 16 })
   expect(await run('file:///tmp/x --memory 1')).toMatchObject({ status: 16 })
+  expect(await run('no-such-store')).toMatchObject({ status: 16 })
   expect(await run('file:///no/such/folder')).toMatchObject({ status: 8 })
   expect((await run('--help')).stdout).toMatch(/^ {2}cairnfs fsck s3:.*--repair$/m)
 })
