@@ -17,10 +17,10 @@ export function gcCommand(): Command {
   const command = new Command('gc')
     .summary('delete what a volume no longer needs')
     .description(
-      'Deletes what crashes left in STORE and nothing refers to, then what files no longer use, and packs together what ' +
-        'is left of segments that are mostly garbage. A mount does the last two by itself, in the background. Refuses ' +
-        'while the volume is mounted for writing; --dry-run deletes nothing and works then too. Objects that are not the ' +
-        'volume’s are listed and left alone.',
+      'Deletes what crashes left in STORE and nothing refers to, then what files no longer use, packs together what is ' +
+        'left of segments that are mostly garbage, and makes files whole that random writes left in pieces. A mount does ' +
+        'all but the first by itself, in the background. Refuses while the volume is mounted for writing; --dry-run ' +
+        'deletes nothing and works then too. Objects that are not the volume’s are listed and left alone.',
     )
     .argument('<STORE>', 's3://BUCKET/PREFIX or file:///PATH')
     .option('--dry-run', 'only tell what would be deleted')

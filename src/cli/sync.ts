@@ -11,7 +11,8 @@ export function syncCommand(): Command {
     .summary('make everything written so far durable')
     .description(
       'Returns when everything written to the mount before, names and data, is durable in its store: the fsync(2) of ' +
-        'its root directory. Plain sync(1) does not wait for a FUSE filesystem.',
+        'its root directory. Plain sync(1) does not wait for a FUSE filesystem. While the store does not answer, or is ' +
+        'full, it waits for some minutes before it fails, and cannot be interrupted: cairnfs umount --force ends it.',
     )
     .argument('<DIR>', 'where it is mounted')
     .addHelpText('after', '\nExample:\n  cp -a photos /mnt/vol/ && cairnfs sync /mnt/vol')
