@@ -1,6 +1,6 @@
 // Damage of each kind is found by its name, changes nothing while it is only looked at, and is mended so that a second run
 // finds nothing; what it did not touch is there as before, byte for byte.
-import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   DIRECTORY,
   DOT_KEY,
@@ -24,9 +24,10 @@ import {
   USAGE,
 } from '../../src/meta/index.ts'
 import { StoreError } from '../../src/store/index.ts'
+import { FileRepair } from '../../src/volume/fsck/file-repair.ts'
 import { encodeVolumeJson, readVolumeJson } from '../../src/volume/index.ts'
 import { dentryOf, type Sample, sampleVolume } from './fsck-volume.ts'
-import { damages, type FsckWorld, kinds, readTree, storeWith, type TreeEntry } from './fsck-world.ts'
+import { body, damages, type FsckWorld, kinds, readTree, storeWith, type TreeEntry } from './fsck-world.ts'
 
 let sample: Sample
 let world: FsckWorld
@@ -406,6 +407,29 @@ describe('objects', () => {
     })
     await world.gc()
     expect((await world.check()).findings).toEqual([])
+  })
+
+  test('a file that lost many segments is written once', async () => {
+    const before = new Set(await world.segments(1))
+    const mounted = await world.mount({ inlineBytesMax: 0 })
+    for (let at = 0; at < 40; at++) {
+      await mounted.paths.write('/many', body(at, 5000), { at: at * 10_000, flags: 1 })
+      await mounted.fs.sync()
+    }
+    await mounted.volume.close()
+    const lost = (await world.segments(1)).filter((key) => !before.has(key))
+    expect(lost.length).toBe(40)
+    await world.store.delete(lost)
+    const rewrite = vi.spyOn(FileRepair.prototype, 'rewrite')
+    const report = await world.repair()
+    expect(
+      damages(report)
+        .map(({ object }) => object)
+        .sort(),
+    ).toEqual(lost.sort())
+    expect(rewrite).toHaveBeenCalledTimes(1)
+    rewrite.mockRestore()
+    expect(damages(await world.check())).toEqual([])
   })
 
   test('a flipped bit of file data is found by reading it, and costs a block', async () => {

@@ -10,7 +10,7 @@ import { StoreError } from '../../store/index.ts'
 import type { Transaction } from '../../tables/index.ts'
 import { isPossible } from './files.ts'
 import type { Repair } from './repair.ts'
-import { LOST_SEGMENT, sharersIn } from './segment-pass.ts'
+import { joined, LOST_SEGMENT, sharersIn } from './segment-pass.ts'
 import type { Home } from './survey.ts'
 
 const INLINE_EXTENTS_MAX = 4
@@ -28,6 +28,7 @@ export interface Range {
 
 export class FileRepair {
   readonly #repair: Repair
+  readonly #lost = new Map<string, { home: Home; ranges: Range[] }>()
 
   constructor(repair: Repair) {
     this.#repair = repair
@@ -38,10 +39,7 @@ export class FileRepair {
     return this.#repair.names.edit(home, (inode, transaction) => {
       const before = this.#extentsOf(inode)
       const settled = settle(before)
-      const wanted = additions.reduce(
-        (extents, addition) => replaceExtents(extents, { truncateTo: null, extents: [addition] }).result,
-        settled,
-      )
+      const wanted = withAdditions(settled, additions)
       const sizeBytes = isRegular(inode.mode) ? inode.sizeBytes : 0
       const after = replaceExtents(wanted, { truncateTo: sizeBytes, extents: [] }).result
       const isInTable = inode.extents === null || after.length > INLINE_EXTENTS_MAX
@@ -96,9 +94,23 @@ export class FileRepair {
     return this.#repair.change((transaction) => this.#putLive(transaction, segment, liveBytes, isCommit))
   }
 
-  /** Marks ranges of a file as lost. */
-  markLost(home: Home, ranges: readonly Range[]): Promise<void> {
-    return this.rewrite(home, ranges.flatMap(lostExtents))
+  /** Has ranges of a file marked as lost when the fixes under way are done: what it lost in many segments in one go. */
+  noteLost(home: Home, ranges: readonly Range[]): void {
+    const key = `${home.kind}/${home.ino}/${home.directory}/${home.key}`
+    const noted = this.#lost.get(key)
+    if (noted === undefined) this.#lost.set(key, { home, ranges: [...ranges] })
+    else noted.ranges.push(...ranges)
+  }
+
+  /** What marks the noted ranges of each file as lost. */
+  takeLost(): (() => Promise<void>)[] {
+    const lost = [...this.#lost.values()]
+    this.#lost.clear()
+    return lost.map(
+      ({ home, ranges }) =>
+        () =>
+          this.rewrite(home, joined(ranges).flatMap(lostExtents)),
+    )
   }
 
   /** Writes what files have in these segments into new ones. What cannot be read stays where it is. */
@@ -143,6 +155,17 @@ export class FileRepair {
       transaction.put(SHARERS, 0, segment, record)
     })
   }
+}
+
+/** `extents` with additions in place of what was there; where two overlap the later one counts. */
+function withAdditions(extents: Extent[], additions: readonly Extent[]): Extent[] {
+  const sorted = [...additions].sort((a, b) => a.fileOffset - b.fileOffset)
+  const areApart = sorted.every(({ fileOffset }, index) => {
+    const before = sorted[index - 1]
+    return before === undefined || before.fileOffset + before.range.lengthBytes <= fileOffset
+  })
+  const batches = areApart ? [sorted] : additions.map((addition) => [addition])
+  return batches.reduce((done, batch) => replaceExtents(done, { truncateTo: null, extents: batch }).result, extents)
 }
 
 /** Extents that stand for lost bytes. */

@@ -60,14 +60,17 @@ export class Repair {
 
   /** Applies fixes, one after the other. What meets a page that cannot be read waits for the next round. */
   async apply(found: readonly Found[]): Promise<void> {
-    for (const { fix } of found) {
-      try {
-        await fix?.(this)
-      } catch (error) {
-        if (!(error instanceof FsError) || error.code !== 'EIO' || this.database.failure !== null) throw error
-      }
-      if (this.database.openCommitBytes > COMMIT_BYTES) await this.database.commit()
+    for (const { fix } of found) await this.#try(() => fix?.(this))
+    for (const mark of this.files.takeLost()) await this.#try(mark)
+  }
+
+  async #try(fix: () => Promise<void> | void): Promise<void> {
+    try {
+      await fix()
+    } catch (error) {
+      if (!(error instanceof FsError) || error.code !== 'EIO' || this.database.failure !== null) throw error
     }
+    if (this.database.openCommitBytes > COMMIT_BYTES) await this.database.commit()
   }
 
   readonly hooks: CheckpointHooks = {

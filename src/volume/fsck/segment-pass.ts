@@ -276,14 +276,14 @@ function tellLost(
     inode: ino,
     message: `${why}: inode ${ino} has lost ${inWords(lost)}`,
     remedy: 'they are marked as lost: reading them goes on to fail (EIO), all else of the file stays as it is',
-    fix: async (repair) => {
-      for (const home of survey.homesOf(ino)) await repair.files.markLost(home, lost)
+    fix: (repair) => {
+      for (const home of survey.homesOf(ino)) repair.files.noteLost(home, lost)
     },
   })
 }
 
 /** Neighbouring ranges as one, in order. */
-function joined(ranges: readonly Range[]): Range[] {
+export function joined(ranges: readonly Range[]): Range[] {
   const result: Range[] = []
   for (const range of [...ranges].sort((a, b) => a.from - b.from)) {
     const last = result.at(-1)
