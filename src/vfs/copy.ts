@@ -99,7 +99,11 @@ async function copyChunk(context: Context, from: CopyEnd, to: CopyEnd, lengthByt
   const fetches: Fetches = new Map()
   for (;;) {
     assertWritable(context)
-    if ((streams.get(to.ino)?.unrecordedPlaces ?? 0) > PLACES_MAX) await writeback.commit({ streams: [to.ino] })
+    if ((streams.get(to.ino)?.unrecordedPlaces ?? 0) > PLACES_MAX) {
+      // What an O_TRUNC holds back goes along: then nothing is gained by holding back what follows.
+      writeback.unhold(to.ino)
+      await writeback.commit({ streams: [to.ino] })
+    }
     const taken = await database.run(() => chunkTurn(context, from, to, lengthBytes, fetches))
     if (typeof taken === 'number') return taken
     if (taken === 'no room') await writeback.waitForRoom()

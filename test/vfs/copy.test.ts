@@ -207,6 +207,21 @@ describe('sharing', () => {
   }, 60_000)
 })
 
+test('a stream that a copy had to record is not held back any more by an O_TRUNC', async () => {
+  const { store, paths, fs, streams, clock } = await withSource()
+  await paths.write('/copy', 'old')
+  await fs.sync()
+  const [source, copy] = [await paths.stat('/source'), await paths.stat('/copy')]
+  const from = { handle: (await fs.open(CALLER, source.ino, { flags: 0 })).handle, ino: source.ino, offset: 0 }
+  const to = { handle: (await fs.open(CALLER, copy.ino, { flags: 0o1001 })).handle, ino: copy.ino, offset: 0 }
+  for (let index = 0; index < 66_000; index++) streams.get(copy.ino)!.punch(index * 2, 1, clock.now())
+  expect(await fs.copyFileRange(from, to, 100_000, 0)).toBe(100_000)
+  await clock.advance(5_000)
+  for (let turns = 0; turns < 20; turns++) await clock.yield()
+  const crashed = new Paths((await mount({ store })).fs)
+  expect((await crashed.read('/copy', 0, 100_000)).equals(SOURCE.subarray(0, 100_000))).toBe(true)
+})
+
 test('a copy of many chunks lets others work between them', async () => {
   const world = await withSource()
   await world.paths.truncate('/source', 2 ** 36)
