@@ -13,7 +13,7 @@
 import type { ReadPart } from '../data/index.ts'
 import { extentsOf, isDirectory, isNamedSegment, isRegular, type Node, SHARERS_MAX, sharersOf } from '../meta/index.ts'
 import { errnoError, FsError, isPromise, type MaybePromise } from '../platform/index.ts'
-import { type DataRange, sliceRange } from '../segments/index.ts'
+import { type DataRange, type SegmentId, sliceRange } from '../segments/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { CopyEnd } from './filesystem.ts'
 import { planRecorded } from './io.ts'
@@ -121,11 +121,12 @@ function chunkTurn(
 ): number | 'no room' | 'fetches' {
   const { clock, streams, writeback } = context
   const steps: Step[] = []
+  const sharable = new Map<SegmentId, boolean>()
   let copiedBytes = 0
   let waits = false
   for (const part of chunkParts(context, from, lengthBytes)) {
     if (part.kind === 'zeros') steps.push({ kind: 'hole', lengthBytes: part.lengthBytes })
-    else if (part.kind === 'stored' && mayShare(context, part.range, to.ino))
+    else if (part.kind === 'stored' && mayShare(context, part.range, to.ino, sharable))
       steps.push({ kind: 'share', range: part.range })
     else {
       const { piece, takesAll } = cut(part, CHUNK_BYTES_COPIED - copiedBytes)
@@ -177,9 +178,23 @@ function chunkParts(context: Context, { ino, offset }: CopyEnd, lengthBytes: num
   return parts
 }
 
-function mayShare(context: Context, { segment, lengthBytes }: DataRange, ino: number): boolean {
-  const { database, shareMinBytes, streams } = context
-  if (lengthBytes < shareMinBytes || !isNamedSegment(database, segment)) return false
+/** `sharable`: the segments looked at in this turn. */
+function mayShare(
+  context: Context,
+  { segment, lengthBytes }: DataRange,
+  ino: number,
+  sharable: Map<SegmentId, boolean>,
+): boolean {
+  if (lengthBytes < context.shareMinBytes) return false
+  const known = sharable.get(segment)
+  if (known !== undefined) return known
+  const isSharable = takesSharer(context, segment, ino)
+  sharable.set(segment, isSharable)
+  return isSharable
+}
+
+function takesSharer({ database, streams }: Context, segment: SegmentId, ino: number): boolean {
+  if (!isNamedSegment(database, segment)) return false
   const sharers = new Set([...sharersOf(database, segment), ...streams.unrecordedSharers(segment)])
   return sharers.has(ino) || sharers.size < SHARERS_MAX
 }

@@ -1,11 +1,11 @@
 // copy_file_range: what is shared, what is copied, and that nobody takes away what a copy refers to.
 import { describe, expect, test } from 'vitest'
 import type { Extent } from '../../src/data/index.ts'
-import { extentsOf, liveBytes, Metadata, SHARERS_MAX, sharersOf } from '../../src/meta/index.ts'
+import { extentsOf, liveBytes, Metadata, SHARERS, SHARERS_MAX, sharersOf } from '../../src/meta/index.ts'
 import { seededRandom, withoutRule } from '../../src/platform/index.ts'
 import { parseSegmentKey, type SegmentId } from '../../src/segments/index.ts'
 import type { ObjectStore } from '../../src/store/index.ts'
-import type { Database, Transaction } from '../../src/tables/index.ts'
+import type { Database, TableKind, Transaction } from '../../src/tables/index.ts'
 import { checkConsistency, checkSharers } from './consistency.ts'
 import { CALLER, errnoOf, formatVolume, type MountOptions, mount, Paths, type World } from './world.ts'
 
@@ -220,6 +220,33 @@ test('a stream that a copy had to record is not held back any more by an O_TRUNC
   for (let turns = 0; turns < 20; turns++) await clock.yield()
   const crashed = new Paths((await mount({ store })).fs)
   expect((await crashed.read('/copy', 0, 100_000)).equals(SOURCE.subarray(0, 100_000))).toBe(true)
+})
+
+test('a chunk looks once at who shares a segment, however many parts lie there', async () => {
+  let looks = 0
+  const wrap = (database: Database) =>
+    new Proxy(database, {
+      get(target, name: keyof Database) {
+        const member = target[name]
+        if (typeof member !== 'function') return member
+        if (name !== 'table') return member.bind(target)
+        return (kind: TableKind, owner = 0) => {
+          if (kind === SHARERS) looks++
+          return target.table(kind, owner)
+        }
+      },
+    })
+  const world = await start({ shareMinBytes: 1, inlineBytesMax: 0, wrap })
+  await world.paths.write('/source', SOURCE.subarray(0, 200_000))
+  await world.paths.write('/copy', '')
+  await world.fs.sync()
+  for (let at = 0; at < 200_000; at += 2000) await world.paths.write('/source', 'x', { at, flags: 1 })
+  await world.fs.sync()
+  expect(await extents(world, '/source')).toHaveLength(200)
+  looks = 0
+  await world.paths.copy('/source', '/copy')
+  expect(looks).toBe(2)
+  await world.unmount()
 })
 
 test('a copy of many chunks lets others work between them', async () => {
