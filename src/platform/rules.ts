@@ -19,7 +19,6 @@ export const RULES = [
   'segments that streams refer to stay',
   'page segments go after a root without them',
   'page segments wait for the grace period',
-  'page segments being read stay',
   'pages of a checkpoint that failed stay until another root',
   'unnamed segments go with their uploader',
   // Replaying what pages hold changes nothing; what checkpoints derive is not replayed.

@@ -68,8 +68,7 @@ export class PageCleaner {
     let nextInMs: number | null = null
     for (const [id, sinceMs] of this.#deadSince) {
       const leftMs = ruleHolds('page segments wait for the grace period') ? sinceMs + graceMs - nowMs : 0
-      const isBeingRead = this.#segments.isBeingRead(id as SegmentId) && ruleHolds('page segments being read stay')
-      if (leftMs <= 0 && !isBeingRead) due.push(id as SegmentId)
+      if (leftMs <= 0 && !this.#segments.isBeingRead(id as SegmentId)) due.push(id as SegmentId)
       else nextInMs = Math.min(nextInMs ?? Number.POSITIVE_INFINITY, Math.max(leftMs, 0))
     }
     await this.#segments.delete(due)

@@ -16,14 +16,8 @@ const RECORD = new URL('./mutations.json', import.meta.url)
 const DOCUMENT = new URL('../../docs/TESTING.md', import.meta.url)
 const BEGIN = '<!-- mutations: written by test/simulation/mutations.test.ts -->'
 const END = '<!-- end of mutations -->'
-/** Not caught yet. */
-const UNCAUGHT: readonly Rule[] = [
-  'segments that streams refer to stay',
-  'page segments being read stay',
-  'an O_TRUNC waits for a rename that needs the data',
-  'the seal goes where root says',
-  'a read-only mount reads root again',
-]
+/** Not caught in 2,000 worlds: it takes five steps of one program within one upload. test/vfs/ordering.test.ts shows it. */
+const UNCAUGHT: readonly Rule[] = ['an O_TRUNC waits for a rename that needs the data']
 const SEARCH = Number(process.env.CAIRNFS_SIM_SEARCH ?? 0)
 const FROM = Number(process.env.CAIRNFS_SIM_FROM ?? 1)
 const ONLY = process.env.CAIRNFS_SIM_RULE ?? ''

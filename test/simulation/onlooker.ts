@@ -24,7 +24,10 @@ export async function lookOn(options: OnlookerOptions): Promise<number> {
   const { clock, name } = process
   const endMs = clock.monotonicMs() + graceMs
   const floor: Floor = oracle.floor()
+  // What it lists may be gone before it is read: then it looks again.
+  process.lagMs = random.next() < 0.5 ? random.next() * 4_000 : 0
   const volume = await options.open()
+  process.lagMs = 0
   const isKnown = options.isStillTheirs()
   let first: Found | null = null
   let looks = 0

@@ -290,9 +290,9 @@ export class World {
   }
 
   /** Killed while it mounts: it changes nothing. */
-  async #diesMounting(): Promise<void> {
+  async #diesMounting(takeOver: boolean): Promise<void> {
     const process = this.#process()
-    const opening = this.#open(process, 'dead', false)
+    const opening = this.#open(process, 'dead', takeOver)
     const killed = new Promise<void>((resolve) => {
       this.#scheduler.after(this.#more.next() ** 2 * 1000, 'kill', () => {
         process.kill()
@@ -340,7 +340,7 @@ export class World {
     const random = this.#random
     this.#bucket.rates = random.next() < 0.7 ? this.#traits.faults : NO_FAULTS
     this.#wasRough = !isClear(this.#bucket.rates)
-    if (this.#more.next() < 0.15 && !this.#traits.isCalm) await this.#diesMounting()
+    if (this.#more.next() < 0.15 && !this.#traits.isCalm) await this.#diesMounting(false)
     if (random.next() < 0.15 && !this.#traits.isCalm) return this.#raced(before)
     if (this.#machine !== null && random.next() < 0.2) {
       const process = this.#process()
@@ -513,6 +513,7 @@ export class World {
       process.lagMs = random.next() * 40_000
       await this.#wait(process.clock.sleep(random.next() * 3_000), 'a while')
     }
+    if (this.#more.next() < 0.4) await this.#diesMounting(true)
     const second = await this.#mount(first.oracle, true)
     if (second === null) {
       process.goOn()

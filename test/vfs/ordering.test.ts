@@ -1,6 +1,7 @@
 // What O_TRUNC leaves is not shown by a crash before the file is closed, and takes nothing away that was to survive: the
 // data of a rename over a name, what was written before. And what arrives damaged at a replay is no loss.
 import { expect, test, vi } from 'vitest'
+import { withoutRule } from '../../src/platform/index.ts'
 import type { ObjectStore } from '../../src/store/index.ts'
 import { ROOT_INO } from '../../src/vfs/index.ts'
 import { CALLER, formatVolume, mount, Paths, type World } from './world.ts'
@@ -78,7 +79,8 @@ test('what is written after the fsync of the root is not held any more', async (
   expect(await afterCrash(world, '/f')).toBe('newer')
 })
 
-test('a truncation that a sync took along holds back nothing of what is written after it', async () => {
+/** A world whose first segment waits on its way until it is let go. */
+async function withSlowUpload() {
   let letGo = () => {}
   const held = new Promise<void>((resolve) => {
     letGo = resolve
@@ -90,12 +92,43 @@ test('a truncation that a sync took along holds back nothing of what is written 
     if (key.startsWith('segments/') && waiting++ === 0) await held
     return putIfAbsent.call(store, key, ...rest)
   }
-  const world = await mount({ store, inlineBytesMax: 16 })
+  return { world: await mount({ store, inlineBytesMax: 16 }), letGo, isWaiting: () => waiting > 0 }
+}
+
+test.each([null, 'an O_TRUNC waits for a rename that needs the data'] as const)(
+  'an O_TRUNC waits until what a rename over a name needs is kept apart (without the rule: %s)',
+  (rule) =>
+    withoutRule(rule, async () => {
+      const { world, letGo, isWaiting } = await withSlowUpload()
+      const paths = new Paths(world.fs)
+      await paths.write('/target', 'old')
+      await paths.write('/new', 'x'.repeat(100))
+      const written = world.fs.writeBackUnderPressure()
+      expect(written).toBeUndefined()
+      await vi.waitUntil(isWaiting)
+      // More than what is on its way: the rename needs both.
+      await paths.write('/new', 'yyyy', { at: 100, flags: 1 })
+      await paths.rename('/new', '/target')
+      const opening = openTruncating(world, '/target')
+      letGo()
+      await opening
+      await world.clock.advance(5_000)
+      await world.clock.yield()
+      await world.database.commit()
+      const found = await afterCrash(world, '/target')
+      const whole = `${'x'.repeat(100)}yyyy`
+      if (rule === null) expect(found).toBe(whole)
+      else expect(found).not.toBe(whole)
+    }),
+)
+
+test('a truncation that a sync took along holds back nothing of what is written after it', async () => {
+  const { world, letGo, isWaiting } = await withSlowUpload()
   const paths = new Paths(world.fs)
   await paths.mkdir('/d')
   await paths.write('/f', 'x'.repeat(100))
   const synced = world.fs.sync()
-  await vi.waitUntil(() => waiting > 0)
+  await vi.waitUntil(isWaiting)
   // The frozen part is on its way, so that this cannot be kept apart from the truncation.
   await paths.write('/f', 'y', { at: 100, flags: 1 })
   const { ino, handle } = await openTruncating(world, '/f')
