@@ -111,7 +111,7 @@ export async function moveExtents(sources: readonly MoveSource[], options: Repoi
   try {
     for (const common of commonRanges(found)) {
       const owner = common.members.find(({ at }) => at === 0)!.item
-      for (const { extent, parts } of await readWhole({ fileOffset: 0, range: common.range }, segments, priority)) {
+      for (const { extent, parts } of await readInPieces(common.range, segments, priority)) {
         const isLost = parts instanceof FsError
         const range = isLost ? extent.range : packer.add(owner.ino, owner.from.fileOffset + extent.fileOffset, parts)
         for (const { found: member, from, to } of eachMember(common, { fileOffset: extent.fileOffset, range })) {
@@ -174,12 +174,25 @@ export async function deleteUnused(
   }
 }
 
+/** The bytes of a range, as extents counted from its beginning, none longer than a piece may be: neighbouring pieces of a
+ *  segment read as one. */
+async function readInPieces(range: DataRange, segments: SegmentStore, priority: ReadPriority): Promise<Read[]> {
+  const read: Read[] = []
+  for (let at = 0; at < range.lengthBytes; at += segments.maxPieceBytes) {
+    const to = Math.min(range.lengthBytes, at + segments.maxPieceBytes)
+    read.push(...(await readWhole(sliceExtent({ fileOffset: 0, range }, at, to), segments, priority)))
+  }
+  return read
+}
+
+/** An extent, and its bytes or why they cannot be read. */
+interface Read {
+  extent: Extent
+  parts: Uint8Array[] | FsError
+}
+
 /** An extent's bytes; where a block is damaged, block by block: those that are whole, and why the others are not. */
-async function readWhole(
-  extent: Extent,
-  segments: SegmentStore,
-  priority: ReadPriority,
-): Promise<{ extent: Extent; parts: Uint8Array[] | FsError }[]> {
+async function readWhole(extent: Extent, segments: SegmentStore, priority: ReadPriority): Promise<Read[]> {
   try {
     return [{ extent, parts: await segments.readData(extent.range, priority) }]
   } catch (error) {
@@ -188,7 +201,7 @@ async function readWhole(
     const end = fileOffset + range.lengthBytes
     const firstEnd = fileOffset + BLOCK_BYTES - range.skipBytes
     if (end <= firstEnd) return [{ extent, parts: error }]
-    const read = []
+    const read: Read[] = []
     for (let at = fileOffset, to = firstEnd; at < end; at = to, to = Math.min(end, at + BLOCK_BYTES)) {
       read.push(...(await readWhole(sliceExtent(extent, at, to), segments, priority)))
     }

@@ -13,7 +13,8 @@
 //   48  u64  data id: the segment id by which extents name this commit's file data; 0 when it carries none
 //   56  u32  data bytes     60  u32  entries in the table of contents
 //   64  u32  record bytes   68  u32  slot
-//   72  u32  0              76  u32  crc32c of bytes 0..76, then of everything behind the data
+//   72  u32  acknowledged: all commits of the epoch up to this one were made before: one of them missing is damage
+//   76  u32  crc32c of bytes 0..76, then of everything behind the data
 //   80  ..   file data, in blocks as in a segment (each block carries its own crc32c)
 //   ..  ..   table of contents of the data, its entries as in a segment (segments/format.ts)
 //   ..  ..   records, by table:  u8 table kind, u8 cleared (1: what the table held before is gone), u16 0, u32 count,
@@ -64,6 +65,8 @@ export interface CommitTable {
 }
 
 export interface DecodedCommit extends CommitIdentity {
+  /** The last commit of the epoch that was acknowledged when this one was closed; 0: none, or nobody says. */
+  acknowledgedSeq: number
   isSeal: boolean
   dataId: SegmentId | null
   packed: PackedData
@@ -84,6 +87,7 @@ export function encodeCommit(
   identity: CommitIdentity,
   tables: readonly CommitTable[],
   data?: { id: SegmentId; packed: PackedData },
+  acknowledgedSeq = 0,
 ): Buffer[] {
   const contents = encodeContents(data?.packed.contents ?? [])
   const records = encodeRecords(tables)
@@ -94,6 +98,7 @@ export function encodeCommit(
     header.writeUInt32LE(data.packed.contents.length, 60)
   }
   header.writeUInt32LE(records.length, 64)
+  header.writeUInt32LE(acknowledgedSeq, 72)
   header.writeUInt32LE(crc32c(records, crc32c(contents, crc32c(header.subarray(0, 76)))), 76)
   return data === undefined ? [header, records] : [header, data.packed.stored, contents, records]
 }
@@ -186,6 +191,7 @@ export function decodeCommit(object: Buffer, key: string, volumeUuid: Buffer): D
     epoch,
     seq,
     session: object.subarray(32, 48),
+    acknowledgedSeq: object.readUInt32LE(72),
     isSeal: kind === KIND_SEAL,
     dataId: dataId === 0 ? null : (dataId as SegmentId),
     packed: {

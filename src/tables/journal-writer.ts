@@ -77,7 +77,7 @@ export class JournalWriter {
   close(tables: readonly CommitTable[], data: CommitData | undefined): Promise<void> {
     assert(this.#failure === null, 'nothing is closed behind a commit that failed')
     const identity = { ...this.#tenure, seq: ++this.closedSeq }
-    const parts = encodeCommit(this.#volumeUuid, identity, tables, data)
+    const parts = encodeCommit(this.#volumeUuid, identity, tables, data, this.acknowledgedSeq)
     const bytes = parts.reduce((sum, part) => sum + part.length, 0)
     const commit: ClosedCommit = { identity, parts, bytes }
     this.objects++

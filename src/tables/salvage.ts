@@ -3,7 +3,8 @@
 //
 // Must stay true:
 // - What lies behind a gap of a tenure whose end is not known is void, as ever: it was under way when the writer died.
-//   Where a seal is known, by `root` or because it is there, every commit before it was made: a gap is damage.
+//   Where a seal is known, by `root` or because it is there, every commit before it was made; and so was every one that a
+//   commit behind it calls acknowledged: there a gap is damage.
 // - A damaged object takes its place all the same: what lies behind it may have been acknowledged, and is replayed; unless
 //   it is of a seal's size, a header alone, which no commit has: that ends the tenure.
 // - Nothing is deleted here. Damaged commits are trimmed with those that can be read, once a checkpoint contains these;
@@ -118,8 +119,17 @@ class TenureSalvage {
   /** Replays up to the first gap, and seals that where it is ours to do; returns the place of the seal. */
   async #toOpenEnd(): Promise<number | null> {
     const { seal, tenure } = this
+    const madeSeq = this.#acknowledgedSeq()
+    await this.#readMissing(madeSeq)
+    let missingFrom: number | null = null
     for (let seq = tenure.firstSeq; ; seq++) {
       let object = this.#objects.get(seq)
+      if (object === undefined && seq <= madeSeq) {
+        missingFrom ??= seq
+        continue
+      }
+      if (missingFrom !== null) this.#tellGap(missingFrom, seq - 1)
+      missingFrom = null
       if (object === undefined) {
         if (!isToSeal(seal, tenure)) return null
         const place = { slot: this.slot, epoch: tenure.epoch, seq, session: seal.sealAs.session }
@@ -132,6 +142,14 @@ class TenureSalvage {
       }
       this.#take(seq, object)
     }
+  }
+
+  /** Up to where commits are known to have been made, by what those behind them say. */
+  #acknowledgedSeq(): number {
+    let last = 0
+    for (const object of this.#objects.values())
+      if ('commit' in object) last = Math.max(last, object.commit.acknowledgedSeq)
+    return last
   }
 
   #take(seq: number, object: Found): void {

@@ -10,14 +10,7 @@ import PQueue from 'p-queue'
 import { FsError, ruleHolds } from '../platform/index.ts'
 import { damagedPieceIn } from '../segments/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
-import {
-  COMMIT_HEADER_BYTES,
-  type DecodedCommit,
-  decodeCommit,
-  encodeSeal,
-  journalKey,
-  journalPrefix,
-} from './commit-format.ts'
+import { type DecodedCommit, decodeCommit, encodeSeal, journalKey, journalPrefix } from './commit-format.ts'
 import type { TableDamage } from './inspect.ts'
 import { listAll, readDecoded } from './read-object.ts'
 import type { Tenure } from './root.ts'
@@ -66,13 +59,11 @@ export async function readTenures(
       if (body === undefined) {
         if (!ruleHolds('commits behind a gap are void') && objects.size > 0 && seq <= tenure.firstSeq + objects.size)
           continue
-        const isKnown = mustReach !== null || hasSealBehind(source, objects, key)
+        const isKnown = mustReach !== null || wasMade(source, objects, key, seq)
         if (isKnown && ruleHolds('all commits before a known seal are there')) {
           // A listing is not of one moment: it may have passed this place before, and the seal's after, both were put.
           body = (await readIfThere(source, key)) ?? undefined
-          if (body === undefined && mustReach !== null)
-            throw unusable(`${key} is missing: acknowledged changes are lost with it`)
-          if (body === undefined) throw unusable(`${key} is missing, though its tenure was sealed behind it`)
+          if (body === undefined) throw unusable(`${key} is missing: acknowledged changes are lost with it`)
         } else {
           if (!isToSeal(seal, tenure)) break
           body = await sealOrRead(source, { slot, seq, epoch: tenure.epoch, session: seal.sealAs.session })
@@ -93,13 +84,19 @@ export async function readTenures(
   return found
 }
 
-/** Whether a seal that `root` does not know of lies behind a gap: then what is missing was there when it was put. */
-function hasSealBehind({ volumeUuid }: JournalSource, objects: ReadonlyMap<string, Buffer>, gap: string): boolean {
+/** Whether what is missing at `seq` was there once: a seal that `root` does not know of lies behind it, or a commit that was
+ *  closed when it had been acknowledged. */
+function wasMade(
+  { volumeUuid }: JournalSource,
+  objects: ReadonlyMap<string, Buffer>,
+  gap: string,
+  seq: number,
+): boolean {
   for (const [key, body] of objects) {
-    // A seal is a header alone.
-    if (key <= gap || body.length !== COMMIT_HEADER_BYTES) continue
+    if (key <= gap) continue
     try {
-      if (decodeCommit(body, key, volumeUuid).isSeal) return true
+      const { acknowledgedSeq, isSeal } = decodeCommit(body, key, volumeUuid)
+      if (isSeal || acknowledgedSeq >= seq) return true
     } catch (error) {
       // Behind a gap anything may lie.
       if (!(error instanceof FsError)) throw error

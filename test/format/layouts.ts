@@ -154,7 +154,7 @@ export const QUOTA_ROW = layout(
 export const COMMIT_HEADER = layout(
   'commit header',
   `magic 4, kind 1, version 1, codec 1, reserved 1, uuid 8, epoch 8, seq 8, session 16, dataId 8, dataBytes 4,
-   contentsCount 4, recordBytes 4, slot 4, reserved 4, crc 4`,
+   contentsCount 4, recordBytes 4, slot 4, acknowledged 4, crc 4`,
 )
 export const COMMIT_ENTRY = layout(
   'commit contents entry',

@@ -47,6 +47,7 @@ export function traitsOf(seed: number, random: Random): Traits {
   const commitMs = next() < 0.5 ? 1000 : 5000
   const inlineBytesMax = next() < 0.5 ? 4096 : 1 << 20
   const graceMs = [0, 5_000, 3_600_000][Math.floor(next() * 3)] as number
+  const copies = copiesOf(seed)
   return {
     isCalm,
     faults,
@@ -54,9 +55,16 @@ export function traitsOf(seed: number, random: Random): Traits {
     commitMs,
     inlineBytesMax,
     graceMs,
-    copies: copiesOf(seed),
+    copies,
     ...laterTraits(seed, isCalm),
+    ...(copies === null || isCalm ? {} : unrecorded(seed)),
   }
+}
+
+/** Sometimes copies stay unrecorded for long, while what they were made of dies and is deleted. */
+function unrecorded(seed: number): Partial<Traits> {
+  const more = seededRandom(seed ^ 0xc0b1)
+  return more.next() < 0.3 ? { ...hurried(more), commitMs: 20_000 } : {}
 }
 
 /** Of a stream of its own, which goes on through the copies: worlds without them stay as they are. */

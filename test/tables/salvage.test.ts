@@ -1,6 +1,7 @@
 // Salvaging a journal: what is missing or damaged of it is left out and told, what lies behind it is replayed; and what
 // was never acknowledged is no damage.
 import { describe, expect, test } from 'vitest'
+import { crc32c } from '../../src/platform/index.ts'
 import type { ObjectStore } from '../../src/store/index.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import { type Database, formatDatabase, inspectDatabase, journalKey } from '../../src/tables/index.ts'
@@ -36,6 +37,14 @@ const damagesOf = (database: Database) =>
 
 const commit = (seq: number, epoch = 1) => journalKey(0, epoch, seq)
 
+/** Makes a commit one that was closed before any other was answered. */
+async function sentBeforeAnswers(store: ObjectStore, key: string): Promise<void> {
+  const { body } = await store.get(key)
+  body.writeUInt32LE(0, 72)
+  body.writeUInt32LE(crc32c(body.subarray(80 + body.readUInt32LE(56)), crc32c(body.subarray(0, 76))), 76)
+  await store.put(key, [body])
+}
+
 /** What looking and opening for writing find; both find the same, and a second look after a crash too. */
 async function salvaged(store: ObjectStore): Promise<{ keys: number[]; damages: string[] }> {
   const seen = await look(store)
@@ -70,6 +79,14 @@ describe('of a tenure that nobody has sealed', () => {
     await expectMended(store, [1, 3, 4])
   })
 
+  test('a commit that a later one calls acknowledged is missed, and those behind it are replayed', async () => {
+    const store = await crashed([1, 2, 3, 4])
+    await store.delete([commit(2)])
+    await expect(open(store)).rejects.toThrow(/00000002 is missing: acknowledged changes are lost with it/)
+    expect(await salvaged(store)).toEqual({ keys: [1, 3, 4], damages: ['journal-gap 2'] })
+    await expectMended(store, [1, 3, 4])
+  })
+
   test('the last commit may be the damaged one', async () => {
     const store = await crashed([1, 2, 3])
     await flip(store, commit(3), 70)
@@ -79,6 +96,7 @@ describe('of a tenure that nobody has sealed', () => {
 
   test('what lies behind a gap was under way: no damage, and void', async () => {
     const store = await crashed([1, 2, 3, 4])
+    await sentBeforeAnswers(store, commit(4))
     await store.delete([commit(3)])
     expect(await salvaged(store)).toEqual({ keys: [1, 2], damages: [] })
   })
@@ -87,6 +105,7 @@ describe('of a tenure that nobody has sealed', () => {
 test('a damaged seal that root does not know ends its tenure all the same: what lies behind it is void', async () => {
   const store = await crashed([1, 2, 3, 4, 5])
   const root = await store.get('root')
+  await sentBeforeAnswers(store, commit(5))
   await store.delete([commit(4)])
   await (await open(store)).close('abandon')
   await store.put('root', [root.body])
@@ -159,7 +178,7 @@ describe('of a tenure whose seal is known', () => {
     await store.put('root', [root.body])
     await store.delete([commit(2)])
     // Nor is it sealed a second time, before commits that were acknowledged.
-    await expect(open(store)).rejects.toThrow('is missing, though its tenure was sealed behind it')
+    await expect(open(store)).rejects.toThrow('is missing: acknowledged changes are lost with it')
     expect(await salvaged(store)).toEqual({ keys: [1, 3, 4], damages: ['journal-gap 2'] })
   })
 
