@@ -17,6 +17,7 @@ export {
 export { deriveDirectoryCopies } from './derive.ts'
 export { extentsByTurns } from './extents-by-turns.ts'
 export { dropExtents, extentsOf, recordStream } from './file-extents.ts'
+export { foldName } from './fold.ts'
 export {
   attributesOf,
   blankAttributes,
