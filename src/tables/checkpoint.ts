@@ -13,6 +13,7 @@ import { type Engine, EngineTransaction } from './engine.ts'
 import type { JournalWriter } from './journal-writer.ts'
 import { encodePointer } from './page.ts'
 import type { PageCleaner, TouchedTable } from './page-cleaner.ts'
+import { RecordArena } from './record-arena.ts'
 import { type PageSegmentUse, ROWS, type Root, type RootTable } from './root.ts'
 import { TableChanges, type TableState } from './table-state.ts'
 import { TreeWriter } from './tree-writer.ts'
@@ -143,6 +144,7 @@ async function writeTables(
 ): Promise<Written> {
   const { cache, clock, specs } = engine
   const writer = new TreeWriter({ cache, packer, pageSegments, clock })
+  const arena = new RecordArena()
   const roots: [TableState, PagePointer | null][] = []
   const inRoot = new Map<string, RootTable>(root.tables.map((table) => [`${table.kind}/${table.owner}`, table]))
   const setInRoot = (kind: number, owner: number, pointer: PagePointer | null) => {
@@ -152,7 +154,7 @@ async function writeTables(
   const rows = new Map<number, TableChanges>()
   const touchedKeys = new Map<TableState, readonly number[]>()
   for (const { kind, owner, keys } of touched) {
-    if (kind >= ROWS) rows.set(kind, new TableChanges())
+    if (kind >= ROWS) rows.set(kind, new TableChanges(arena))
     touchedKeys.set(engine.state(kind, owner), keys)
   }
   // Tables of one kind lie together, in order of their owners: those made together are read together.
@@ -161,7 +163,7 @@ async function writeTables(
     .sort((a, b) => a.kind - b.kind || a.owner - b.owner)
   for (const state of states) {
     const spec = specs.get(state.kind)
-    const changed = state.frozen ?? new TableChanges()
+    const changed = state.frozen ?? new TableChanges(arena)
     assert(spec !== undefined)
     const before = await engine.run(() => engine.rootOf(state))
     const pointer = await writer.write(
@@ -175,7 +177,7 @@ async function writeTables(
       setInRoot(state.kind, state.owner, pointer)
     } else if (pointer !== null || before !== null) {
       const kind = state.kind + ROWS
-      const changes = rows.get(kind) ?? new TableChanges()
+      const changes = rows.get(kind) ?? new TableChanges(arena)
       changes.changes.set(state.owner, pointer === null ? null : encodePointer(pointer))
       rows.set(kind, changes)
     }

@@ -104,7 +104,7 @@ export abstract class EngineDatabase {
       journalObjects: 0,
       journalBytes: 0,
       unacknowledgedBytes: 0,
-      changeBytes: engine.activeBytes + engine.frozenBytes,
+      changeBytes: engine.changeBytes,
       cachedPageBytes: engine.cache.bytes,
       failure: null,
       readOnly: true,

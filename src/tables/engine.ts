@@ -19,13 +19,13 @@ import {
   type Transaction,
 } from './database.ts'
 import type { JournalWriter } from './journal-writer.ts'
+import { ENTRY_BYTES } from './ordered-changes.ts'
 import { decodePointer, RECORD_MAX_BYTES } from './page.ts'
 import type { PageCache } from './page-cache.ts'
+import { RecordArena } from './record-arena.ts'
 import { ROWS } from './root.ts'
 import { TableChanges, TableState, TableView, TreePageFault } from './table-state.ts'
 
-/** What one changed entry costs in memory besides its record. */
-const CHANGE_OVERHEAD_BYTES = 160
 /** Unchanged table states kept around, to spare asking for their roots again. */
 const STATES_KEPT = 50_000
 
@@ -75,9 +75,11 @@ export class Engine implements TableReader {
   #openCommitBytes = 0
   #transactionsInCommit = 0
   carried: CarriedData[] = []
-  /** About what the changes of each generation take in memory. */
-  activeBytes = 0
-  frozenBytes = 0
+  /** Records of the active generation; of the frozen one, and of what failed checkpoints left frozen. */
+  #activeArena = new RecordArena()
+  #frozenArenas: RecordArena[] = []
+  #activeEntries = 0
+  #frozenEntries = 0
   firstChangeMs: number | null = null
   /** When the oldest change in the frozen generation was made. */
   frozenSinceMs: number | null = null
@@ -235,7 +237,7 @@ export class Engine implements TableReader {
 
   #active(state: TableState): TableChanges {
     if (state.active === null) {
-      state.active = new TableChanges()
+      state.active = new TableChanges(this.#activeArena)
       this.activeStates.add(state)
       this.firstChangeMs ??= this.clock.monotonicMs()
     }
@@ -244,13 +246,23 @@ export class Engine implements TableReader {
 
   #clear(state: TableState): void {
     this.#active(state)
-    state.active = new TableChanges()
+    state.active = new TableChanges(this.#activeArena)
     state.active.cleared = true
   }
 
   #change(state: TableState, key: number, record: Buffer | null): void {
-    const before = this.#active(state).changes.set(key, record)
-    this.activeBytes += (record?.length ?? 0) + (before === undefined ? CHANGE_OVERHEAD_BYTES : -(before?.length ?? 0))
+    assert(
+      record === null || !this.#activeArena.holds(record),
+      'a record put is not a view of one that may be replaced',
+    )
+    if (this.#active(state).changes.set(key, record)) this.#activeEntries++
+  }
+
+  /** About what the changes of both generations take in memory. */
+  get changeBytes(): number {
+    const entries = this.#activeEntries + this.#frozenEntries
+    const frozenBytes = this.#frozenArenas.reduce((sum, arena) => sum + arena.usedBytes, 0)
+    return this.#activeArena.usedBytes + frozenBytes + entries * ENTRY_BYTES
   }
 
   /** Applies a commit found in the journal. */
@@ -297,8 +309,10 @@ export class Engine implements TableReader {
       this.frozenStates.add(state)
     }
     this.activeStates = new Set()
-    this.frozenBytes += this.activeBytes
-    this.activeBytes = 0
+    this.#frozenEntries += this.#activeEntries
+    this.#activeEntries = 0
+    this.#frozenArenas.push(this.#activeArena)
+    this.#activeArena = new RecordArena()
     this.frozenSinceMs ??= this.firstChangeMs
     this.firstChangeMs = null
   }
@@ -308,17 +322,19 @@ export class Engine implements TableReader {
     for (const [state, pointer] of roots) state.root = pointer
     for (const state of this.frozenStates) state.frozen = null
     this.frozenStates = new Set()
-    this.frozenBytes = 0
+    this.#frozenArenas = []
+    this.#frozenEntries = 0
     this.frozenSinceMs = null
     this.#pruneStates()
   }
 
   /** Puts derived changes into the frozen generation: they go to pages, never to the journal. */
   applyDerived(transaction: EngineTransaction): void {
+    const arena = this.#frozenArenas.at(-1) as RecordArena
     for (const operation of transaction.operations) {
       assert(operation.what === 'record')
       const state = this.state(operation.kind, operation.owner)
-      state.frozen ??= new TableChanges()
+      state.frozen ??= new TableChanges(arena)
       state.frozen.changes.set(operation.key, operation.record)
       this.frozenStates.add(state)
     }

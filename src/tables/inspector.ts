@@ -14,6 +14,7 @@ import type { Inspector, RecordVisitor, ReplayedData, TableDamage } from './insp
 import { OrderedChanges } from './ordered-changes.ts'
 import { decodePointer, encodePointer, Page } from './page.ts'
 import { PageHistory } from './page-history.ts'
+import { RecordArena } from './record-arena.ts'
 import { type PageSegmentUse, ROWS, type Root } from './root.ts'
 import type { TableState } from './table-state.ts'
 import { childPlace, KEYS_END, type Place, ROOT_PLACE, readPlaced, type Unreadable } from './tree-reader.ts'
@@ -222,7 +223,7 @@ export class TableInspector implements Inspector {
   }
 }
 
-const NOTHING = new OrderedChanges()
+const NOTHING = new OrderedChanges(new RecordArena())
 
 /** One turn's records; returns where to go on. */
 function giveTurn(state: TableState | undefined, page: Page | null, { from, to }: Range, visit: RecordVisitor): number {

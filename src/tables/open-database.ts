@@ -294,7 +294,7 @@ export class WritableDatabase extends EngineDatabase implements Database, TableR
     const { engine } = this
     return (
       engine.openCommitBytes + this.#journal.bytesUnderWay > UNACKNOWLEDGED_BYTES_MAX ||
-      engine.activeBytes + engine.frozenBytes > FULL_FACTOR * this.options.changeBytesMax
+      engine.changeBytes > FULL_FACTOR * this.options.changeBytesMax
     )
   }
 
@@ -348,7 +348,7 @@ export class WritableDatabase extends EngineDatabase implements Database, TableR
       journalBytes >= CHECKPOINT_JOURNAL_BYTES ||
       journalObjects >= CHECKPOINT_JOURNAL_OBJECTS ||
       ageMs >= CHECKPOINT_AGE_MS ||
-      engine.activeBytes + engine.frozenBytes >= options.changeBytesMax ||
+      engine.changeBytes >= options.changeBytesMax ||
       this.#ids.isLow
     )
   }

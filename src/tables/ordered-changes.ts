@@ -1,14 +1,24 @@
 // An ordered map from number to record or tombstone: the changes of one table in one generation. Keys lie in sorted
-// chunks, so that a lookup is two binary searches, an insertion moves at most a chunk, and a scan allocates nothing.
+// chunks, so that a lookup is two binary searches, an insertion moves at most a chunk, and a scan allocates nothing. The
+// records themselves lie in the generation's arena; here is where, in arrays of plain numbers.
 //
 // Must stay true: keys are strictly increasing within a chunk and from chunk to chunk; no chunk is empty, save the only
-// one of an empty map. (Arenas outside the JS heap come with the directories' issue, behind this interface.)
+// one of an empty map.
+import type { RecordArena } from './record-arena.ts'
+
 const CHUNK_MAX = 256
+/** A record's place and length in one number below 2^53. */
+const LENGTHS = 1 << 15
+const TOMBSTONE = -1
 
 interface Chunk {
   keys: number[]
-  records: (Buffer | null)[]
+  /** Place x LENGTHS + length, or TOMBSTONE. */
+  records: number[]
 }
+
+/** What one entry takes beside its record: key, place, and room to grow. */
+export const ENTRY_BYTES = 32
 
 /** Index of the first of `keys` that is >= `key`; keys.length when there is none. */
 export function lowerBound(keys: ArrayLike<number>, key: number): number {
@@ -23,8 +33,13 @@ export function lowerBound(keys: ArrayLike<number>, key: number): number {
 }
 
 export class OrderedChanges {
+  readonly #arena: RecordArena
   #chunks: Chunk[] = [{ keys: [], records: [] }]
   #size = 0
+
+  constructor(arena: RecordArena) {
+    this.#arena = arena
+  }
 
   get size(): number {
     return this.#size
@@ -43,31 +58,31 @@ export class OrderedChanges {
     return low - 1
   }
 
-  /** The record, null for a tombstone, undefined when the key was not changed. */
+  /** The record, null for a tombstone, undefined when the key was not changed. A view, valid in this turn. */
   get(key: number): Buffer | null | undefined {
-    const chunk = this.#chunks[this.#chunkIndex(key)] as Chunk
-    const at = lowerBound(chunk.keys, key)
-    return chunk.keys[at] === key ? chunk.records[at] : undefined
+    const { keys, records } = this.#chunks[this.#chunkIndex(key)] as Chunk
+    const at = lowerBound(keys, key)
+    return keys[at] === key ? viewOf(this.#arena, records[at] as number) : undefined
   }
 
-  /** Sets a record or a tombstone; returns what was there before, as `get` would have. */
-  set(key: number, record: Buffer | null): Buffer | null | undefined {
+  /** Sets a record (copying it) or a tombstone. Returns whether the key is new here. */
+  set(key: number, record: Uint8Array | null): boolean {
     const chunkIndex = this.#chunkIndex(key)
     const chunk = this.#chunks[chunkIndex] as Chunk
     const { keys, records } = chunk
     const last = keys.length - 1
     const at = last < 0 || (keys[last] as number) < key ? last + 1 : lowerBound(keys, key)
     if (keys[at] === key) {
-      const before = records[at]
-      records[at] = record
-      return before
+      records[at] = this.#placed(record, records[at] as number)
+      return false
     }
+    const placed = this.#placed(record, TOMBSTONE)
     if (at === keys.length) {
       keys.push(key)
-      records.push(record)
+      records.push(placed)
     } else {
       keys.splice(at, 0, key)
-      records.splice(at, 0, record)
+      records.splice(at, 0, placed)
     }
     this.#size++
     if (keys.length > CHUNK_MAX) {
@@ -75,7 +90,15 @@ export class OrderedChanges {
       const keep = at === keys.length - 1 ? CHUNK_MAX : CHUNK_MAX >>> 1
       this.#chunks.splice(chunkIndex + 1, 0, { keys: keys.splice(keep), records: records.splice(keep) })
     }
-    return undefined
+    return true
+  }
+
+  #placed(record: Uint8Array | null, before: number): number {
+    if (record === null) return TOMBSTONE
+    const arena = this.#arena
+    const place =
+      before === TOMBSTONE ? arena.add(record) : arena.replace(Math.floor(before / LENGTHS), before % LENGTHS, record)
+    return place * LENGTHS + record.length
   }
 
   /** Visits entries with `from` <= key <= `to` in order, until the visitor returns false. The map must not change
@@ -89,23 +112,48 @@ export class OrderedChanges {
   /** A cursor on the first entry >= `from`. */
   cursor(from: number): ChangeCursor {
     const chunkIndex = this.#chunkIndex(from)
-    return new ChangeCursor(this.#chunks, chunkIndex, lowerBound((this.#chunks[chunkIndex] as Chunk).keys, from))
+    const at = lowerBound((this.#chunks[chunkIndex] as Chunk).keys, from)
+    return new ChangeCursor(this.#arena, this.#chunks, chunkIndex, at)
   }
 }
 
 /** Walks entries in order; `key` is Infinity past the end. Invalid once the map changes. */
 export class ChangeCursor {
   key = Number.POSITIVE_INFINITY
-  record: Buffer | null = null
-  #chunks: readonly Chunk[]
+  readonly #arena: RecordArena
+  readonly #chunks: readonly Chunk[]
   #chunkIndex: number
   #at: number
+  #placed = TOMBSTONE
 
-  constructor(chunks: readonly Chunk[], chunkIndex: number, at: number) {
+  constructor(arena: RecordArena, chunks: readonly Chunk[], chunkIndex: number, at: number) {
+    this.#arena = arena
     this.#chunks = chunks
     this.#chunkIndex = chunkIndex
     this.#at = at - 1
     this.next()
+  }
+
+  get isTombstone(): boolean {
+    return this.#placed === TOMBSTONE
+  }
+
+  /** Null for a tombstone. */
+  get record(): Buffer | null {
+    return viewOf(this.#arena, this.#placed)
+  }
+
+  /** The record without a view of its own: `bytes[start, end)`. Not for tombstones. */
+  get bytes(): Buffer {
+    return this.#arena.slabOf(Math.floor(this.#placed / LENGTHS))
+  }
+
+  get start(): number {
+    return this.#arena.startOf(Math.floor(this.#placed / LENGTHS))
+  }
+
+  get lengthBytes(): number {
+    return this.#placed % LENGTHS
   }
 
   next(): void {
@@ -116,12 +164,14 @@ export class ChangeCursor {
       this.#at = 0
       chunk = this.#chunks[this.#chunkIndex]
     }
-    if (chunk === undefined) {
-      this.key = Number.POSITIVE_INFINITY
-      this.record = null
-    } else {
-      this.key = chunk.keys[this.#at] as number
-      this.record = chunk.records[this.#at] as Buffer | null
-    }
+    this.key = chunk === undefined ? Number.POSITIVE_INFINITY : (chunk.keys[this.#at] as number)
+    this.#placed = chunk === undefined ? TOMBSTONE : (chunk.records[this.#at] as number)
   }
+}
+
+function viewOf(arena: RecordArena, placed: number): Buffer | null {
+  if (placed === TOMBSTONE) return null
+  const place = Math.floor(placed / LENGTHS)
+  const start = arena.startOf(place)
+  return arena.slabOf(place).subarray(start, start + (placed % LENGTHS))
 }

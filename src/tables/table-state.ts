@@ -10,6 +10,7 @@ import { PageFault, type ScanVisitor, type Table, type TableKind } from './datab
 import { type ChangeCursor, OrderedChanges } from './ordered-changes.ts'
 import type { Page } from './page.ts'
 import type { PageCache } from './page-cache.ts'
+import { RecordArena } from './record-arena.ts'
 
 /** How much of a table is asked for ahead, in stored bytes, when a scan meets a page not in memory. */
 const SCAN_AHEAD_BYTES = 8 << 20
@@ -17,7 +18,12 @@ const SCAN_AHEAD_BYTES = 8 << 20
 /** The changes of one table in one generation. */
 export class TableChanges {
   cleared = false
-  readonly changes = new OrderedChanges()
+  readonly changes: OrderedChanges
+
+  /** `arena`: that of the generation, or one of its own. */
+  constructor(arena = new RecordArena()) {
+    this.changes = new OrderedChanges(arena)
+  }
 
   /** Puts `newer` on top of this. */
   merge(newer: TableChanges): TableChanges {
@@ -138,11 +144,14 @@ export class TableView implements Table {
       if (key > to || key === Number.POSITIVE_INFINITY) return
       let goOn = true
       if (newer.key === key || older.key === key) {
-        const record = newer.key === key ? newer.record : older.record
+        const changed = newer.key === key ? newer : older
+        if (!changed.isTombstone) {
+          const { bytes, start, lengthBytes } = changed
+          goOn = visit(key, bytes, start, start + lengthBytes)
+        }
         if (newer.key === key) newer.next()
         if (older.key === key) older.next()
         if (pageKey === key) at++
-        if (record !== null) goOn = visit(key, record, 0, record.length)
       } else {
         const page = (leaf as Leaf).page
         goOn = visit(key, page.bytes, page.start(at), page.end(at))
@@ -195,4 +204,4 @@ interface Leaf {
   upper: number
 }
 
-const NOTHING: ChangeCursor = new OrderedChanges().cursor(0)
+const NOTHING: ChangeCursor = new OrderedChanges(new RecordArena()).cursor(0)
