@@ -7,13 +7,18 @@ import { join } from 'node:path'
 import { findMount, kernelTransport, type Mounted, repairDeadMount } from '../fuse/index.ts'
 import type { Logger } from '../observe/index.ts'
 import { systemClock, systemRandom } from '../platform/index.ts'
-import type { Ino } from '../vfs/index.ts'
-import { openVolume, readVolumeJson, type Volume, type VolumeIdentity } from '../volume/index.ts'
+import {
+  type OpenVolumeOptions,
+  openVolume,
+  readVolumeJson,
+  type Volume,
+  type VolumeIdentity,
+} from '../volume/index.ts'
 import type { MountStatus } from './control-protocol.ts'
 import { serveControl } from './control-server.ts'
 import { CommandError, codeOf } from './errors.ts'
 import { describeSelf, holderJudge, takeSlotLock } from './held-slot.ts'
-import { dropKernelCaches } from './kernel-caches.ts'
+import { dropKernelCaches, dropKernelName } from './kernel-caches.ts'
 import { endOnUncaught } from './last-resort.ts'
 import { fieldsFirst, openLog } from './log.ts'
 import { type OpenedStore, openCountedStore } from './open-store.ts'
@@ -108,9 +113,10 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
   const mounting = new Promise<Mounted>((resolve) => {
     whenMounted = resolve
   })
-  const volume = await open(order, identity, opened, slot, log, async (known) =>
-    dropKernelCaches(await mounting, known, log),
-  )
+  const volume = await open(order, identity, opened, slot, log, {
+    onRefreshed: async (known) => dropKernelCaches(await mounting, known, log),
+    onNameGone: async (parent, name) => dropKernelName(await mounting, parent, name, log),
+  })
   undo.add(async () => {
     await volume.close()
     slot?.released()
@@ -193,7 +199,7 @@ async function open(
   { store, endpoint, probe }: OpenedStore,
   slot: SlotHold | null,
   log: Logger,
-  onRefreshed: (known: readonly Ino[]) => void,
+  kernel: Required<Pick<OpenVolumeOptions, 'onRefreshed' | 'onNameGone'>>,
 ): Promise<Volume> {
   slot?.named()
   try {
@@ -217,7 +223,7 @@ async function open(
       memoryBytes: settings.memoryBytes,
       commitMs: settings.commitMs,
       graceMs: settings.graceMs,
-      onRefreshed,
+      ...kernel,
       parallelism: settings.store.parallelism,
       rootOwner: { uid: process.getuid!(), gid: process.getgid!() },
     })

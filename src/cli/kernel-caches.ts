@@ -1,4 +1,5 @@
-// What the kernel caches of a read-only mount, when the mount has gone on to a newer state: names, attributes, pages.
+// What the kernel caches, when it is no longer so and the kernel cannot know: all of a read-only mount that has gone on to a
+// newer state; and a name in a folding directory that went by another spelling.
 import type { Mounted } from '../fuse/index.ts'
 import type { Logger } from '../observe/index.ts'
 import { type Ino, ROOT_INO } from '../vfs/index.ts'
@@ -17,5 +18,14 @@ export async function dropKernelCaches(mounted: Mounted, known: readonly Ino[], 
     for (const ino of [ROOT_INO, ...known]) await mounted.invalidateInode(ino, 0, 0)
   } catch (error) {
     log.warn(`the kernel may show data of the older state: ${describeError(error)}`)
+  }
+}
+
+/** Has the kernel forget a name. Never rejects. */
+export async function dropKernelName(mounted: Mounted, parent: Ino, name: Buffer, log: Logger): Promise<void> {
+  try {
+    await mounted.invalidateEntry(parent, name)
+  } catch (error) {
+    log.warn(`the kernel may show '${name}' for up to an hour: ${describeError(error)}`)
   }
 }

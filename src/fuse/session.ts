@@ -41,6 +41,9 @@ import {
   GetxattrIn,
   GetxattrOut,
   InHeader,
+  Ioctl,
+  IoctlIn,
+  IoctlOut,
   LinkIn,
   MkdirIn,
   MknodIn,
@@ -254,7 +257,7 @@ export class Session {
       case Opcode.RELEASEDIR:
         return this.#sendEmpty(r)
       case Opcode.IOCTL:
-        throw errnoError('ENOTTY')
+        return this.#ioctl(r)
       default:
         // OPENDIR, FLUSH, ACCESS and INTERRUPT among them: see the head of this file.
         throw errnoError('ENOSYS')
@@ -287,7 +290,7 @@ export class Session {
 
   /** ENOENT with how long it will stay true; other errors go on. */
   #sendMissing(r: RequestBuffer, error: unknown): void {
-    const ttlSec = this.#fs.negativeTtlSec
+    const ttlSec = this.#fs.negativeTtlSec(r.nodeid as Ino)
     if (!(error instanceof FsError) || error.code !== 'ENOENT' || ttlSec <= 0) throw error
     this.#send(r, this.#reply.negativeEntry(OutHeader.sizeof, ttlSec))
   }
@@ -443,6 +446,40 @@ export class Session {
     const { name, value } = r.nameAndValue(InHeader.sizeof + SetxattrIn.sizeof, valueBytes)
     refuseForeignXattr(name)
     return this.#then(r, this.#fs.setxattr(this.#callerOf(r), r.nodeid as Ino, name, value, flags), this.#sendEmpty)
+  }
+
+  /** ioctl(2): the flags of inodes alone. chattr(1) reads them by GETFLAGS and FSGETXATTR before it sets them. */
+  #ioctl(r: RequestBuffer): MaybePromise<void> {
+    r.need(IoctlIn.sizeof)
+    const ino = r.nodeid as Ino
+    const fs = this.#fs
+    if (fs.getFlags === undefined || fs.setFlags === undefined) throw errnoError('ENOTTY')
+    switch (r.u32(InHeader.sizeof + IoctlIn.cmd)) {
+      case Ioctl.GETFLAGS:
+        return this.#then(r, fs.getFlags(ino), (request, flags) => this.#sendIoctl(request, [flags]))
+      case Ioctl.FSGETXATTR:
+        // struct fsxattr: xflags, extsize, nextents, projid, cowextsize, 8 bytes of padding. No such flag is built.
+        return this.#sendIoctl(r, [0, 0, 0, 0, 0, 0, 0])
+      case Ioctl.SETFLAGS: {
+        r.need(IoctlIn.sizeof + 4)
+        const flags = r.u32(InHeader.sizeof + IoctlIn.sizeof)
+        return this.#then(r, fs.setFlags(this.#callerOf(r), ino, flags), (request) => this.#sendIoctl(request, []))
+      }
+      case Ioctl.FSSETXATTR:
+        throw errnoError('EOPNOTSUPP')
+      default:
+        throw errnoError('ENOTTY')
+    }
+  }
+
+  #sendIoctl(r: RequestBuffer, words: readonly number[]): void {
+    this.#reply.zero(OutHeader.sizeof, OutHeader.sizeof + IoctlOut.sizeof)
+    let at = OutHeader.sizeof + IoctlOut.sizeof
+    for (const word of words) {
+      this.#reply.putU32(at, word)
+      at += 4
+    }
+    this.#send(r, at)
   }
 
   /** getxattr(2): a size of 0 asks how long the value is; one too small is ERANGE. */

@@ -141,6 +141,17 @@ export const CopyFileRangeIn = {
 } as const
 export const FsyncIn = { fh: 0, fsyncFlags: 8, sizeof: 16 } as const
 /** Without SETXATTR_EXT. */
+/** _IOC numbers of <linux/fs.h>. */
+export const Ioctl = {
+  GETFLAGS: 0x8008_6601,
+  SETFLAGS: 0x4008_6602,
+  FSGETXATTR: 0x801c_581f,
+  FSSETXATTR: 0x401c_5820,
+} as const
+/** What the ioctl was given follows. */
+export const IoctlIn = { fh: 0, flags: 8, cmd: 12, arg: 16, inSize: 24, outSize: 28, sizeof: 32 } as const
+/** What it gives back follows. */
+export const IoctlOut = { result: 0, flags: 4, inIovs: 8, outIovs: 12, sizeof: 16 } as const
 export const SetxattrIn = { size: 0, flags: 4, sizeof: 8 } as const
 /** GETXATTR and LISTXATTR. */
 export const GetxattrIn = { size: 0, sizeof: 8 } as const

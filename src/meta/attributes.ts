@@ -39,6 +39,11 @@ export const isDirectory = (mode: number): boolean => (mode & S_IFMT) === S_IFDI
 export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG
 export const isSymlink = (mode: number): boolean => (mode & S_IFMT) === S_IFLNK
 
+/** The flags of an inode that are built, as FS_IOC_GETFLAGS gives them (<linux/fs.h>). CASEFOLD: of a directory, names in it
+ *  that fold alike are one (fold.ts). */
+export const CASEFOLD_FLAG = 0x4000_0000
+export const KNOWN_FLAGS = CASEFOLD_FLAG
+
 /** What a directory shows as st_size: entries are not counted, so that a create rewrites no more than times. */
 export const DIRECTORY_SIZE_BYTES = 4096
 

@@ -24,6 +24,7 @@ export {
   decodeInode,
   encodeInode,
   type Inode,
+  inodeFlags,
   newInode,
   readAttributes,
   SYMLINK_TARGET_MAX,

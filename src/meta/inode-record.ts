@@ -14,7 +14,7 @@
 //   56   i64  mtime, seconds          84  u32  mtime, nanoseconds
 //   64   i64  ctime, seconds          88  u32  ctime, nanoseconds
 //   72   i64  btime, seconds          92  u32  btime, nanoseconds
-//   96   u32  flags (0 until they are built)
+//   96   u32  flags, as FS_IOC_GETFLAGS has them; only CASEFOLD (attributes.ts) is built
 //   100  u64  realm (directories; 0: none)
 //   108  u16  extents that follow, at most INLINE_EXTENTS_MAX; 0xffff: they lie in the table EXTENTS
 //   110  u16  bytes of the symlink's target, at most 4,095
@@ -35,6 +35,7 @@ import { readI64, readU64, type Timespec, writeI64, writeU64 } from '../platform
 import { type Attributes, DIRECTORY_SIZE_BYTES, type Ino, isDirectory } from './attributes.ts'
 
 export const INODE_FIXED_BYTES = 116
+const FLAGS_AT = 96
 export const INLINE_EXTENTS_MAX = 4
 export const SYMLINK_TARGET_MAX = 4095
 export const EXTENTS_IN_TABLE = 0xffff
@@ -70,10 +71,21 @@ export interface NewInode {
   now: Timespec
   rdev?: number
   realm?: number
+  flags?: number
   target?: Buffer
 }
 
-export function newInode({ ino, mode, uid, gid, now, rdev = 0, realm = 0, target = NOTHING }: NewInode): Inode {
+export function newInode({
+  ino,
+  mode,
+  uid,
+  gid,
+  now,
+  rdev = 0,
+  realm = 0,
+  flags = 0,
+  target = NOTHING,
+}: NewInode): Inode {
   const directory = isDirectory(mode)
   return {
     ino,
@@ -89,7 +101,7 @@ export function newInode({ ino, mode, uid, gid, now, rdev = 0, realm = 0, target
     mtime: now,
     ctime: now,
     btime: now,
-    flags: 0,
+    flags,
     realm,
     extents: [],
     target,
@@ -121,7 +133,7 @@ export function encodeInodeInto(inode: Inode, bytes: Buffer, at: number): number
   bytes.writeUInt32LE(inode.mtime.nsec, at + 84)
   bytes.writeUInt32LE(inode.ctime.nsec, at + 88)
   bytes.writeUInt32LE(inode.btime.nsec, at + 92)
-  bytes.writeUInt32LE(inode.flags, at + 96)
+  bytes.writeUInt32LE(inode.flags, at + FLAGS_AT)
   writeU64(bytes, at + 100, inode.realm)
   const { extents, target, xattrs } = inode
   assert(extents === null || extents.length <= INLINE_EXTENTS_MAX, 'more extents than fit an inode')
@@ -144,6 +156,11 @@ export function encodeInode(inode: Inode): Buffer {
   const bytes = Buffer.allocUnsafe(inodeRecordBytes(inode))
   encodeInodeInto(inode, bytes, 0)
   return bytes
+}
+
+/** The flags alone. */
+export function inodeFlags(bytes: Buffer, start: number): number {
+  return bytes.readUInt32LE(start + FLAGS_AT)
 }
 
 /** Target and xattrs of the result are views into `bytes`. */
@@ -173,7 +190,7 @@ export function decodeInode(bytes: Buffer, at: number): Inode {
     mtime: { sec: readI64(bytes, at + 56), nsec: bytes.readUInt32LE(at + 84) },
     ctime: { sec: readI64(bytes, at + 64), nsec: bytes.readUInt32LE(at + 88) },
     btime: { sec: readI64(bytes, at + 72), nsec: bytes.readUInt32LE(at + 92) },
-    flags: bytes.readUInt32LE(at + 96),
+    flags: bytes.readUInt32LE(at + FLAGS_AT),
     realm: readU64(bytes, at + 100),
     extents: count === EXTENTS_IN_TABLE ? null : extents,
     target: targetBytes === 0 ? NOTHING : bytes.subarray(end, end + targetBytes),

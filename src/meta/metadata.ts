@@ -12,7 +12,7 @@
 import { ok as assert } from 'node:assert'
 import { errnoError, FsError, readU64, writeU64 } from '../platform/index.ts'
 import type { Database, Table, TableReader, Transaction } from '../tables/index.ts'
-import { type Ino, isDirectory, ROOT_INO } from './attributes.ts'
+import { CASEFOLD_FLAG, type Ino, isDirectory, ROOT_INO } from './attributes.ts'
 import {
   dentryHasName,
   dentryIno,
@@ -23,7 +23,8 @@ import {
   encodeDentry,
   NAME_MAX,
 } from './dentry-record.ts'
-import { decodeInode, encodeInode, type Inode } from './inode-record.ts'
+import { foldName } from './fold.ts'
+import { decodeInode, encodeInode, type Inode, inodeFlags } from './inode-record.ts'
 import { DOT_KEY, FIRST_NAME_KEY, type NameKeys, ORDINALS } from './name-keys.ts'
 import { IN_ORPHANS, IN_SHARED, type Place, Places, REMOVED } from './places.ts'
 import { DIRECTORY, ORPHANS, PARENTS, SHARED } from './table-kinds.ts'
@@ -49,6 +50,8 @@ export interface FoundName {
 }
 
 const NO_NAME = Buffer.alloc(0)
+/** Directories of which it is remembered whether they fold. */
+const FOLDING_MAX = 100_000
 
 export interface MetadataOptions {
   database: Database
@@ -62,6 +65,9 @@ export class Metadata {
    *  in the turn of the removal and of the last forget. */
   readonly removed = new Map<number, Inode>()
   readonly #nameKeys: NameKeys
+  /** Of directories that were asked for: whether names in them are folded. A hint that spares reading "."; it is changed in
+   *  the turn in which the flag is. */
+  readonly #folding = new Map<number, boolean>()
 
   constructor({ database, nameKeys }: MetadataOptions) {
     this.database = database
@@ -72,18 +78,46 @@ export class Metadata {
     return this.database.table(DIRECTORY, ino)
   }
 
-  /** The first key that `name` may have. ENAMETOOLONG, as path_resolution(7). */
-  baseKey(name: Uint8Array): number {
-    if (name.length > NAME_MAX) throw errnoError('ENAMETOOLONG')
-    if (name.length === 0) throw errnoError('ENOENT')
-    return this.#nameKeys(name)
+  /** Whether names in a directory that fold alike are one. May fault. */
+  folds(directory: number): boolean {
+    let folds = this.#folding.get(directory)
+    if (folds === undefined) {
+      const own = this.directory(directory).get(DOT_KEY)
+      folds = own !== null && (inodeFlags(own, 0) & CASEFOLD_FLAG) !== 0
+      this.noteFolding(directory, folds)
+    }
+    return folds
   }
 
-  /** Finds a name; null when there is none. */
-  find(directory: number, name: Uint8Array, base = this.baseKey(name)): FoundName | null {
+  /** The same, as far as it is known already. */
+  foldsAsKnown(directory: number): boolean {
+    return this.#folding.get(directory) ?? false
+  }
+
+  noteFolding(directory: number, folds: boolean): void {
+    if (this.#folding.size >= FOLDING_MAX) this.#folding.clear()
+    this.#folding.set(directory, folds)
+  }
+
+  /** The first key that `name` may have in a directory. ENAMETOOLONG, as path_resolution(7). */
+  baseKey(directory: number, name: Uint8Array): number {
+    if (name.length > NAME_MAX) throw errnoError('ENAMETOOLONG')
+    if (name.length === 0) throw errnoError('ENOENT')
+    return this.#nameKeys(this.#foldedIn(directory, name) ?? name)
+  }
+
+  /** Null where only the exact name counts. */
+  #foldedIn(directory: number, name: Uint8Array): Uint8Array | null {
+    return this.folds(directory) ? foldName(name) : null
+  }
+
+  /** Finds a name, or in a folding directory one that folds alike; null when there is none. */
+  find(directory: number, name: Uint8Array, base = this.baseKey(directory, name)): FoundName | null {
+    const folded = this.#foldedIn(directory, name)
     let found: FoundName | null = null
     this.directory(directory).scan(base, base + ORDINALS - 1, (key, bytes, start) => {
-      if (!dentryHasName(bytes, start, name)) return true
+      const isIt = dentryHasName(bytes, start, name) || (folded !== null && foldsTo(dentryName(bytes, start), folded))
+      if (!isIt) return true
       found = { key, bytes, start }
       return false
     })
@@ -223,6 +257,11 @@ export class Metadata {
   isEmptyDirectory(ino: number): boolean {
     return this.directory(ino).isEmpty(FIRST_NAME_KEY)
   }
+}
+
+function foldsTo(name: Uint8Array, folded: Uint8Array): boolean {
+  const own = foldName(name)
+  return own !== null && Buffer.compare(own, folded) === 0
 }
 
 /** The row of PARENTS; null when there is none (the root, shared inodes, orphans). */

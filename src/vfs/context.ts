@@ -2,7 +2,7 @@
 // every change. One per filesystem.
 
 import type { Stream, StreamAttributes, Streams } from '../data/index.ts'
-import type { Metadata, Node } from '../meta/index.ts'
+import type { Ino, Metadata, Node } from '../meta/index.ts'
 import { type Clock, errnoError, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import type { SegmentStore } from '../segments/index.ts'
 import type { Database } from '../tables/index.ts'
@@ -35,6 +35,11 @@ export interface FilesystemOptions {
   inlineBytesMax?: number
   /** Extents from this length on are shared by copies; 64 KiB unless told. */
   shareMinBytes?: number
+  /** A name went by another spelling than the stored one: whoever cached it is to forget it. Called in the turn of the change;
+   *  `name` is the callee's. */
+  onNameGone?: (parent: Ino, name: Buffer) => void
+  /** Whether the root directory of a volume that has none yet folds names. */
+  casefold?: boolean
 }
 
 export interface Context {
@@ -50,10 +55,18 @@ export interface Context {
   readonly reaper: Reaper
   readonly defragmenter: Defragmenter
   readonly shareMinBytes: number
+  readonly onNameGone: (parent: Ino, name: Buffer) => void
 }
 
 /** The sole writer's kernel may believe what it was told: nobody else changes it. */
 export const TTL_SEC = 3600
+/** How long the kernel may believe that a name leads where it does. `stored` is the name's spelling in the directory, null
+ *  where it was just made so: any other spelling is asked for again each time, so that at most one name is to be taken back
+ *  when the entry goes. */
+export function entryTtlOf(asked: Uint8Array, stored: Uint8Array | null): number {
+  return stored === null || Buffer.compare(asked, stored) === 0 ? TTL_SEC : 0
+}
+
 /** Offsets and sizes end here: numbers stay exact. */
 export const FILE_SIZE_MAX = Number.MAX_SAFE_INTEGER
 /** Names of one file, as ext4 limits them. */

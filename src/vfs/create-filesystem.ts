@@ -2,7 +2,16 @@
 //
 // Life: createFilesystem, `start` (before the first operation), operations, `close`. Its volume opens the database, the
 // segments and the streams before, and closes the database after, with `checkpointHooks`.
-import { type Ino, Metadata, nameKeys, newInode, putRootDirectory, ROOT_INO, S_IFDIR } from '../meta/index.ts'
+import {
+  CASEFOLD_FLAG,
+  type Ino,
+  Metadata,
+  nameKeys,
+  newInode,
+  putRootDirectory,
+  ROOT_INO,
+  S_IFDIR,
+} from '../meta/index.ts'
 import { FsError, ruleHolds } from '../platform/index.ts'
 import type { CheckpointHooks } from '../tables/index.ts'
 import { setattr } from './attributes.ts'
@@ -14,11 +23,12 @@ import { create, mkdir, mknod, symlink } from './create.ts'
 import { Defragmenter } from './defragmenter.ts'
 import { readdir } from './directory.ts'
 import type { Filesystem } from './filesystem.ts'
+import { getFlags, setFlags } from './flags.ts'
 import { createGuards } from './guards.ts'
 import { Handles } from './handles.ts'
 import { fsync, open, read, release, write } from './io.ts'
 import { link, rmdir, unlink } from './link.ts'
-import { forget, getattr, lookup, readlink } from './lookup.ts'
+import { forget, getattr, lookup, negativeTtlSec, readlink } from './lookup.ts'
 import { Reaper } from './reaper.ts'
 import { rename } from './rename.ts'
 import { statfs } from './statfs.ts'
@@ -88,6 +98,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     reaper,
     defragmenter: new Defragmenter(get),
     shareMinBytes: options.shareMinBytes ?? 64 * 1024,
+    onNameGone: options.onNameGone ?? (() => {}),
   }
   if (!readOnly) {
     writeback.onCommitted = () => {
@@ -114,7 +125,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
   let isWritingBack = false
 
   return {
-    negativeTtlSec: TTL_SEC,
+    negativeTtlSec: (parent) => negativeTtlSec(context, parent),
     entryTtlSec: TTL_SEC,
     attributeTtlSec: TTL_SEC,
     lookup: reading((_caller, parent, name) => lookup(context, parent, name)),
@@ -143,6 +154,8 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
       return ruleHolds('fsync of a directory commits the names') ? writeback.commit({ streams: [] }) : Promise.resolve()
     }),
     statfs: reading(() => statfs(context)),
+    getFlags: reading((ino) => getFlags(context, ino)),
+    setFlags: changing((_caller, ino, flags) => setFlags(context, ino, flags)),
 
     async start(root = { uid: 0, gid: 0, mode: 0o755 }) {
       if (!(await database.run(() => metadata.hasRoot()))) {
@@ -151,7 +164,14 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
         const { uid, gid, mode } = root
         putRootDirectory(
           transaction,
-          newInode({ ino: ROOT_INO, mode: S_IFDIR | (mode & 0o7777), uid, gid, now: clock.now() }),
+          newInode({
+            ino: ROOT_INO,
+            mode: S_IFDIR | (mode & 0o7777),
+            uid,
+            gid,
+            now: clock.now(),
+            flags: options.casefold === true ? CASEFOLD_FLAG : 0,
+          }),
         )
         database.apply(transaction)
         writeback.changed()

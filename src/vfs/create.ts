@@ -2,8 +2,10 @@
 //
 // Must stay true: the reads and checks of an operation end before an ino is taken; then everything happens in this turn.
 import {
+  CASEFOLD_FLAG,
   DIRECTORY,
   DOT_KEY,
+  dentryName,
   encodeDentry,
   encodeInode,
   type FoundName,
@@ -28,7 +30,7 @@ import {
   SYMLINK_TARGET_MAX,
 } from '../meta/index.ts'
 import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
-import { assertWritable, type Context, entryOf, reference } from './context.ts'
+import { assertWritable, type Context, entryOf, entryTtlOf, reference } from './context.ts'
 import type { Caller, Entry, Opened, OpenFlags } from './filesystem.ts'
 import { openNode } from './io.ts'
 import { isDots } from './lookup.ts'
@@ -65,7 +67,7 @@ function freeOrFound(context: Context, parent: Ino, name: Uint8Array): FreeName 
   const { metadata } = context
   const directory = metadata.directoryNode(parent)
   if (directory.home === 'removed') throw errnoError('ENOENT')
-  const base = metadata.baseKey(name)
+  const base = metadata.baseKey(parent, name)
   checkNewName(name)
   const found = metadata.find(parent, name, base)
   return { directory, found, key: found?.key ?? metadata.freeKey(parent, base) }
@@ -96,7 +98,8 @@ function make(context: Context, file: NewFile, { directory, key }: FreeName): No
     if (isDirectory(mode)) mode |= S_ISGID
   }
   const realm = isDirectory(mode) ? directory.inode.realm : 0
-  const inode: Inode = newInode({ ino: takeIno(context), mode, uid: caller.uid, gid, now, rdev, realm, target })
+  const flags = isDirectory(mode) ? directory.inode.flags & CASEFOLD_FLAG : 0
+  const inode: Inode = newInode({ ino: takeIno(context), mode, uid: caller.uid, gid, now, rdev, realm, flags, target })
   const name = Buffer.from(file.name)
   const transaction = database.transaction()
   transaction.put(DIRECTORY, parent, key, encodeDentry(name, inode))
@@ -109,6 +112,7 @@ function make(context: Context, file: NewFile, { directory, key }: FreeName): No
   touchDirectory(directory, now)
   metadata.put(transaction, directory)
   database.apply(transaction)
+  if (isDirectory(mode)) metadata.noteFolding(inode.ino, flags !== 0)
   writeback.changed()
   return { inode, home: isDirectory(mode) ? 'directory' : 'dentry', directory: parent, key, name }
 }
@@ -188,7 +192,8 @@ export function create(
         : regularNode(context, parent, place.found)
     const opened = openNode(context, node, place.found === null ? flags & ~O_TRUNC : flags)
     reference(context, node)
-    return { entry: entryOf(context, node), opened }
+    const spelling = place.found === null ? null : dentryName(place.found.bytes, place.found.start)
+    return { entry: { ...entryOf(context, node), entryTtlSec: entryTtlOf(name, spelling) }, opened }
   })
 }
 

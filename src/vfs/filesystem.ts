@@ -86,7 +86,7 @@ export interface Filesystem {
   /** Finds `name` in `parent`. ENOENT when there is none: `negativeTtlSec` says how long the kernel may believe that.
    *  Each Entry given out counts one reference, until `forget`. */
   lookup(caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<Entry>
-  readonly negativeTtlSec: number
+  negativeTtlSec(parent: Ino): number
   /** The kernel drops `count` references to `ino`. */
   forget(ino: Ino, count: number): void
 
@@ -142,6 +142,13 @@ export interface Filesystem {
   fsyncdir(ino: Ino): Promise<void>
 
   statfs(ino: Ino): MaybePromise<FilesystemStatistics>
+
+  /** The flags of an inode, as FS_IOC_GETFLAGS gives them (<linux/fs.h>). Optional: the transport then answers ENOTTY. */
+  getFlags?(ino: Ino): MaybePromise<number>
+  /** FS_IOC_SETFLAGS, as chattr(1) calls it. Of those flags only FS_CASEFOLD_FL can be changed: names that fold alike are then
+   *  one in that directory, and in those made in it. ENOTDIR, ENOTEMPTY where there are names already, EOPNOTSUPP for other
+   *  flags. */
+  setFlags?(caller: Caller, ino: Ino, flags: number): MaybePromise<void>
 
   /** Extended attributes; optional until they are built (the transport then answers EOPNOTSUPP). */
   getxattr?(ino: Ino, name: Uint8Array): MaybePromise<Uint8Array>

@@ -4,8 +4,10 @@
 // in the same turn. Once shared, always shared.
 import {
   DIRECTORY,
+  dentryName,
   encodeInode,
   encodeSharedDentry,
+  type FoundName,
   IN_ORPHANS,
   IN_SHARED,
   type Ino,
@@ -122,6 +124,7 @@ export function unlink(context: Context, _caller: Caller, parent: Ino, name: Uin
     const directory = metadata.directoryNode(parent)
     const found = metadata.find(parent, name)
     if (found === null) throw errnoError('ENOENT')
+    const otherSpelling = otherSpellingOf(name, found)
     const node = metadata.nodeAt(parent, found)
     if (isDirectory(node.inode.mode)) throw errnoError('EISDIR')
     const now = clock.now()
@@ -132,8 +135,15 @@ export function unlink(context: Context, _caller: Caller, parent: Ino, name: Uin
     metadata.put(transaction, directory)
     database.apply(transaction)
     applied()
+    if (otherSpelling !== null) context.onNameGone(parent, otherSpelling)
     writeback.changed()
   })
+}
+
+/** The stored name, copied, where `asked` is another spelling of it; null where it is the same. */
+export function otherSpellingOf(asked: Uint8Array, { bytes, start }: FoundName): Buffer | null {
+  const stored = dentryName(bytes, start)
+  return Buffer.compare(asked, stored) === 0 ? null : Buffer.from(stored)
 }
 
 /** rmdir(2): ENOENT, ENOTDIR, EBUSY for the root, ENOTEMPTY. */
@@ -144,6 +154,7 @@ export function rmdir(context: Context, _caller: Caller, parent: Ino, name: Uint
     const directory = metadata.directoryNode(parent)
     const found = metadata.find(parent, name)
     if (found === null) throw errnoError('ENOENT')
+    const otherSpelling = otherSpellingOf(name, found)
     const node = metadata.nodeAt(parent, found)
     const { ino, mode } = node.inode
     if (!isDirectory(mode)) throw errnoError('ENOTDIR')
@@ -158,6 +169,7 @@ export function rmdir(context: Context, _caller: Caller, parent: Ino, name: Uint
     metadata.put(transaction, directory)
     database.apply(transaction)
     applied()
+    if (otherSpelling !== null) context.onNameGone(parent, otherSpelling)
     writeback.changed()
   })
 }

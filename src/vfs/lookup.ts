@@ -2,6 +2,7 @@
 import {
   blankAttributes,
   dentryIsShared,
+  dentryName,
   type FoundName,
   IN_SHARED,
   type Ino,
@@ -10,7 +11,7 @@ import {
   ROOT_INO,
 } from '../meta/index.ts'
 import { errnoError, type MaybePromise } from '../platform/index.ts'
-import { type Context, entryOf, reference, TTL_SEC } from './context.ts'
+import { type Context, entryOf, entryTtlOf, reference, TTL_SEC } from './context.ts'
 import type { Attributes, Entry } from './filesystem.ts'
 import { readVisible, visibleAttributes } from './visible.ts'
 
@@ -25,7 +26,8 @@ export function lookup(context: Context, parent: Ino, name: Uint8Array): MaybePr
     readVisible(context, bytes, start, attributes)
     const shared = dentryIsShared(bytes, start)
     metadata.places.reference(attributes.ino, shared ? IN_SHARED : parent, shared ? 0 : key)
-    return { attributes, entryTtlSec: TTL_SEC, attributeTtlSec: TTL_SEC }
+    const entryTtlSec = entryTtlOf(name, dentryName(bytes, start))
+    return { attributes, entryTtlSec, attributeTtlSec: TTL_SEC }
   })
 }
 
@@ -74,4 +76,10 @@ export function readlink(context: Context, ino: Ino): MaybePromise<Uint8Array> {
     if (!isSymlink(inode.mode)) throw errnoError('EINVAL')
     return Buffer.from(inode.target)
   })
+}
+
+/** How long the kernel may believe that there is no such name in `parent`: not at all where names fold, for it knows nothing
+ *  of the other spellings. */
+export function negativeTtlSec({ metadata }: Context, parent: Ino): number {
+  return metadata.foldsAsKnown(parent) ? 0 : TTL_SEC
 }

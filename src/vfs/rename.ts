@@ -16,7 +16,7 @@ import {
 import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import { assertWritable, type Context } from './context.ts'
 import { checkNewName, touchDirectory } from './create.ts'
-import { dropDirectory, dropName } from './link.ts'
+import { dropDirectory, dropName, otherSpellingOf } from './link.ts'
 
 export const RENAME_NOREPLACE = 1
 
@@ -48,6 +48,13 @@ interface Plan {
   newParent: Node
   oldKey: number
   newKey: number
+  /** Spellings that lead nowhere afterwards, besides those that were given. */
+  gone: readonly GoneName[]
+}
+
+interface GoneName {
+  parent: Ino
+  name: Buffer
 }
 
 /** Null: nothing to do. */
@@ -58,10 +65,19 @@ function check(context: Context, from: NamePlace, to: NamePlace, flags: number):
   if (newParent.home === 'removed') throw errnoError('ENOENT')
   const sourceName = metadata.find(from.parent, from.name)
   if (sourceName === null) throw errnoError('ENOENT')
-  const base = metadata.baseKey(to.name)
+  const base = metadata.baseKey(to.parent, to.name)
   checkNewName(to.name)
-  const targetName: FoundName | null = metadata.find(to.parent, to.name, base)
-  if (targetName !== null && (flags & RENAME_NOREPLACE) !== 0) throw errnoError('EEXIST')
+  const found: FoundName | null = metadata.find(to.parent, to.name, base)
+  if (found !== null && (flags & RENAME_NOREPLACE) !== 0) throw errnoError('EEXIST')
+  // Where names fold, the new name may find the old one: it is then only spelled anew.
+  const isRespelling = found !== null && from.parent === to.parent && found.key === sourceName.key
+  const storedTarget = found === null ? null : otherSpellingOf(to.name, found)
+  if (isRespelling && storedTarget === null) return null
+  const targetName = isRespelling ? null : found
+  const gone: GoneName[] = []
+  const storedSource = isRespelling ? null : otherSpellingOf(from.name, sourceName)
+  if (storedSource !== null) gone.push({ parent: from.parent, name: storedSource })
+  if (storedTarget !== null) gone.push({ parent: to.parent, name: storedTarget })
 
   const source = metadata.nodeAt(from.parent, sourceName)
   const target = targetName === null ? null : metadata.nodeAt(to.parent, targetName)
@@ -76,15 +92,15 @@ function check(context: Context, from: NamePlace, to: NamePlace, flags: number):
     if (!movesDirectory && replacesDirectory) throw errnoError('EISDIR')
     if (replacesDirectory && !metadata.isEmptyDirectory(target.inode.ino)) throw errnoError('ENOTEMPTY')
   }
-  const newKey = targetName?.key ?? metadata.freeKey(to.parent, base)
-  return { source, target, oldParent, newParent, oldKey: sourceName.key, newKey }
+  const newKey = found?.key ?? metadata.freeKey(to.parent, base)
+  return { source, target, oldParent, newParent, oldKey: sourceName.key, newKey, gone }
 }
 
 function renameTurn(context: Context, from: NamePlace, to: NamePlace, flags: number): Outcome {
   const { clock, database, metadata, streams, writeback } = context
   const plan = check(context, from, to, flags)
   if (plan === null) return DONE
-  const { source, target, oldParent, newParent, oldKey, newKey } = plan
+  const { source, target, oldParent, newParent, oldKey, newKey, gone } = plan
   const { inode } = source
   const bringsData = target !== null && isRegular(inode.mode) && streams.get(inode.ino) !== undefined
   if (bringsData && writeback.renameGate !== null) return { gate: writeback.renameGate }
@@ -120,6 +136,7 @@ function renameTurn(context: Context, from: NamePlace, to: NamePlace, flags: num
   dropped()
   if (source.home !== 'shared') metadata.places.move(inode.ino, to.parent, newKey)
   if (bringsData) writeback.renamedOver(inode.ino)
+  for (const { parent, name } of gone) context.onNameGone(parent, name)
   writeback.changed()
   return DONE
 }

@@ -22,7 +22,13 @@ import {
   openDatabaseReadOnly,
   type WritableDatabase,
 } from '../tables/index.ts'
-import { type CleanerStatus, createFilesystem, type Filesystem, type MountedFilesystem } from '../vfs/index.ts'
+import {
+  type CleanerStatus,
+  createFilesystem,
+  type Filesystem,
+  type Ino,
+  type MountedFilesystem,
+} from '../vfs/index.ts'
 import { shareMemory } from './memory-shares.ts'
 import { type OnRefreshed, openRefreshing } from './refresh.ts'
 import { refuseToWriteReadOnly, type VolumeIdentity } from './volume-json.ts'
@@ -51,6 +57,8 @@ export interface OpenVolumeOptions {
   inlineBytesMax?: number
   /** Read-only: go on to the newest state when an object of this one is gone, and tell here. Unless told it is EIO. */
   onRefreshed?: OnRefreshed
+  /** A name went by another spelling than the stored one, which may be cached. Called in the turn of the change. */
+  onNameGone?: (parent: Ino, name: Buffer) => void
   /** Extents from this length on are shared by copies; 64 KiB unless told. */
   shareMinBytes?: number
 }
@@ -164,6 +172,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     commitIntervalMs: commitMs,
     ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
     ...(options.inlineBytesMax === undefined ? {} : { inlineBytesMax: options.inlineBytesMax }),
+    ...(options.onNameGone === undefined ? {} : { onNameGone: options.onNameGone }),
     ...(options.shareMinBytes === undefined ? {} : { shareMinBytes: options.shareMinBytes }),
   })
   let closing: Promise<void> | null = null

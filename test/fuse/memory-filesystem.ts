@@ -51,7 +51,8 @@ interface Node {
 }
 
 export class MemoryFilesystem implements Filesystem {
-  negativeTtlSec = 3600
+  negativeSec = 3600
+  negativeTtlSec = () => this.negativeSec
   entryTtlSec = 3600
   attributeTtlSec = 3600
   /** Mistakes of the transport. */
@@ -469,7 +470,7 @@ export function delayed(filesystem: Filesystem, delay: () => Promise<void>): Fil
     get(target, property) {
       const value = Reflect.get(target, property, target) as unknown
       if (typeof value !== 'function') return value
-      if (property === 'forget') return value.bind(target)
+      if (property === 'forget' || property === 'negativeTtlSec') return value.bind(target)
       return async (...args: unknown[]) => {
         await delay()
         return value.apply(target, args)

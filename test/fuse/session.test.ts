@@ -242,7 +242,7 @@ describe.each([
     )
     expect((await h.ask(request(Op.LOOKUP, directory.nodeid, name('moved')))).error).toBe(0)
     expect((await h.ask(request(Op.UNLINK, directory.nodeid, name('moved')))).error).toBe(0)
-    memory.negativeTtlSec = 0
+    memory.negativeSec = 0
     expect((await h.ask(request(Op.LOOKUP, directory.nodeid, name('moved')))).error).toBe(-ENOENT)
   })
 

@@ -132,7 +132,7 @@ test('names of one hash get the lowest free ordinal each, and are told apart', a
   const metadata = new Metadata({ database, nameKeys: () => 512 })
   const put = (text: string, ino: number) => {
     const name = Buffer.from(text)
-    const key = metadata.freeKey(ROOT_INO, metadata.baseKey(name))
+    const key = metadata.freeKey(ROOT_INO, metadata.baseKey(ROOT_INO, name))
     const transaction = database.transaction()
     const now = { sec: 0, nsec: 0 }
     transaction.put(

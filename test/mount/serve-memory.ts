@@ -42,7 +42,7 @@ const log: TransportLog = {
 const memory = new MemoryFilesystem(() => systemClock.now())
 fill()
 if (options.ttlSec !== undefined) {
-  memory.entryTtlSec = memory.attributeTtlSec = memory.negativeTtlSec = options.ttlSec
+  memory.entryTtlSec = memory.attributeTtlSec = memory.negativeSec = options.ttlSec
 }
 if (options.noXattrs) {
   for (const method of ['getxattr', 'setxattr', 'listxattr', 'removexattr']) {

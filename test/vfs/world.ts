@@ -67,7 +67,10 @@ export class TestClock implements Clock {
 
 export interface MountOptions
   extends Partial<
-    Pick<FilesystemOptions, 'readOnly' | 'inlineBytesMax' | 'truncateHoldMs' | 'graceMs' | 'shareMinBytes'>
+    Pick<
+      FilesystemOptions,
+      'casefold' | 'onNameGone' | 'readOnly' | 'inlineBytesMax' | 'truncateHoldMs' | 'graceMs' | 'shareMinBytes'
+    >
   > {
   store?: ObjectStore
   segmentSizeBytes?: number
@@ -119,7 +122,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     takeSegmentId: () => database.takeId('segment') as SegmentId,
     onPressure: () => fs.writeBackUnderPressure(),
   })
-  const { readOnly = false, inlineBytesMax, truncateHoldMs, graceMs, shareMinBytes } = options
+  const { readOnly = false, casefold, onNameGone, inlineBytesMax, truncateHoldMs, graceMs, shareMinBytes } = options
   const fs = createFilesystem({
     database,
     streams,
@@ -131,6 +134,8 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     ...(inlineBytesMax === undefined ? {} : { inlineBytesMax }),
     ...(truncateHoldMs === undefined ? {} : { truncateHoldMs }),
     ...(graceMs === undefined ? {} : { graceMs }),
+    ...(casefold === undefined ? {} : { casefold }),
+    ...(onNameGone === undefined ? {} : { onNameGone }),
     ...(shareMinBytes === undefined ? {} : { shareMinBytes }),
   })
   await fs.start()

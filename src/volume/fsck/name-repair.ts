@@ -70,7 +70,7 @@ export class NameRepair {
     const directory = this.#lostFound(transaction, isDirectoryEntry ? 1 : 0)
     for (let copy = 0; ; copy++) {
       const name = Buffer.from(copy === 0 ? `#${ino}` : `#${ino}.${copy}`)
-      const base = metadata.baseKey(name)
+      const base = metadata.baseKey(directory, name)
       if (metadata.find(directory, name, base) === null)
         return { directory, key: metadata.freeKey(directory, base), name }
     }
@@ -81,7 +81,7 @@ export class NameRepair {
     const { clock, database, metadata } = this.#repair
     for (let copy = 0; ; copy++) {
       const name = Buffer.from(copy === 0 ? LOST_FOUND : `${LOST_FOUND}.${copy}`)
-      const base = metadata.baseKey(name)
+      const base = metadata.baseKey(ROOT_INO, name)
       const found = metadata.find(ROOT_INO, name, base)
       if (found !== null) {
         const ino = dentryIno(found.bytes, found.start)
@@ -134,7 +134,7 @@ export class NameRepair {
       const record = this.#get(directory, key)
       if (record === null) return
       const name = dentryName(record, 0)
-      const base = metadata.baseKey(name)
+      const base = metadata.baseKey(directory, name)
       const there = metadata.find(directory, name, base)
       if (there !== null) {
         if (there.key !== key) this.#moveAway(transaction, directory, key)

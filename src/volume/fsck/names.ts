@@ -2,6 +2,7 @@
 //
 // The scan looks at records one by one and gathers what only makes sense together; `judgeNames` then compares.
 import {
+  CASEFOLD_FLAG,
   DIRECTORY,
   DOT_KEY,
   dentryIno,
@@ -10,6 +11,8 @@ import {
   dentryName,
   dentryType,
   FIRST_NAME_KEY,
+  foldName,
+  inodeFlags,
   ORPHANS,
   PARENTS,
   S_IFDIR,
@@ -109,9 +112,11 @@ class DirectoryScan {
   readonly #later: TableFile[]
   #state: DirectoryState | null = null
   #realm = 0
-  /** Names of one hash. */
+  /** Whether names that fold alike are one; null while "." does not tell. */
+  #folds: boolean | null = null
+  /** Names of one hash, as they are hashed. */
   #base = 0
-  #names: Buffer[] = []
+  #names: Uint8Array[] = []
 
   constructor(context: CheckContext, directory: number, quotas: QuotaCount, later: TableFile[]) {
     this.#context = context
@@ -153,12 +158,13 @@ class DirectoryScan {
     state.hasDot = true
     state.nlink = record.readUInt32LE(24)
     state.dotCrc = crc32c(record)
+    this.#folds = (inodeFlags(record, 0) & CASEFOLD_FLAG) !== 0
     this.#realm = readU64(record, 100)
     this.#quotas.add(record, 0, this.#realm)
   }
 
   #visitName(key: number, record: Buffer, state: DirectoryState): void {
-    const { findings, survey, nameKeys } = this.#context
+    const { findings, survey } = this.#context
     const directory = this.#directory
     const problem = dentryProblem(record, 0, record.length)
     if (problem !== null) {
@@ -176,16 +182,25 @@ class DirectoryScan {
         phase: 'names',
         fix: (repair) => repair.names.moveToLostFound(directory, key),
       })
-    } else this.#checkPlace(key, name, ino, nameKeys(name))
+    } else this.#checkPlace(key, name, ino)
     if (dentryIsShared(record, 0)) this.#shared(key, ino)
     else this.#own(key, record, ino, state)
   }
 
-  #checkPlace(key: number, name: Buffer, ino: number, base: number): void {
-    const { findings } = this.#context
+  /** What of a name is hashed. */
+  #hashed(key: number, name: Buffer): Uint8Array {
+    const folded = foldName(name) ?? name
+    if (this.#folds !== null) return this.#folds ? folded : name
+    return this.#context.nameKeys(folded) === baseOf(key) ? folded : name
+  }
+
+  #checkPlace(key: number, name: Buffer, ino: number): void {
+    const { findings, nameKeys } = this.#context
+    const hashed = this.#hashed(key, name)
+    const base = nameKeys(hashed)
     const directory = this.#directory
     const fix: Fix = (repair) => repair.names.rename(directory, key)
-    if (Math.floor(key / ORDINALS) * ORDINALS !== base) {
+    if (baseOf(key) !== base) {
       findings.damage('misplaced-name', {
         inode: ino,
         message: `'${printable(name)}' in directory ${directory} stands where it is not looked for`,
@@ -199,7 +214,7 @@ class DirectoryScan {
       this.#base = base
       this.#names = []
     }
-    if (this.#names.some((other) => other.equals(name)))
+    if (this.#names.some((other) => Buffer.compare(other, hashed) === 0))
       findings.damage('misplaced-name', {
         inode: ino,
         message: `'${printable(name)}' stands in directory ${directory} twice`,
@@ -207,7 +222,7 @@ class DirectoryScan {
         phase: 'names',
         fix: (repair) => repair.names.moveToLostFound(directory, key),
       })
-    this.#names.push(name)
+    this.#names.push(hashed)
   }
 
   #shared(key: number, ino: number): void {
@@ -292,4 +307,8 @@ class DirectoryScan {
       fix: (repair) => repair.change((transaction) => transaction.delete(ORPHANS, 0, ino)),
     })
   }
+}
+
+function baseOf(key: number): number {
+  return Math.floor(key / ORDINALS) * ORDINALS
 }
