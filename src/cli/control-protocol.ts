@@ -13,6 +13,8 @@ export type Command =
   | { command: 'sync' }
   /** After a journal write failed: tries again, then syncs. */
   | { command: 'resume' }
+  /** Spells the entry that `name` finds in a directory, given by its names from the root on, as `name`. */
+  | { command: 'recase'; directory: string[]; name: string }
   /** Sync, then unmount. With `force` what is dirty is given up, and files in use do not hinder it. */
   | { command: 'unmount'; force: boolean }
 
@@ -107,6 +109,11 @@ export function asCommand(value: unknown): Command | null {
     case 'sync':
     case 'resume':
       return { command: value.command }
+    case 'recase': {
+      const { directory, name } = value as { directory?: unknown; name?: unknown }
+      const isPath = Array.isArray(directory) && directory.every((part) => typeof part === 'string')
+      return isPath && typeof name === 'string' ? { command: 'recase', directory, name } : null
+    }
     case 'unmount':
       return { command: 'unmount', force: 'force' in value && value.force === true }
     default:

@@ -14,6 +14,7 @@ export interface ControlHandlers {
   status(): MountStatus
   sync(onProgress: (dirtyBytes: number) => void): Promise<void>
   resume(): Promise<void>
+  recase(directory: readonly string[], name: string): Promise<void>
   unmount(options: { force: boolean; onProgress: (dirtyBytes: number) => void }): Promise<{ lostBytes: number }>
 }
 
@@ -100,6 +101,9 @@ async function answer(
       return reply({ reply: 'done', pid })
     case 'resume':
       await handlers.resume()
+      return reply({ reply: 'done', pid })
+    case 'recase':
+      await handlers.recase(command.directory, command.name)
       return reply({ reply: 'done', pid })
     case 'unmount': {
       const { lostBytes } = await handlers.unmount({ force: command.force, onProgress })

@@ -22,6 +22,7 @@ export function formatCommand(): Command {
         '\nExamples:\n' +
         '  cairnfs format file:///var/lib/vol\n' +
         '  cairnfs format s3://bucket/prefix --name photos --region eu-central-1\n' +
+        '  cairnfs format file:///srv/share --casefold\n' +
         '  cairnfs format s3://bucket --endpoint http://127.0.0.1:9000 --create-bucket',
     )
     .action(async (storeName: string, options: Record<string, unknown>) => {
@@ -47,6 +48,7 @@ async function format(storeName: string, settings: FormatSettings): Promise<void
       name: settings.name ?? defaultName(storeName),
       segmentSizeBytes: settings.segmentSizeBytes,
       force: settings.force,
+      casefold: settings.casefold,
       self: describeSelf(null),
       rootOwner: { uid: process.getuid!(), gid: process.getgid!() },
       clock: systemClock,

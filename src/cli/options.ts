@@ -40,6 +40,7 @@ const FORMAT_OPTIONS: readonly OptionSpec[] = [
   { name: 'segment-size', value: 'SIZE', help: 'largest object that data is packed into', default: '8M' },
   { name: 'force', help: 'delete the volume that is there, and everything in it, first' },
   { name: 'create-bucket', help: 'make the bucket when there is none' },
+  { name: 'casefold', help: 'names ignore case, in every directory (cairnfs casefold does it for one)' },
   ...STORE_OPTIONS,
 ]
 
@@ -98,6 +99,7 @@ export interface FormatSettings {
   segmentSizeBytes: number
   force: boolean
   createBucket: boolean
+  casefold: boolean
   store: StoreSettings
 }
 
@@ -209,6 +211,7 @@ export function readFormatSettings(options: Record<string, unknown>): FormatSett
     segmentSizeBytes: parsed(values, 'segment-size', parseSize),
     force: values.has('force'),
     createBucket: values.has('create-bucket'),
+    casefold: values.has('casefold'),
     store: readStoreSettings(values),
   }
 }

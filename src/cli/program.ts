@@ -3,6 +3,7 @@
 // Must stay true: whatever goes wrong is one line on standard error and exit status 1, never a stack trace; nothing heavy
 // is imported before a subcommand needs it (`cairnfs --help` costs a process start and commander).
 import { Command, CommanderError } from 'commander'
+import { casefoldCommand } from './casefold.ts'
 import { CommandError, describeError } from './errors.ts'
 import { formatCommand } from './format.ts'
 import { USAGE_STATUS as FSCK_USAGE_STATUS, fsckCommand } from './fsck.ts'
@@ -10,6 +11,7 @@ import { gcCommand } from './gc.ts'
 import { installHelperCommand } from './install-helper.ts'
 import { endOnUncaught } from './last-resort.ts'
 import { mountCommand } from './mount.ts'
+import { recaseCommand } from './recase.ts'
 import { resumeCommand } from './resume.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
@@ -67,6 +69,8 @@ export function makeProgram(): Command {
     syncCommand(),
     statusCommand(),
     resumeCommand(),
+    casefoldCommand(),
+    recaseCommand(),
     gcCommand(),
     fsckCommand(),
     installHelperCommand(),

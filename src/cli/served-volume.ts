@@ -15,6 +15,7 @@ import type { Volume } from '../volume/index.ts'
 import type { MountStatus } from './control-protocol.ts'
 import type { ControlHandlers, ControlServer } from './control-server.ts'
 import { CommandError, describeError } from './errors.ts'
+import { respell } from './respell.ts'
 import type { SlotLock } from './slot-lock.ts'
 import { formatSize } from './units.ts'
 import { forgetInUtab } from './utab.ts'
@@ -91,6 +92,13 @@ export class ServedVolume implements ControlHandlers {
         : 'resume again when that is mended'
       throw new CommandError(`${mounted.mountpoint}: ${describeError(error)}: ${remedy}`, 1, { cause: error })
     })
+  }
+
+  async recase(directory: readonly string[], name: string): Promise<void> {
+    const { volume, mounted } = this.#parts
+    const parent = await respell(volume.filesystem, directory, name)
+    // What it has listed: INVAL_ENTRY alone does nothing where the kernel does not know the old spelling.
+    await mounted.invalidateInode(parent, 0, 0)
   }
 
   async unmount(options: { force: boolean; onProgress: (dirtyBytes: number) => void }): Promise<{ lostBytes: number }> {

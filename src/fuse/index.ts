@@ -16,7 +16,7 @@
 //   8 or more, set in its environment before it starts (cli/ does that); requests themselves need none.
 export { kernelTransport } from './kernel-transport.ts'
 export { abortConnection, isDeadMount, MOUNT_TYPE, repairDeadMount, setReadAhead, unmountAt } from './mount.ts'
-export { findMount, type MountEntry, parseMountinfo } from './mountinfo.ts'
+export { findMount, findMountOf, type MountEntry, parseMountinfo } from './mountinfo.ts'
 export type {
   EndReason,
   Mounted,

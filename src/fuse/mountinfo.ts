@@ -62,6 +62,16 @@ export function findMountAt(path: string): MountEntry | undefined {
   return parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')).findLast((entry) => entry.mountpoint === path)
 }
 
+/** The mount that a path without symbolic links lies on. */
+export function findMountOf(path: string): MountEntry | undefined {
+  const isOn = ({ mountpoint }: MountEntry) =>
+    path === mountpoint || path.startsWith(mountpoint === '/' ? '/' : `${mountpoint}/`)
+  let found: MountEntry | undefined
+  for (const entry of parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')))
+    if (isOn(entry) && entry.mountpoint.length >= (found?.mountpoint.length ?? 0)) found = entry
+  return found
+}
+
 /** The absolute path of `dir` without symbolic links; the last component need not exist, and is not touched when
  *  something is mounted there. */
 export function resolveMountpoint(dir: string): string {

@@ -37,6 +37,8 @@ export interface Libc {
   socketpair(): readonly [number, number] | number
   /** recvmsg(2) of one byte with one descriptor (SCM_RIGHTS), not waiting for it. -ENODATA when the peer sent none. */
   receiveDescriptor(socket: number): number
+  /** ioctl(2) that reads into, or writes from, a buffer. */
+  ioctl(fd: number, request: number, argument: Uint8Array): number
   /** fcntl(F_SETFL, O_NONBLOCK). */
   setNonBlocking(fd: number): number
   /** Watches `fd` in the event loop (epoll). Starts stopped; lives until it is closed, held or not. */
@@ -88,6 +90,7 @@ function load(): Libc {
   const socketpair = foreign<[number, number, number, number]>('socketpair', ['int', 'int', 'int', 'uintptr_t'])
   const recvmsg = foreign<[number, number, number]>('recvmsg', ['int', 'uintptr_t', 'int'])
   const fcntl = foreign<[number, number, number]>('fcntl', ['int', 'int', 'int'])
+  const ioctl = foreign<[number, number, number]>('ioctl', ['int', 'ulong', 'uintptr_t'])
   const watched = new Set<object>()
   const addressOf = (bytes: Uint8Array) => Number(koffi.address(bytes)) as Address
 
@@ -130,6 +133,11 @@ function load(): Libc {
       if (result < 0) return result
       const hasDescriptor = result > 0 && message.readBigUInt64LE(40) >= BigInt(CMSG_DATA_OFFSET + 4)
       return hasDescriptor ? control.readInt32LE(CMSG_DATA_OFFSET) : -ENODATA
+    },
+    ioctl(fd, request, argument) {
+      const result = orErrno(ioctl(fd, request, addressOf(argument)))
+      keep(argument)
+      return result
     },
     setNonBlocking(fd) {
       const flags = orErrno(fcntl(fd, F_GETFL, 0))

@@ -38,6 +38,8 @@ export interface FormatOptions {
   store: ObjectStore
   name: string
   segmentSizeBytes: number
+  /** Whether names ignore case, in the root directory and all made below. */
+  casefold?: boolean
   /** Delete the volume that is there first. */
   force: boolean
   clock: Clock
@@ -102,6 +104,7 @@ async function makeRootDirectory(options: FormatOptions, identity: VolumeIdentit
     commitMs: 1000,
     parallelism: 1,
     rootOwner,
+    casefold: options.casefold ?? false,
   })
   await volume.close()
 }

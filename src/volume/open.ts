@@ -51,6 +51,8 @@ export interface OpenVolumeOptions {
   parallelism: number
   /** Of the root directory, where the volume has none yet. */
   rootOwner: { uid: number; gid: number }
+  /** Whether the root directory, where the volume has none yet, ignores the case of names. */
+  casefold?: boolean
   /** How long segments are kept after nothing uses them any more; an hour unless told. */
   graceMs?: number
   /** How much file data a commit carries at most; 1 MiB unless told. */
@@ -172,6 +174,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     commitIntervalMs: commitMs,
     ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
     ...(options.inlineBytesMax === undefined ? {} : { inlineBytesMax: options.inlineBytesMax }),
+    ...(options.casefold === undefined ? {} : { casefold: options.casefold }),
     ...(options.onNameGone === undefined ? {} : { onNameGone: options.onNameGone }),
     ...(options.shareMinBytes === undefined ? {} : { shareMinBytes: options.shareMinBytes }),
   })

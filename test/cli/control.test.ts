@@ -18,6 +18,7 @@ const handlers: ControlHandlers = {
     onProgress(0)
   },
   async resume() {},
+  async recase() {},
   async unmount({ force }) {
     if (!force) throw new Error('EBUSY')
     return { lostBytes: 5 }

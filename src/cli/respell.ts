@@ -1,0 +1,32 @@
+// Spelling a name anew, within the daemon: the kernel keeps a rename that changes case alone to itself, as both names lead it
+// to one inode.
+import { type Filesystem, type Ino, ROOT_INO } from '../vfs/index.ts'
+import { CommandError, codeOf } from './errors.ts'
+
+/** Whoever may ask the daemon may do what it may. */
+const CALLER = { uid: process.geteuid!(), gid: process.getegid!(), pid: process.pid }
+
+/** Gives the entry that `name` finds in a directory that very spelling. The directory is given by its names from the root on;
+ *  resolves to its inode. */
+export async function respell(filesystem: Filesystem, directory: readonly string[], name: string): Promise<Ino> {
+  const held: Ino[] = []
+  const step = async (parent: Ino, part: string): Promise<Ino> => {
+    const { attributes } = await filesystem.lookup(CALLER, parent, Buffer.from(part))
+    held.push(attributes.ino)
+    return attributes.ino
+  }
+  try {
+    let parent = ROOT_INO
+    for (const part of directory) parent = await step(parent, part)
+    await step(parent, name)
+    const there = { parent, name: Buffer.from(name) }
+    await filesystem.rename(CALLER, there, there, 0)
+    return parent
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+    const path = [...directory, name].join('/')
+    throw new CommandError(`${path} is not there in any case: cairnfs recase takes a name as it is to be spelled`)
+  } finally {
+    for (const ino of held) filesystem.forget(ino, 1)
+  }
+}
