@@ -12,7 +12,7 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       project('unit', ['test/**/*.test.ts'], {
-        exclude: ['test/s3/**', 'test/mount/**', 'test/docs/**', 'test/long/**', 'test/bench/**', 'node_modules/**'],
+        exclude: ['test/s3/**', 'test/mount/**', 'test/docs/**', 'test/long/**', 'node_modules/**'],
       }),
       project('s3', ['test/s3/**/*.test.ts'], oneAtATime),
       project('mount', ['test/mount/**/*.test.ts', 'test/docs/**/*.test.ts'], oneAtATime),

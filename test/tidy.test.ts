@@ -32,7 +32,7 @@ function readText(path: string): SourceText {
 }
 
 const source = readTexts('src', '.ts')
-const code = [...source, ...readTexts('test', '.ts'), readText('vitest.config.ts')]
+const code = [...source, ...readTexts('test', '.ts'), ...readTexts('bench', '.ts'), readText('vitest.config.ts')]
 const documents = [
   ...['README.md'].filter((path) => existsSync(join(TOP, path))).map(readText),
   ...readTexts('docs', '.md'),

@@ -1,0 +1,166 @@
+// `npm run bench -- listing`: large directories on cairnfs and on its peers, side by side on one MinIO. scripts/bench
+// starts this, with all that it needs; --help tells the options.
+//
+// What is where:
+//   systems/     what is compared, one file each (System, Instance: systems/system.ts)
+//   workloads/   what is done, one file each (Workload: workloads/workload.ts); programs/ are what they run
+//   runner.ts    which runs when: latencies, sizes, rounds, cold and warm, limits
+//   measure.ts   one step, and what it costs: minio.ts, fuse-requests.ts, processes.ts
+//   workspace.ts what a run owns, and how all of it goes away
+//   report.ts, chart.ts, document.ts   from results (results.ts) to docs/BENCHMARKS.md
+//
+// Must stay true: standard output is the report and nothing else; whatever happens, no mount, process, folder or bucket
+// is left; the exit status is 0 only when everything was measured.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { cpus, release, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { CommanderError, InvalidArgumentError } from 'commander'
+import { writeDocument } from './document.ts'
+import { FuseRequests } from './fuse-requests.ts'
+import { Meter } from './measure.ts'
+import { Minio } from './minio.ts'
+import { type ListingOptions, makeProgram } from './options.ts'
+import { REPOSITORY } from './programs/index.ts'
+import { Progress } from './progress.ts'
+import { writeReport } from './report.ts'
+import type { Results } from './results.ts'
+import { Runner } from './runner.ts'
+import { NO_PEERS, type System } from './systems/index.ts'
+import { LISTING } from './workloads/index.ts'
+import { Interrupted, Workspace } from './workspace.ts'
+
+/** Who must be there: a table without them compares nothing. Peers may be done without, if that is said. */
+const NEEDED = ['cairnfs', 'juicefs']
+const say = (line: string) => process.stderr.write(`bench: ${line}\n`)
+
+async function listing(options: ListingOptions): Promise<void> {
+  const { CAIRNFS_TEST_S3: endpoint, AWS_ACCESS_KEY_ID } = process.env
+  if (!endpoint || !AWS_ACCESS_KEY_ID)
+    throw new Error('no MinIO: run it by scripts/bench, or eval "$(scripts/minio start)"')
+  if (process.geteuid!() !== 0) throw new Error("dropping the kernel's caches needs root")
+  const workspace = new Workspace()
+  const minio = new Minio(endpoint)
+  // They stay handled: a second one does not end the cleaning up.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (!workspace.isInterrupted) say('interrupted: taking everything away')
+      workspace.interrupt()
+    })
+  }
+  try {
+    const results = await measure(options, workspace, minio)
+    const written = options.write ? writeDocument(REPOSITORY, results) : []
+    for (const path of written) say(`wrote ${path}`)
+    process.stdout.write(writeReport(results))
+    if (results.failures.length > 0) process.exitCode = 1
+  } finally {
+    const failures = await workspace.cleanUp()
+    minio.close()
+    for (const failure of failures) say(`could not be taken away: ${failure}`)
+    if (failures.length > 0) process.exitCode = 1
+  }
+}
+
+async function measure(options: ListingOptions, workspace: Workspace, minio: Minio): Promise<Results> {
+  const results = await emptyResults(options, workspace, minio)
+  const keep = () => {
+    if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`)
+  }
+  const runner = new Runner({
+    workspace,
+    minio,
+    meter: new Meter(workspace, minio, await FuseRequests.open(workspace)),
+    progress: new Progress(options.rounds, say),
+    systems: options.systems.filter(({ id }) => results.systems.some((system) => system.id === id)),
+    workloads: options.workloads,
+    filler: LISTING.find(({ kind }) => kind === 'create')!,
+    settings: {
+      entries: options.entries,
+      latenciesMs: options.latenciesMs,
+      rounds: options.rounds,
+      stepLimitMs: options.stepLimitSec * 1000,
+      fillLimitMs: options.fillLimitSec * 1000,
+      mostEntries: options.mostEntries,
+    },
+    onMeasurement: (measurement) => {
+      results.measurements.push(measurement)
+      keep()
+    },
+    onFailure: (what) => {
+      results.failures.push(what)
+      say(`failed: ${what}`)
+      keep()
+    },
+  })
+  await runner.run()
+  keep()
+  return results
+}
+
+/** Everything but measurements: which systems are here, and on what they run. */
+async function emptyResults(options: ListingOptions, workspace: Workspace, minio: Minio): Promise<Results> {
+  const [systems, absent]: [Results['systems'], Results['absent']] = [[], []]
+  for (const system of options.systems) {
+    const found = await system.probe(workspace)
+    if ('missing' in found) absent.push(refuse(system, found.missing))
+    else systems.push(describe(system, found.version))
+  }
+  for (const { title, reason } of absent) say(`${title} does not run: ${reason}`)
+  return {
+    benchmark: 'listing',
+    command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    date: new Date().toISOString(),
+    machine:
+      `${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, ` +
+      `kernel ${release().split('-')[0]}, Node ${process.versions.node}`,
+    minio: minioVersion(await minio.version()),
+    rounds: options.rounds,
+    stepLimitSec: options.stepLimitSec,
+    withoutPeers: options.withoutPeers,
+    systems,
+    absent,
+    measurements: [],
+    failures: [],
+  }
+}
+
+/** One that may be missing; throws for one that may not. */
+function refuse({ id, title }: System, reason: string): Results['absent'][number] {
+  if (NEEDED.includes(id)) {
+    const isPeer = !NO_PEERS.some((system) => system.id === id)
+    throw new Error(`${title} is missing: ${reason}${isPeer ? '; --without-peers does without' : ''}`)
+  }
+  return { id, title, reason }
+}
+
+function describe({ id, title, note }: System, version: string): Results['systems'][number] {
+  return { id, title, version, ...(note === undefined ? {} : { note }) }
+}
+
+/** A MinIO that `go install` built does not know its version: then the one that scripts/minio builds. */
+function minioVersion(told: string): string {
+  if (!told.startsWith('DEVELOPMENT')) return told
+  const built = /^readonly module=.*@v[\d.]+-(\d{4})(\d\d)(\d\d)/m.exec(
+    readFileSync(join(REPOSITORY, 'scripts/minio'), 'utf8'),
+  )
+  return built === null ? told : `of ${built.slice(1).join('-')}`
+}
+
+async function report(file: string, { write }: { write: boolean }): Promise<void> {
+  const results = JSON.parse(readFileSync(file, 'utf8')) as Results
+  const written = write ? writeDocument(REPOSITORY, results) : []
+  for (const path of written) say(`wrote ${path}`)
+  process.stdout.write(writeReport(results))
+}
+
+// Of Node and the SDK: nothing that a reader could do something about.
+process.removeAllListeners('warning')
+try {
+  await makeProgram({ listing, report }).parseAsync(process.argv)
+} catch (error) {
+  if (error instanceof CommanderError && !(error instanceof InvalidArgumentError)) process.exitCode = error.exitCode
+  else {
+    say((error as Error).message)
+    process.exitCode = error instanceof Interrupted ? 130 : 1
+  }
+}

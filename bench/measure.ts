@@ -1,0 +1,88 @@
+// One step: a program runs on a directory, and what it cost everybody is counted.
+import { createReadStream } from 'node:fs'
+import { join } from 'node:path'
+import type { FuseRequests } from './fuse-requests.ts'
+import { type Minio, requestsBetween } from './minio.ts'
+import { cpuSec, endedChildrenCpuSec, peakRssBytes, resetPeakRss } from './processes.ts'
+import type { Cost } from './results.ts'
+import type { Instance } from './systems/index.ts'
+import type { Figures, Output } from './workloads/index.ts'
+import type { Command, RunResult, Workspace } from './workspace.ts'
+
+export interface Step {
+  command: Command
+  /** Runs after it, and counts. */
+  barrier: Command | null
+  limitMs: number
+  judge: (output: Output) => Figures
+}
+
+export interface StepResult extends Figures {
+  seconds: number
+  isOverLimit: boolean
+  cost: Cost
+}
+
+export class Meter {
+  readonly #workspace: Workspace
+  readonly #minio: Minio
+  readonly #fuse: FuseRequests | null
+
+  constructor(workspace: Workspace, minio: Minio, fuse: FuseRequests | null) {
+    this.#workspace = workspace
+    this.#minio = minio
+    this.#fuse = fuse
+  }
+
+  /** Runs a step. Rejects when its program fails, or did not see what is there. */
+  async measure(instance: Instance, step: Step): Promise<StepResult> {
+    const { mountpoints } = instance
+    const outputFile = join(this.#workspace.outputFolder, 'output')
+    const requestsBefore = await this.#minio.settledRequests()
+    const pids = instance.daemons()
+    for (const pid of pids) resetPeakRss(pid)
+    const connection = this.#fuse === null ? null : instance.connection()
+    if (connection !== null) this.#fuse!.begin(connection)
+    const daemonsBefore = new Map(pids.map((pid) => [pid, cpuSec(pid)]))
+    const childrenBefore = endedChildrenCpuSec()
+
+    const result = await this.#workspace.run(step.command, { limitMs: step.limitMs, outputFile, mountpoints })
+    const barrier =
+      step.barrier === null || result.isOverLimit
+        ? null
+        : await this.#workspace.run(step.barrier, { limitMs: step.limitMs, mountpoints })
+
+    const commandCpuSec = endedChildrenCpuSec() - childrenBefore
+    const fuseRequests = connection === null ? null : this.#fuse!.end()
+    const after = instance.daemons()
+    const daemonCpuSec = sum(after.map((pid) => cpuSec(pid) - (daemonsBefore.get(pid) ?? 0)))
+    const peak = sum(after.map(peakRssBytes))
+    const requests = requestsBetween(requestsBefore, await this.#minio.settledRequests())
+    const cost = { daemonCpuSec, commandCpuSec, peakRssBytes: peak, requests, fuseRequests }
+
+    const isOverLimit = result.isOverLimit || barrier?.isOverLimit === true
+    if (isOverLimit) return { seconds: result.seconds + (barrier?.seconds ?? 0), isOverLimit, cost }
+    for (const each of [result, barrier]) if (each !== null) expectSuccess(each)
+    const figures = step.judge(await readOutput(outputFile))
+    const seconds = (figures.seconds ?? result.seconds) + (barrier?.seconds ?? 0)
+    return { ...figures, seconds, isOverLimit, cost }
+  }
+}
+
+function expectSuccess({ status, stderr }: RunResult): void {
+  if (status !== 0) throw new Error(`ended with status ${status}: ${stderr.trim().slice(-500)}`)
+}
+
+/** Counts the lines of a file, which may be large, and keeps the last. */
+async function readOutput(path: string): Promise<Output> {
+  let [lines, rest, lastLine] = [0, '', '']
+  for await (const chunk of createReadStream(path, { encoding: 'latin1', highWaterMark: 1 << 20 })) {
+    const parts = (rest + chunk).split('\n')
+    rest = parts.pop()!
+    lines += parts.length
+    lastLine = parts.at(-1) ?? lastLine
+  }
+  return { lines, lastLine }
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((all, each) => all + each, 0)

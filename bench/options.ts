@@ -1,0 +1,128 @@
+// The command line of the bench.
+import { Command, InvalidArgumentError } from 'commander'
+import { NO_PEERS, SYSTEMS, type System } from './systems/index.ts'
+import { LISTING, type Workload } from './workloads/index.ts'
+
+export interface ListingOptions {
+  entries: number[]
+  latenciesMs: number[]
+  rounds: number
+  systems: readonly System[]
+  workloads: readonly Workload[]
+  stepLimitSec: number
+  fillLimitSec: number
+  mostEntries: Map<string, number>
+  withoutPeers: boolean
+  /** Where the results go as JSON. */
+  json: string | null
+  write: boolean
+}
+
+/** As commander gives them. */
+interface Given {
+  entries: number[]
+  latency: number[]
+  rounds: number
+  systems?: string[]
+  workloads?: string[]
+  stepLimit: number
+  fillLimit: number
+  most: Map<string, number>
+  withoutPeers: boolean
+  json?: string
+  write: boolean
+}
+
+export interface Actions {
+  listing(options: ListingOptions): Promise<void>
+  /** A report of results that were kept as JSON. */
+  report(file: string, options: { write: boolean }): Promise<void>
+}
+
+export function makeProgram(actions: Actions): Command {
+  const program = new Command('npm run bench --')
+    .description('Benchmarks of cairnfs and of its peers, side by side on one MinIO. Reports in Markdown.')
+    .helpCommand(false)
+    .exitOverride()
+  program
+    .command('listing')
+    .description('large directories: create, list, look up, remove')
+    .option('--entries <N,...>', 'sizes of directories', numbers(1), [10_000, 30_000, 100_000, 1_000_000])
+    .option('--latency <MS,...>', 'added to each request to the store', numbers(0), [0, 10, 30])
+    .option('--rounds <N>', 'how often everything runs', number(1), 3)
+    .option('--systems <ID,...>', `of ${SYSTEMS.map(({ id }) => id).join(', ')} (default: all that are here)`, words)
+    .option('--workloads <ID,...>', `of ${LISTING.map(({ id }) => id).join(', ')} (default: all)`, words)
+    .option('--without-peers', 'cairnfs, the bucket and ext4 alone', false)
+    .option('--step-limit <S>', 'a step that takes longer is ended', number(1), 180)
+    .option(
+      '--fill-limit <S>',
+      'the same for creating where there is no faster way to fill a directory',
+      number(1),
+      1800,
+    )
+    .option('--most <ID=N,...>', 'larger directories are not tried with this system', limits, new Map<string, number>())
+    .option('--json <FILE>', 'keep the results there, as they come')
+    .option('--write', 'put the report into docs/BENCHMARKS.md', false)
+    .action((given: Given) => actions.listing(readOptions(given)))
+  program
+    .command('report <FILE>')
+    .description('the report of results that --json has kept')
+    .option('--write', 'put it into docs/BENCHMARKS.md', false)
+    .action((file: string, options: { write: boolean }) => actions.report(file, options))
+  return program
+}
+
+function readOptions(given: Given): ListingOptions {
+  const { withoutPeers, write } = given
+  const offered = withoutPeers ? NO_PEERS : SYSTEMS
+  return {
+    entries: given.entries.toSorted((a, b) => a - b),
+    latenciesMs: given.latency.toSorted((a, b) => a - b),
+    rounds: given.rounds,
+    systems: given.systems === undefined ? offered : choose('--systems', given.systems, offered),
+    workloads: given.workloads === undefined ? LISTING : choose('--workloads', given.workloads, LISTING),
+    stepLimitSec: given.stepLimit,
+    fillLimitSec: Math.max(given.fillLimit, given.stepLimit),
+    mostEntries: given.most,
+    withoutPeers,
+    json: given.json ?? null,
+    write,
+  }
+}
+
+/** In the order of `offered`. */
+function choose<T extends { id: string }>(option: string, ids: readonly string[], offered: readonly T[]): T[] {
+  for (const id of ids) {
+    if (!offered.some((each) => each.id === id)) {
+      throw new InvalidArgumentError(`${option}: ${id} is none of ${offered.map((each) => each.id).join(', ')}`)
+    }
+  }
+  return offered.filter(({ id }) => ids.includes(id))
+}
+
+function words(text: string): string[] {
+  return text.split(',').filter((word) => word !== '')
+}
+
+function numbers(least: number): (text: string) => number[] {
+  return (text) => words(text).map(number(least))
+}
+
+function number(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text.replaceAll('_', ''))
+    if (!Number.isInteger(value) || value < least)
+      throw new InvalidArgumentError(`a number from ${least} on, not ${text}.`)
+    return value
+  }
+}
+
+function limits(text: string): Map<string, number> {
+  return new Map(
+    words(text).map((word) => {
+      const [id, value = ''] = word.split('=') as [string, string?]
+      choose('--most', [id], SYSTEMS)
+      return [id, number(1)(value)]
+    }),
+  )
+}

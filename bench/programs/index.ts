@@ -1,0 +1,19 @@
+// Where the programs lie that workloads run, and how they are called. They tell times in JSON on their last line: a
+// program that measures itself leaves out how long it took to start.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Command } from '../workspace.ts'
+
+/** The repository: scripts/bench and the tests run the bench there. What is compiled lies elsewhere. */
+export const REPOSITORY = process.cwd()
+
+const PYTHON = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3'
+
+export function python(script: string, ...args: (string | number)[]): Command {
+  return { program: PYTHON, args: [join(REPOSITORY, 'bench/programs', script), ...args.map(String)] }
+}
+
+/** The program of a bucket without a filesystem: list-bucket.ts, compiled beside this file. */
+export function listBucket(...args: (string | number)[]): Command {
+  return { program: process.execPath, args: [join(import.meta.dirname, 'list-bucket.js'), ...args.map(String)] }
+}

@@ -1,0 +1,65 @@
+// What a run found, as it is kept in JSON: everything that a report is made from.
+import type { RequestCounts } from './minio.ts'
+import type { Temperature } from './workloads/index.ts'
+
+/** Where in the run something was measured. */
+export interface Cell {
+  entries: number
+  /** Added to every request to the store. */
+  latencyMs: number
+  /** From 1. */
+  round: number
+}
+
+export interface Measurement extends Cell {
+  system: string
+  workload: string
+  temperature: Temperature
+  /** `over limit`: it was ended then, or not begun because a smaller one had been. */
+  outcome: 'measured' | 'over limit' | 'failed'
+  /** Up to the barrier, where the work writes; of one name for lookups. */
+  seconds: number
+  /** Of `create`: files a second at the beginning and at the end. */
+  firstPerSec?: number
+  lastPerSec?: number
+  cost: Cost
+}
+
+export interface Cost {
+  /** Of the system's processes. */
+  daemonCpuSec: number
+  /** Of the program that did the work. */
+  commandCpuSec: number
+  /** The sum over the system's processes of the most that each held. */
+  peakRssBytes: number
+  /** By MinIO's count. */
+  requests: RequestCounts
+  /** Null where they are not counted: no FUSE, or an older kernel. */
+  fuseRequests: number | null
+}
+
+export const NO_COST: Cost = {
+  daemonCpuSec: 0,
+  commandCpuSec: 0,
+  peakRssBytes: 0,
+  requests: {},
+  fuseRequests: null,
+}
+
+export interface Results {
+  benchmark: string
+  /** What made them, to be typed at the top of the repository. */
+  command: string
+  date: string
+  machine: string
+  minio: string
+  rounds: number
+  stepLimitSec: number
+  withoutPeers: boolean
+  systems: { id: string; title: string; version: string; note?: string }[]
+  /** Peers that were wanted and are not here. */
+  absent: { id: string; title: string; reason: string }[]
+  measurements: Measurement[]
+  /** What went wrong; such figures are missing above. */
+  failures: string[]
+}

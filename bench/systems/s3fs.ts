@@ -1,0 +1,22 @@
+// s3fs: a file is an object, and its attributes are headers: listing them is a HEAD of each key.
+import { probeProgram } from './binaries.ts'
+import { MountedInstance } from './mounted.ts'
+import type { System } from './system.ts'
+
+export const s3fs: System = {
+  id: 's3fs',
+  title: 's3fs',
+  mostEntries: 100_000,
+  filling: 'keys',
+  note: 's3fs lists objects that were put straight into a bucket: creating them through it takes minutes.',
+  probe: (workspace) => probeProgram(workspace, 's3fs', '--version'),
+  open(place) {
+    const { bucket, endpoint, folder } = place
+    const options = [`url=${endpoint}`, 'use_path_request_style', `tmpdir=${folder}`]
+    return MountedInstance.mount(place, {
+      steps: (mountpoint) => [
+        { daemon: { program: 's3fs', args: [bucket, mountpoint, '-f', ...options.flatMap((word) => ['-o', word])] } },
+      ],
+    })
+  },
+}

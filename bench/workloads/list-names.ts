@@ -1,0 +1,13 @@
+// Names alone, unsorted.
+import { expectLines, type Workload } from './workload.ts'
+
+export const listNames: Workload = {
+  id: 'ls-f',
+  title: '`ls -f`',
+  kind: 'read',
+  temperatures: ['cold', 'warm'],
+  command: (directory) => ({ program: 'ls', args: ['-f', directory] }),
+  onBucket: 'names',
+  // With "." and "..".
+  judge: (output, entries) => expectLines(output, entries + 2),
+}

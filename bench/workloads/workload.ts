@@ -1,0 +1,55 @@
+// What is measured: one program, run on a directory of so many entries.
+import type { Command } from '../workspace.ts'
+
+export type Temperature = 'cold' | 'warm'
+
+/** What a program printed, by a workload's own reading. */
+export interface Figures {
+  /** Instead of the time from the program's start to its end. */
+  seconds?: number
+  /** Of `create`: how many a second at its beginning and at its end. */
+  firstPerSec?: number
+  lastPerSec?: number
+}
+
+/** Standard output of a program: how many lines, and the last one. */
+export interface Output {
+  lines: number
+  lastLine: string
+}
+
+export type BucketMode = 'names' | 'attributes' | 'first' | 'stat' | 'missing'
+
+export interface Workload {
+  /** For --workloads and in the JSON. */
+  id: string
+  /** As a reader would type it, in Markdown. */
+  title: string
+  /** `create` makes the directory; `remove` takes it away; `read` changes nothing. */
+  kind: 'create' | 'read' | 'remove'
+  /** Of `read`: cold, and then the same once more, or cold alone. */
+  temperatures: readonly Temperature[]
+  /** What runs on the directory, a path in a mount. */
+  command(directory: string, entries: number, temperature: Temperature): Command
+  /** What comes nearest without a filesystem, straight from the bucket: a mode of programs/list-bucket.ts; null where
+   *  nothing does. */
+  onBucket: BucketMode | null
+  /** Reads the output; throws when the program did not see what is there. */
+  judge(output: Output, entries: number): Figures
+}
+
+/** Figures as the programs in programs/ print them. */
+export function printedFigures({ lastLine }: Output): Figures {
+  const { seconds, firstPerSec, lastPerSec } = JSON.parse(lastLine) as Figures
+  return {
+    ...(seconds === undefined ? {} : { seconds }),
+    ...(firstPerSec === undefined ? {} : { firstPerSec }),
+    ...(lastPerSec === undefined ? {} : { lastPerSec }),
+  }
+}
+
+/** Throws unless so many lines were printed. */
+export function expectLines({ lines, lastLine }: Output, expected: number): Figures {
+  if (lines !== expected) throw new Error(`printed ${lines} lines in place of ${expected}; the last: ${lastLine}`)
+  return {}
+}

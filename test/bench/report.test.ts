@@ -1,0 +1,188 @@
+// What a report makes of results: medians, limits, ratios, marks in the document, and the chart.
+import { describe, expect, test } from 'vitest'
+import { drawResults } from '../../bench/chart.ts'
+import { replaceMarked } from '../../bench/document.ts'
+import { writeReport } from '../../bench/report.ts'
+import { judgeRounds, summarize } from '../../bench/statistics.ts'
+import { formatSeconds, formatSpread } from '../../bench/units.ts'
+import { measurement, results } from './results.ts'
+
+/** The cells of the first row that begins with `title`, without it. */
+function cellsOf(report: string, title: string): string[] | undefined {
+  const line = report.split('\n').find((each) => each.startsWith(`| ${title} |`))
+  return line
+    ?.split('|')
+    .slice(2, -1)
+    .map((cell) => cell.trim())
+}
+
+describe('statistics', () => {
+  test('the median is the middle one, or the mean of the two in the middle', () => {
+    expect(summarize([3, 1, 2])).toEqual({ median: 2, least: 1, most: 3 })
+    expect(summarize([4, 1, 2, 3])).toEqual({ median: 2.5, least: 1, most: 4 })
+    expect(summarize([10, 9])).toEqual({ median: 9.5, least: 9, most: 10 })
+  })
+
+  test('one round over the limit, or failed, stands for all', () => {
+    const fine = measurement({})
+    expect(judgeRounds([]).kind).toBe('nothing')
+    expect(judgeRounds([fine, fine]).kind).toBe('measured')
+    expect(judgeRounds([fine, measurement({ outcome: 'over limit' })]).kind).toBe('over limit')
+    expect(judgeRounds([measurement({ outcome: 'over limit' }), measurement({ outcome: 'failed' })]).kind).toBe(
+      'failed',
+    )
+  })
+})
+
+describe('units', () => {
+  test.each([
+    [181.2, '181 s'],
+    [52.14, '52.1 s'],
+    [1.234, '1.23 s'],
+    [0.9996, '1.00 s'],
+    [0.63, '0.630 s'],
+    [0.0996, '0.100 s'],
+    [0.0053, '5.30 ms'],
+    [0.000_041, '41.0 us'],
+  ])('%d seconds read %s', (seconds, text) => {
+    expect(formatSeconds(seconds)).toBe(text)
+  })
+
+  test('a spread has one unit', () => {
+    expect(formatSpread(0.09, 0.63)).toBe('0.090-0.630')
+    expect(formatSpread(0.0009, 0.0053)).toBe('0.900-5.30')
+  })
+})
+
+describe('the report', () => {
+  const rounds = (system: string, seconds: number[], part = {}) =>
+    seconds.map((each, index) => measurement({ system, seconds: each, round: index + 1, ...part }))
+
+  test('has a column for each system that was measured, and median (least-most) in a row', () => {
+    const report = writeReport(
+      results({ measurements: [...rounds('cairnfs', [0.53, 0.51, 0.55]), ...rounds('juicefs', [0.7, 0.6, 0.65])] }),
+    )
+    expect(report).toContain('#### 100,000 entries\n')
+    expect(report).toContain('| cairnfs | JuiceFS |')
+    expect(report).not.toContain('| s3fs |')
+    expect(cellsOf(report, '`ls -lU`, cold')).toEqual(['0.530 s (0.510-0.550)', '0.650 s (0.600-0.700)'])
+    expect(cellsOf(report, '`ls -lU`, warm')).toBeUndefined()
+    expect(report).toContain('JuiceFS needs a Redis.')
+  })
+
+  test('says what was over the limit, what failed and what was not run', () => {
+    const report = writeReport(
+      results({
+        measurements: [
+          ...rounds('cairnfs', [0.5]),
+          ...rounds('cairnfs', [1], { temperature: 'warm' }),
+          ...rounds('juicefs', [0], { outcome: 'failed' }),
+          ...rounds('s3fs', [180], { outcome: 'over limit' }),
+        ],
+        failures: ['juicefs: it broke\nand more'],
+      }),
+    )
+    expect(cellsOf(report, '`ls -lU`, cold')).toEqual(['0.500 s', 'failed', '> 180 s'])
+    expect(cellsOf(report, '`ls -lU`, warm')).toEqual(['1.00 s', '-', '-'])
+    expect(report).toContain('- juicefs: it broke\n')
+    expect(report).not.toContain('and more')
+  })
+
+  test('has tables for each latency and size, smaller ones first', () => {
+    const report = writeReport(
+      results({
+        measurements: [
+          measurement({ entries: 1_000_000, latencyMs: 30 }),
+          measurement({ entries: 30_000, latencyMs: 30 }),
+          measurement({ entries: 1_000_000 }),
+        ],
+      }),
+    )
+    expect(report.match(/^#### .*$/gm)).toEqual([
+      '#### 1,000,000 entries',
+      '#### 30,000 entries, 30 ms added per request',
+      '#### 1,000,000 entries, 30 ms added per request',
+    ])
+  })
+
+  test('gives requests, CPU and memory, and the rates of create', () => {
+    const cost = {
+      daemonCpuSec: 1.25,
+      commandCpuSec: 9,
+      peakRssBytes: 200 * 2 ** 20,
+      requests: { GetObject: 9, PutObject: 3 },
+    }
+    const create = { workload: 'create', temperature: 'warm', firstPerSec: 9123.4, lastPerSec: 8900 } as const
+    const report = writeReport(
+      results({ measurements: [measurement({ ...create, cost: { ...cost, fuseRequests: 1234 } })] }),
+    )
+    expect(report).toContain('| create, and sync | 12 S3, 1,234 FUSE, 1.25 s CPU, 200 MiB |')
+    expect(cellsOf(report, '- files a second: first, last')).toEqual(['9,123, 8,900'])
+  })
+
+  test("lets a ratio to JuiceFS's time stand for a peer that is not here, without added latency alone", () => {
+    const absent = [{ id: 'zerofs', title: 'ZeroFS', reason: 'CAIRNFS_PEER_ZEROFS names no binary' }]
+    const plain = writeReport(results({ absent, measurements: [measurement({}), ...rounds('juicefs', [0.63])] }))
+    expect(plain).toContain('| ZeroFS (by ratio) |')
+    expect(cellsOf(plain, '`ls -lU`, cold')?.[2]).toBe('~ 0.780 s')
+    expect(plain).toContain('ZeroFS did not run (CAIRNFS_PEER_ZEROFS names no binary)')
+    const late = writeReport(results({ absent, measurements: rounds('juicefs', [0.63], { latencyMs: 30 }) }))
+    expect(late).not.toContain('(by ratio)')
+  })
+
+  test('says that it was run without peers', () => {
+    expect(writeReport(results({ withoutPeers: true }))).toContain('Run without peers')
+    expect(writeReport(results({}))).not.toContain('Run without peers')
+  })
+})
+
+describe('the document', () => {
+  const text = 'before\n<!-- bench: listing -->\nold\n<!-- end of bench: listing -->\nafter\n'
+
+  test('is changed between the marks of its benchmark alone, and again in the same way', () => {
+    const once = replaceMarked(text, 'listing', 'new\n')
+    expect(once).toBe('before\n<!-- bench: listing -->\n\nnew\n\n<!-- end of bench: listing -->\nafter\n')
+    expect(replaceMarked(once, 'listing', 'new\n')).toBe(once)
+  })
+
+  test('without the marks is left alone', () => {
+    expect(() => replaceMarked(text, 'data', 'new')).toThrow('lacks the lines')
+  })
+})
+
+describe('the chart', () => {
+  const measured = (system: string, seconds: number) => measurement({ system, seconds })
+
+  test('has a bar for each system, its length the time', () => {
+    const svg = drawResults(results({ measurements: [measured('cairnfs', 0.5), measured('juicefs', 1)] }))!
+    expect(svg.match(/<rect x="130"[^>]* width="([\d.]+)"/g)?.map((rect) => /width="([\d.]+)"/.exec(rect)![1])).toEqual(
+      ['235.0', '470.0'],
+    )
+    expect(svg).toContain('>0.500 s<')
+    expect(svg).toContain('100,000 empty files')
+    expect(svg).not.toContain('<path')
+  })
+
+  test('cuts bars that are many times longer than ours, and those over the limit', () => {
+    const over = measurement({ system: 's3fs', outcome: 'over limit', seconds: 180 })
+    const svg = drawResults(results({ measurements: [measured('cairnfs', 0.5), measured('juicefs', 50), over] }))!
+    expect(svg.match(/<path/g)).toHaveLength(2)
+    expect(svg).toContain('>50.0 s<')
+    expect(svg).toContain('>&gt; 180 s<')
+  })
+
+  test('is well-formed', () => {
+    const svg = drawResults(results({ measurements: [measured('cairnfs', 0.5)] }))!
+    const open: string[] = []
+    for (const [, closing, name, selfClosing] of svg.matchAll(/<(\/?)(\w+)(?:\s[\w:-]+="[^"<]*")*\s*(\/?)>/g)) {
+      if (closing === '/') expect(open.pop()).toBe(name)
+      else if (selfClosing !== '/') open.push(name!)
+    }
+    expect(open).toEqual([])
+    expect(svg.replaceAll(/<[^<>]*>/g, '')).not.toMatch(/[<>]/)
+  })
+
+  test('is none when nothing was measured that it shows', () => {
+    expect(drawResults(results({ measurements: [measurement({ workload: 'stat' })] }))).toBeNull()
+  })
+})
