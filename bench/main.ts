@@ -12,7 +12,7 @@
 // Must stay true: standard output is the report and nothing else; whatever happens, no mount, process, folder or bucket
 // is left; the exit status is 0 only when everything was measured.
 import { readFileSync, writeFileSync } from 'node:fs'
-import { cpus, release, totalmem } from 'node:os'
+import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { CommanderError, InvalidArgumentError } from 'commander'
 import { writeDocument } from './document.ts'
@@ -31,6 +31,8 @@ import { Interrupted, Workspace } from './workspace.ts'
 
 /** Who must be there: a table without them compares nothing. Peers may be done without, if that is said. */
 const NEEDED = ['cairnfs', 'juicefs']
+/** Above what is left of building and starting, one process or two. */
+const BUSY_LOAD = 2
 const say = (line: string) => process.stderr.write(`bench: ${line}\n`)
 
 async function listing(options: ListingOptions): Promise<void> {
@@ -110,9 +112,7 @@ async function emptyResults(options: ListingOptions, workspace: Workspace, minio
     benchmark: 'listing',
     command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
     date: new Date().toISOString(),
-    machine:
-      `${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, ` +
-      `kernel ${release().split('-')[0]}, Node ${process.versions.node}`,
+    machine: describeMachine(),
     minio: minioVersion(await minio.version()),
     rounds: options.rounds,
     stepLimitSec: options.stepLimitSec,
@@ -122,6 +122,16 @@ async function emptyResults(options: ListingOptions, workspace: Workspace, minio
     measurements: [],
     failures: [],
   }
+}
+
+function describeMachine(): string {
+  const [load] = loadavg() as [number]
+  if (load > BUSY_LOAD) say(`this machine is busy, with a load of ${load.toFixed(1)}: the figures are worth little`)
+  return [
+    `${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB`,
+    `kernel ${release().split('-')[0]}, Node ${process.versions.node}`,
+    ...(load > BUSY_LOAD ? [`busy with other things (load ${load.toFixed(1)} at the beginning)`] : []),
+  ].join(', ')
 }
 
 /** One that may be missing; throws for one that may not. */

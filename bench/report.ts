@@ -67,7 +67,12 @@ function introduction({ command, date, machine, minio, rounds, systems, absent, 
         : `${title} did not run: ${reason}.`,
     ),
   ]
-  return lines.join('\n\n')
+  return lines.map(wrap).join('\n\n')
+}
+
+/** A paragraph in lines as long as the document's. */
+function wrap(paragraph: string): string {
+  return paragraph.replace(/(?=.{121})(.{1,120}) /g, '$1\n')
 }
 
 function timesTable(results: Results, here: readonly Measurement[]): string {

@@ -103,7 +103,7 @@ export class Workspace {
   /** The processes that were started for `part`, or left behind by those. */
   processesOf(part: string): number[] {
     const started = [...this.#started].flatMap(([{ pid }, of]) => (of === part && pid !== undefined ? [pid] : []))
-    return [...new Set([...started, ...markedProcesses(PART_MARK, part)])]
+    return [...new Set([...started, ...markedProcesses(PART_MARK, this.#partMark(part))])]
   }
 
   /** Runs a program until it ends or its time is up. */
@@ -191,6 +191,11 @@ export class Workspace {
     await holdsWithin(END_MS, () => !pids.some(isRunning))
   }
 
+  /** No other run's. */
+  #partMark(part: string): string {
+    return `${this.name}/${part}`
+  }
+
   #spawn({ program, args, env, argv0 }: Command, stdio: ('ignore' | 'pipe' | number)[], part: string): ChildProcess {
     return spawn(program, args, {
       stdio,
@@ -204,7 +209,7 @@ export class Workspace {
         TMPDIR: this.folder,
         ...env,
         [RUN_MARK]: this.name,
-        [PART_MARK]: part,
+        [PART_MARK]: this.#partMark(part),
       },
       ...(argv0 === undefined ? {} : { argv0 }),
     })

@@ -36,6 +36,7 @@ describe('a workspace', () => {
     await until(10_000, 'the daemon', () => existsSync(pidFile))
     const left = Number(readFileSync(pidFile, 'utf8'))
     expect(workspace.processesOf('a')).toContain(left)
+    expect(newWorkspace().processesOf('a')).toEqual([])
     expect(workspace.processesOf('b')).toEqual([hidden.pid])
     expect(await workspace.cleanUp()).toEqual([])
     expect([left, hidden.pid!].filter(isRunning)).toEqual([])

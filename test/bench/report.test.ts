@@ -70,6 +70,13 @@ describe('the report', () => {
     expect(report).toContain('JuiceFS needs a Redis.')
   })
 
+  test('has lines as long as the document, but for tables', () => {
+    const lines = writeReport(results({ measurements: [measurement({})] })).split('\n')
+    expect(lines.filter((line) => line.length > 120 && !line.startsWith('|'))).toEqual([])
+    expect(lines.filter((line) => line.length > 100).length).toBeGreaterThan(2)
+    expect(lines.join(' ')).toContain('Requests are those that MinIO counted')
+  })
+
   test('says what was over the limit, what failed and what was not run', () => {
     const report = writeReport(
       results({

@@ -29,6 +29,8 @@ class World {
   readonly log: string[] = []
   readonly measurements: Measurement[] = []
   readonly failures: string[] = []
+  /** Of each step that ran. */
+  readonly limitsMs: number[] = []
   /** What a step of a system takes; a negative time is one that was ended at its limit; an Error is thrown. */
   secondsOf: (system: string, step: string) => number | Error = () => 1
   readonly workspace = new Workspace()
@@ -92,7 +94,8 @@ class World {
     }
   }
 
-  async #measure({ directory }: Instance, { command, barrier }: Step): Promise<StepResult> {
+  async #measure({ directory }: Instance, { command, barrier, limitMs }: Step): Promise<StepResult> {
+    this.limitsMs.push(limitMs)
     const name = command.program.startsWith('/') ? command.args[0]!.replace(/^.*\/(\w+)\.py$/, '$1') : command.program
     this.log.push(`${directory}: ${name}${barrier === null ? '' : ' and barrier'}`)
     const seconds = this.secondsOf(directory, name)
@@ -163,6 +166,7 @@ describe('the runner', () => {
       'over limit',
       'over limit',
     ])
+    expect(world.limitsMs).toEqual([180_000, 180_000, 180_000, 1_800_000, 180_000, 180_000])
   })
 
   test('fills a directory without measuring it when create is not asked for', async () => {
