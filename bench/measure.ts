@@ -37,7 +37,7 @@ export class Meter {
   /** Runs a step. Rejects when its program fails, or did not see what is there. */
   async measure(instance: Instance, step: Step): Promise<StepResult> {
     const { mountpoints } = instance
-    const outputFile = join(this.#workspace.outputFolder, 'output')
+    const outputFile = join(this.#workspace.folder, 'output')
     const requestsBefore = await this.#minio.settledRequests()
     const pids = instance.daemons()
     for (const pid of pids) resetPeakRss(pid)

@@ -56,10 +56,6 @@ export class Interrupted extends Error {}
 export class Workspace {
   readonly name = randomBytes(4).toString('hex')
   readonly folder = mkdtempSync(join(tmpdir(), 'cairnfs-bench-'))
-  /** In memory where there is such a place: output of programs that are measured should cost no disk. */
-  readonly outputFolder = existsSync('/dev/shm')
-    ? mkdtempSync('/dev/shm/cairnfs-bench-')
-    : mkdtempSync(join(tmpdir(), 'cairnfs-bench-'))
   readonly #running = new Set<ChildProcess>()
   /** Programs that stay, with their parts: they may overwrite their environment, by which others are found. */
   readonly #started = new Map<ChildProcess, string>()
@@ -174,9 +170,7 @@ export class Workspace {
     }
     const started = [...this.#started.keys()].flatMap(({ pid }) => pid ?? [])
     await this.killAll([...started, ...markedProcesses(RUN_MARK, this.name)])
-    for (const folder of [this.folder, this.outputFolder]) {
-      await this.removeFolder(folder).catch((error: Error) => failures.push(error.message))
-    }
+    await this.removeFolder(this.folder).catch((error: Error) => failures.push(error.message))
     return failures
   }
 
