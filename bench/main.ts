@@ -23,7 +23,7 @@ import { type ListingOptions, makeProgram } from './options.ts'
 import { REPOSITORY } from './programs/index.ts'
 import { Progress } from './progress.ts'
 import { writeReport } from './report.ts'
-import type { Results } from './results.ts'
+import { mergeResults, type Results } from './results.ts'
 import { Runner } from './runner.ts'
 import { NO_PEERS, type System } from './systems/index.ts'
 import { LISTING } from './workloads/index.ts'
@@ -110,7 +110,7 @@ async function emptyResults(options: ListingOptions, workspace: Workspace, minio
   for (const { title, reason } of absent) say(`${title} does not run: ${reason}`)
   return {
     benchmark: 'listing',
-    command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    commands: [['npm run bench --', ...process.argv.slice(2)].join(' ')],
     date: new Date().toISOString(),
     machine: describeMachine(),
     minio: minioVersion(await minio.version()),
@@ -156,8 +156,9 @@ function minioVersion(told: string): string {
   return built === null ? told : `of ${built.slice(1).join('-')}`
 }
 
-async function report(file: string, { write }: { write: boolean }): Promise<void> {
-  const results = JSON.parse(readFileSync(file, 'utf8')) as Results
+async function report(files: string[], { write }: { write: boolean }): Promise<void> {
+  const read = files.map((file) => JSON.parse(readFileSync(file, 'utf8')) as Results)
+  const results = mergeResults(read as [Results, ...Results[]])
   const written = write ? writeDocument(REPOSITORY, results) : []
   for (const path of written) say(`wrote ${path}`)
   process.stdout.write(writeReport(results))

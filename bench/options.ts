@@ -35,8 +35,8 @@ interface Given {
 
 export interface Actions {
   listing(options: ListingOptions): Promise<void>
-  /** A report of results that were kept as JSON. */
-  report(file: string, options: { write: boolean }): Promise<void>
+  /** A report of results that were kept as JSON; at least one file. */
+  report(files: string[], options: { write: boolean }): Promise<void>
 }
 
 export function makeProgram(actions: Actions): Command {
@@ -65,10 +65,12 @@ export function makeProgram(actions: Actions): Command {
     .option('--write', 'put the report into docs/BENCHMARKS.md', false)
     .action((given: Given) => actions.listing(readOptions(given)))
   program
-    .command('report <FILE>')
-    .description('the report of results that --json has kept')
+    .command('report <FILE...>')
+    .description(
+      'the report of results that --json has kept, of one run or of several with different sizes or latencies',
+    )
     .option('--write', 'put it into docs/BENCHMARKS.md', false)
-    .action((file: string, options: { write: boolean }) => actions.report(file, options))
+    .action((files: string[], options: { write: boolean }) => actions.report(files, options))
   return program
 }
 

@@ -49,10 +49,10 @@ export function writeReport(results: Results): string {
   return `${parts.join('\n\n')}\n`
 }
 
-function introduction({ command, date, machine, minio, rounds, systems, absent, withoutPeers }: Results): string {
+function introduction({ commands, date, machine, minio, rounds, systems, absent, withoutPeers }: Results): string {
   const versions = systems.filter(({ version }) => version !== '').map(({ title, version }) => `${title} ${version}`)
   const lines = [
-    `\`${command}\`, ${date.slice(0, 10)}: ${machine}, MinIO ${minio} on the loopback; ${versions.join(', ')}. ` +
+    `${commands.map((command) => `\`${command}\``).join(', ')}, ${date.slice(0, 10)}: ${machine}, MinIO ${minio} on the loopback; ${versions.join(', ')}. ` +
       `${rounds === 1 ? 'One round' : `${rounds} rounds in alternating order`}, each on a fresh volume; median ` +
       "(least-most). Cold: mounted again, the kernel's caches and its own dropped, the directory itself looked up; warm: " +
       "once more right after. What writes is timed up to the barrier, an fsync of the mount's root directory. Lookups " +

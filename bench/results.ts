@@ -49,7 +49,7 @@ export const NO_COST: Cost = {
 export interface Results {
   benchmark: string
   /** What made them, to be typed at the top of the repository. */
-  command: string
+  commands: string[]
   date: string
   machine: string
   minio: string
@@ -63,3 +63,32 @@ export interface Results {
   /** What went wrong; such figures are missing above. */
   failures: string[]
 }
+
+/** Results of several runs as those of one. Throws when two of them have the same latency and size: what stands in one
+ *  table was measured side by side. */
+export function mergeResults([first, ...others]: readonly [Results, ...Results[]]): Results {
+  let merged = first
+  for (const next of others) merged = mergeTwo(merged, next)
+  return merged
+}
+
+function mergeTwo(a: Results, b: Results): Results {
+  const tables = new Set(a.measurements.map(tableOf))
+  const both = new Set(b.measurements.map(tableOf).filter((table) => tables.has(table)))
+  if (both.size > 0) throw new Error(`more than one run has ${[...both].join(' and ')}`)
+  const isMissing = <T extends { id: string }>(list: readonly { id: string }[], { id }: T) =>
+    !list.some((each) => each.id === id)
+  const systems = [...a.systems, ...b.systems.filter((system) => isMissing(a.systems, system))]
+  const absent = [...a.absent, ...b.absent.filter((system) => isMissing(a.absent, system))]
+  return {
+    ...a,
+    commands: [...a.commands, ...b.commands],
+    withoutPeers: a.withoutPeers && b.withoutPeers,
+    systems,
+    absent: absent.filter((system) => isMissing(systems, system)),
+    measurements: [...a.measurements, ...b.measurements],
+    failures: [...a.failures, ...b.failures],
+  }
+}
+
+const tableOf = ({ entries, latencyMs }: Cell): string => `${entries} entries, ${latencyMs} ms`

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { drawResults } from '../../bench/chart.ts'
 import { replaceMarked } from '../../bench/document.ts'
 import { writeReport } from '../../bench/report.ts'
+import { mergeResults } from '../../bench/results.ts'
 import { judgeRounds, summarize } from '../../bench/statistics.ts'
 import { formatSeconds, formatSpread } from '../../bench/units.ts'
 import { measurement, results } from './results.ts'
@@ -140,6 +141,37 @@ describe('the report', () => {
   test('says that it was run without peers', () => {
     expect(writeReport(results({ withoutPeers: true }))).toContain('Run without peers')
     expect(writeReport(results({}))).not.toContain('Run without peers')
+  })
+})
+
+describe('results of several runs', () => {
+  const zerofs = { id: 'zerofs', title: 'ZeroFS' }
+
+  test('are reported as those of one', () => {
+    const [cairnfs, ...others] = results({}).systems
+    const merged = mergeResults([
+      results({
+        systems: [cairnfs!],
+        absent: [{ ...zerofs, reason: 'is not there' }],
+        measurements: [measurement({ latencyMs: 30 })],
+        withoutPeers: true,
+      }),
+      results({
+        commands: ['npm run bench -- listing --latency 0'],
+        systems: [cairnfs!, ...others, { ...zerofs, version: '2.3.0' }],
+        measurements: [measurement({ latencyMs: 0 })],
+        failures: ['it broke'],
+      }),
+    ])
+    expect(merged.commands).toEqual(['npm run bench -- listing', 'npm run bench -- listing --latency 0'])
+    expect(merged.systems.map(({ id }) => id)).toEqual(['cairnfs', 'juicefs', 's3fs', 'zerofs'])
+    expect(merged).toMatchObject({ absent: [], withoutPeers: false, failures: ['it broke'] })
+    expect(merged.measurements.map(({ latencyMs }) => latencyMs)).toEqual([30, 0])
+  })
+
+  test('are refused where one table would come from two runs', () => {
+    const each = results({ measurements: [measurement({})] })
+    expect(() => mergeResults([each, each])).toThrow('more than one run has 100000 entries, 0 ms')
   })
 })
 

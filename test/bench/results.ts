@@ -12,7 +12,7 @@ export function measurement(part: Partial<Measurement>): Measurement {
 export function results(part: Partial<Results>): Results {
   return {
     benchmark: 'listing',
-    command: 'npm run bench -- listing',
+    commands: ['npm run bench -- listing'],
     date: '2026-11-24T20:00:00.000Z',
     machine: '2 cores, 24 GiB, kernel 6.18, Node 20.20.2',
     minio: 'of 2026-02-12',
