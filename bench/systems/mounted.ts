@@ -1,7 +1,7 @@
 // An instance that is a mount: its daemons come and go with it, in the foreground, as children of the bench. What a
 // system needs beside its mount (a database) it starts itself, under the same mark; the runner ends it.
 import type { ChildProcess } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { lstatSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { findMount } from '../../src/fuse/index.ts'
 import { DIRECTORY } from '../minio.ts'
@@ -23,6 +23,9 @@ export interface MountPlan {
   unmount?(mountpoint: string): Command
   /** What to try before the mount is taken away by force. */
   unmountByForce?(mountpoint: string): Command
+  /** Files outside the place's folder that an end by force leaves for the next mount, which there will not be: `device`
+   *  is `MAJOR:MINOR` of the mount, if it is still there. */
+  filesLeftByForce?(device: string | null): string[]
   /** Folders of caches on the disk, emptied when it is to be cold. */
   cacheFolders?: string[]
   /** See Instance. */
@@ -42,6 +45,8 @@ export class MountedInstance implements Instance {
   readonly #log: string
   readonly #settled: () => void
   #daemons: ChildProcess[] = []
+  /** By their inodes: another mount may have taken the path. */
+  readonly #leftByForce: { path: string; ino: number }[] = []
 
   private constructor(place: Place, plan: MountPlan) {
     this.#place = place
@@ -106,6 +111,9 @@ export class MountedInstance implements Instance {
       await this.#unmountByForce()
       throw error
     } finally {
+      for (const { path, ino } of this.#leftByForce) {
+        if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path)
+      }
       this.#settled()
     }
   }
@@ -141,6 +149,7 @@ export class MountedInstance implements Instance {
   }
 
   async #unmountByForce(): Promise<void> {
+    this.#noteFilesLeft()
     const command = this.#plan.unmountByForce?.(this.#mountpoint)
     if (command !== undefined && findMount(this.#mountpoint) !== undefined) {
       await this.#place.workspace.run(command, { limitMs: END_MS })
@@ -149,6 +158,13 @@ export class MountedInstance implements Instance {
     for (const daemon of this.#daemons.splice(0)) {
       if (!(await holdsWithin(TERM_MS, () => hasEnded(daemon)))) daemon.kill('SIGKILL')
       await until(END_MS, 'the end of a daemon that was killed', () => hasEnded(daemon))
+    }
+  }
+
+  #noteFilesLeft(): void {
+    for (const path of this.#plan.filesLeftByForce?.(this.connection()) ?? []) {
+      const stat = lstatSync(path, { throwIfNoEntry: false })
+      if (stat !== undefined) this.#leftByForce.push({ path, ino: stat.ino })
     }
   }
 

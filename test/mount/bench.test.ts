@@ -1,6 +1,6 @@
 // The bench itself, on a small directory: it measures what it says, and leaves nothing, also when it is interrupted.
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
@@ -56,12 +56,15 @@ function bench(args: string[], options: { interruptAt?: string; env?: Record<str
   })
   children.add(child)
   const ended: Ended = { status: null, stdout: '', stderr: '' }
+  let isInterrupted = false
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     ended.stdout += text
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     ended.stderr += text
-    if (options.interruptAt !== undefined && ended.stderr.includes(options.interruptAt)) child.kill('SIGINT')
+    if (isInterrupted || options.interruptAt === undefined || !ended.stderr.includes(options.interruptAt)) return
+    isInterrupted = true
+    child.kill('SIGINT')
   })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
@@ -70,6 +73,13 @@ function bench(args: string[], options: { interruptAt?: string; env?: Record<str
       resolve({ ...ended, status })
     })
   })
+}
+
+/** What the locks of slots say of their owners. */
+function locks(): string[] {
+  if (!existsSync('/run/cairnfs')) return []
+  const names = readdirSync('/run/cairnfs').filter((name) => name.endsWith('.lock'))
+  return names.map((name) => readFileSync(join('/run/cairnfs', name), 'utf8'))
 }
 
 /** What there is of runs of the bench; empty is good. */
@@ -82,6 +92,7 @@ async function leftOvers(): Promise<string[]> {
     ...mounts.filter((mountpoint) => mountpoint.startsWith(folder)),
     ...markedProcesses('TMPDIR', folder).map((pid) => `process ${pid}`),
     ...readdirSync(folder).filter((name) => name.startsWith('cairnfs-bench-')),
+    ...locks().filter((text) => text.includes(folder)),
     ...(Buckets ?? []).map(({ Name }) => Name!).filter((name) => name.startsWith('cairnfs-bench-')),
   ]
 }
