@@ -378,3 +378,9 @@ function notification(code: number, payloadBytes: number): Buffer {
   message.writeInt32LE(code, OutHeader.error)
   return message
 }
+
+export function totalLengthBytes(parts: readonly Uint8Array[]): number {
+  let length = 0
+  for (const part of parts) length += part.length
+  return length
+}

@@ -22,7 +22,9 @@ import { constants as fsConstants } from 'node:fs'
 import { constants } from 'node:os'
 import { errnoError, FsError, isPromise, type MaybePromise } from '../platform/index.ts'
 import type { Attributes, Caller, Entry, Filesystem, Handle, Ino, Opened } from '../vfs/index.ts'
-import { DirectoryReply, MalformedRequest, ReplyBuffer, type RequestBuffer } from './codec.ts'
+import { DirectoryReply, MalformedRequest, ReplyBuffer, type RequestBuffer, totalLengthBytes } from './codec.ts'
+import { refuseForeignXattr } from './foreign-xattrs.ts'
+import { runIoctl } from './ioctl.ts'
 import { grantedNames, type Negotiated, negotiate, TRANSFER_MAX_BYTES } from './negotiation.ts'
 import type { TransportLog } from './transport.ts'
 import {
@@ -41,8 +43,6 @@ import {
   GetxattrIn,
   GetxattrOut,
   InHeader,
-  Ioctl,
-  IoctlIn,
   IoctlOut,
   LinkIn,
   MkdirIn,
@@ -257,7 +257,7 @@ export class Session {
       case Opcode.RELEASEDIR:
         return this.#sendEmpty(r)
       case Opcode.IOCTL:
-        return this.#ioctl(r)
+        return this.#then(r, runIoctl(this.#fs, this.#callerOf(r), r), this.#sendIoctl)
       default:
         // OPENDIR, FLUSH, ACCESS and INTERRUPT among them: see the head of this file.
         throw errnoError('ENOSYS')
@@ -448,44 +448,10 @@ export class Session {
     return this.#then(r, this.#fs.setxattr(this.#callerOf(r), r.nodeid as Ino, name, value, flags), this.#sendEmpty)
   }
 
-  /** ioctl(2): the flags of inodes alone. chattr(1) reads them by GETFLAGS and FSGETXATTR before it sets them. */
-  #ioctl(r: RequestBuffer): MaybePromise<void> {
-    r.need(IoctlIn.sizeof)
-    const ino = r.nodeid as Ino
-    const fs = this.#fs
-    if (fs.getFlags === undefined || fs.setFlags === undefined) throw errnoError('ENOTTY')
-    switch (r.u32(InHeader.sizeof + IoctlIn.cmd)) {
-      case Ioctl.GETFLAGS:
-        return this.#then(r, fs.getFlags(ino), (request, flags) => this.#sendIoctl(request, [flags]))
-      case Ioctl.FSGETXATTR:
-        // struct fsxattr: xflags, extsize, nextents, projid, cowextsize, 8 bytes of padding. No such flag is built.
-        return this.#sendIoctl(r, [0, 0, 0, 0, 0, 0, 0])
-      case Ioctl.SETFLAGS: {
-        r.need(IoctlIn.sizeof + 4)
-        const flags = r.u32(InHeader.sizeof + IoctlIn.sizeof)
-        return this.#then(r, fs.setFlags(this.#callerOf(r), ino, flags), (request) => this.#sendIoctl(request, []))
-      }
-      case Ioctl.FSSETXATTR:
-        throw errnoError('EOPNOTSUPP')
-      default:
-        throw errnoError('ENOTTY')
-    }
-  }
-
-  #sendIoctl(r: RequestBuffer, words: readonly number[]): void {
-    this.#reply.zero(OutHeader.sizeof, OutHeader.sizeof + IoctlOut.sizeof)
-    let at = OutHeader.sizeof + IoctlOut.sizeof
-    for (const word of words) {
-      this.#reply.putU32(at, word)
-      at += 4
-    }
-    this.#send(r, at)
-  }
-
   /** getxattr(2): a size of 0 asks how long the value is; one too small is ERANGE. */
   #sendXattr(r: RequestBuffer, parts: readonly Uint8Array[]): void {
     const room = r.u32(InHeader.sizeof + GetxattrIn.size)
-    const lengthBytes = totalLength(parts)
+    const lengthBytes = totalLengthBytes(parts)
     if (room === 0) {
       this.#reply.zero(OutHeader.sizeof, OutHeader.sizeof + GetxattrOut.sizeof)
       this.#reply.putU32(OutHeader.sizeof + GetxattrOut.size, lengthBytes)
@@ -506,6 +472,16 @@ export class Session {
 
   readonly #sendEmpty = (r: RequestBuffer): void => {
     this.#send(r, OutHeader.sizeof)
+  }
+
+  readonly #sendIoctl = (r: RequestBuffer, words: readonly number[]): void => {
+    let at = OutHeader.sizeof + IoctlOut.sizeof
+    this.#reply.zero(OutHeader.sizeof, at)
+    for (const word of words) {
+      this.#reply.putU32(at, word)
+      at += 4
+    }
+    this.#send(r, at)
   }
 
   readonly #sendEntry = (r: RequestBuffer, entry: Entry): void => {
@@ -534,7 +510,7 @@ export class Session {
   }
 
   readonly #sendRead = (r: RequestBuffer, parts: readonly Uint8Array[]): void => {
-    const lengthBytes = totalLength(parts)
+    const lengthBytes = totalLengthBytes(parts)
     const asked = r.u32(InHeader.sizeof + ReadIn.size)
     if (lengthBytes > asked) throw new Error(`read of ${asked} bytes was given ${lengthBytes}`)
     this.#sendParts(r, parts, lengthBytes)
@@ -617,21 +593,4 @@ export class Session {
 function openOutFlags(opened: Opened, flags: number): number {
   const isDirect = opened.directIo || (flags & O_DIRECT) !== 0
   return isDirect ? OpenOutFlag.DIRECT_IO : OpenOutFlag.KEEP_CACHE
-}
-
-// Attributes that nobody would enforce here: ACLs (POSIX_ACL is not claimed) and SELinux labels (the kernel gives FUSE
-// mounts one label). `ls -l` asks for both of every file, a request each, unless the first gets EOPNOTSUPP; ENODATA
-// makes listing 100,000 files take 4.5 s instead of 0.3.
-const FOREIGN_XATTRS = ['system.posix_acl_access', 'system.posix_acl_default', 'security.selinux'].map((name) =>
-  Buffer.from(name),
-)
-
-function refuseForeignXattr(name: Uint8Array): void {
-  for (const foreign of FOREIGN_XATTRS) if (foreign.equals(name)) throw errnoError('EOPNOTSUPP')
-}
-
-function totalLength(parts: readonly Uint8Array[]): number {
-  let length = 0
-  for (const part of parts) length += part.length
-  return length
 }

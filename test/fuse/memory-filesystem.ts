@@ -275,6 +275,17 @@ export class MemoryFilesystem implements Filesystem {
     this.#directory(ino)
   }
 
+  flags = new Map<Ino, number>()
+
+  getFlags(ino: Ino): number {
+    return this.flags.get(ino) ?? 0
+  }
+
+  setFlags(_caller: Caller, ino: Ino, flags: number): void {
+    if (!isDirectory(this.#node(ino))) throw errnoError('ENOTDIR')
+    this.flags.set(ino, flags)
+  }
+
   statfs(_ino: Ino): MaybePromise<FilesystemStatistics> {
     return {
       blockSizeBytes: 4096,

@@ -246,6 +246,20 @@ describe.each([
     expect((await h.ask(request(Op.LOOKUP, directory.nodeid, name('moved')))).error).toBe(-ENOENT)
   })
 
+  test('ioctl: the flags of inodes as chattr asks for them, and nothing else', async () => {
+    const ioctl = (ino: number, cmd: number, ...words: number[]) =>
+      h.ask(request(Op4.IOCTL, ino, u64(0), u32(0, cmd), u64(0), u32(words.length * 4, 64), u32(...words)))
+    const casefold = 0x4000_0000
+    expect((await ioctl(1, 0x8008_6601)).payload.subarray(16)).toEqual(Buffer.from(u32(0)))
+    expect((await ioctl(1, 0x801c_581f)).payload.subarray(16)).toHaveLength(28)
+    expect((await ioctl(1, 0x4008_6602, casefold)).error).toBe(0)
+    expect((await ioctl(1, 0x8008_6601)).payload.subarray(16)).toEqual(Buffer.from(u32(casefold)))
+    const { ino } = await create('file')
+    expect((await ioctl(ino, 0x4008_6602, casefold)).error).toBe(-constants.errno.ENOTDIR)
+    expect((await ioctl(1, 0x401c_5820, 0)).error).toBe(-constants.errno.EOPNOTSUPP)
+    expect((await ioctl(1, 0x5401)).error).toBe(-constants.errno.ENOTTY)
+  })
+
   test('setattr hands on exactly what changed', async () => {
     const { ino } = await create('file')
     const set = (valid: number) =>
