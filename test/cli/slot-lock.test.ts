@@ -1,9 +1,9 @@
 // A slot's lock file: held once, free when its process is gone, and the only ground to call a holder dead at once.
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { describeSelf, holderJudge } from '../../src/cli/held-slot.ts'
 import { lockState, readOwner, SlotLock } from '../../src/cli/slot-lock.ts'
 
@@ -42,10 +42,11 @@ it('a lock is held once, tells its owner, and is gone with its file when release
 })
 
 it('a process that is killed leaves a free lock: the very file that the next one takes over', async () => {
-  const child = spawn('flock', ['--nonblock', path, 'sleep', '60'], { detached: true })
-  while (!existsSync(path) || (await SlotLock.take(path, owner)) instanceof SlotLock) {
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
+  const child = spawn('flock', [path, 'sleep', '60'], { detached: true })
+  await vi.waitUntil(() => {
+    const file = statSync(path, { throwIfNoEntry: false })
+    return file !== undefined && lockState({ path, device: file.dev, inode: file.ino }) === 'held'
+  })
   process.kill(-child.pid!, 'SIGKILL')
   await new Promise((resolve) => child.once('exit', resolve))
   const lock = await take()

@@ -22,15 +22,23 @@ const OPERATIONS: Record<string, keyof RequestCounts> = {
   headbucket: 'head',
 }
 
-/** All requests since MinIO began. An API that cairnfs has no word for fails the test: nothing goes uncounted. */
+/** What others asked for before the first count, by the APIs that cairnfs has no word for. */
+let others: Map<string, number> | null = null
+
+/** All requests since MinIO began. One more through an API that cairnfs has no word for fails the test: nothing goes
+ *  uncounted. */
 export async function minioRequests(): Promise<RequestCounts> {
   const answer = await fetch(`${endpoint}/minio/metrics/v3/api/requests`)
   if (!answer.ok) throw new Error(`MinIO's metrics: status ${answer.status} (MINIO_PROMETHEUS_AUTH_TYPE=public?)`)
   const counts: RequestCounts = { get: 0, put: 0, delete: 0, list: 0, head: 0 }
+  const isFirst = others === null
+  others ??= new Map()
   for (const [, api, count] of (await answer.text()).matchAll(/^minio_api_requests_total\{name="(\w+)".*\} (\S+)$/gm)) {
     const operation = OPERATIONS[api!.toLowerCase()]
     if (operation !== undefined) counts[operation] += Number(count)
-    else if (!/^(PutBucket|DeleteBucket)$/.test(api!)) throw new Error(`MinIO counted an unexpected ${api}`)
+    else if (isFirst) others.set(api!, Number(count))
+    else if (!/^(PutBucket|DeleteBucket)$/.test(api!) && Number(count) !== others.get(api!))
+      throw new Error(`MinIO counted an unexpected ${api}`)
   }
   return counts
 }
