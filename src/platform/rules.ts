@@ -42,7 +42,6 @@ export const RULES = [
   'a truncation is held',
   'a truncation is held for 30 s at most',
   'what was written before an O_TRUNC is kept apart',
-  'an O_TRUNC waits for a rename that needs the data',
   // Commits.
   'a commit is made before it is acknowledged',
   'commits are acknowledged in order',

@@ -133,7 +133,7 @@ export class Writeback {
   truncationGate(ino: number): Promise<void> | null {
     const stream = this.#context().streams.get(ino)
     if (stream === undefined || !stream.isTouched || !this.#recorder.isAwaited(stream)) return null
-    if (!ruleHolds('an O_TRUNC waits for a rename that needs the data')) return null
+    if (!ruleHolds('what was written before an O_TRUNC is kept apart')) return null
     // Whether it succeeds or not: then it is tried again.
     return this.commit({ streams: [ino] }).catch(() => {})
   }

@@ -95,7 +95,7 @@ async function withSlowUpload() {
   return { world: await mount({ store, inlineBytesMax: 16 }), letGo, isWaiting: () => waiting > 0 }
 }
 
-test.each([null, 'an O_TRUNC waits for a rename that needs the data'] as const)(
+test.each([null, 'what was written before an O_TRUNC is kept apart'] as const)(
   'an O_TRUNC waits until what a rename over a name needs is kept apart (without the rule: %s)',
   (rule) =>
     withoutRule(rule, async () => {
