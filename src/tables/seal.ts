@@ -3,7 +3,8 @@
 // Must stay true:
 // - A tenure's commits are those from its first seq on without a gap, up to its seal. What lies behind a gap was never
 //   acknowledged. An epoch that never stood in `root` has no commits.
-// - Where `root` knows the seal's place, every commit before it is there, or the volume is not opened: EIO.
+// - Where `root` knows the seal's place, or a seal or a commit behind a gap says that what is missing was made, it must be
+//   there, or the volume is not opened: EIO.
 // - The seal is created with If-None-Match at the first free place: either we win it, and the old writer's commit there
 //   fails, or we find what won, and go on behind it. So a commit is acknowledged exactly when it lies before the seal.
 import PQueue from 'p-queue'
