@@ -205,9 +205,9 @@ export class Metadata {
   /** Where an inode lies by the tables alone; null when nowhere. Not for the root. */
   placeByTables(ino: number): Place | null {
     const parent = parentOf(this.database, ino)
-    if (parent !== null) return { ...parent, references: 0 }
-    if (this.database.table(SHARED).get(ino) !== null) return { directory: IN_SHARED, key: 0, references: 0 }
-    if (this.database.table(ORPHANS).get(ino) !== null) return { directory: IN_ORPHANS, key: 0, references: 0 }
+    if (parent !== null) return parent
+    if (this.database.table(SHARED).get(ino) !== null) return { directory: IN_SHARED, key: 0 }
+    if (this.database.table(ORPHANS).get(ino) !== null) return { directory: IN_ORPHANS, key: 0 }
     return null
   }
 

@@ -2,7 +2,14 @@
 // directory's. Counts the references the transport holds (lookups not yet forgotten); at none the place is dropped, and
 // the table PARENTS answers.
 //
-// Must stay true: a place is changed in the turn in which the dentry moves; a place that is there is right.
+// After an `ls -l` of a million files there are a million places. So they lie outside the JavaScript heap, 28 bytes each and
+// room to grow (docs/decisions/0022-places.md): a hash table in SHARDS parts, each of which grows and shrinks on its own, so
+// that no turn moves more than one part's worth of places for one that comes or goes.
+//
+// Must stay true:
+// - A place is changed in the turn in which the dentry moves; a place that is there is right.
+// - Nothing is allocated for an operation but what `get` returns, and the arrays of a part that grows or shrinks.
+import { ok as assert } from 'node:assert'
 import type { Ino } from './attributes.ts'
 
 /** In place of a directory: the inode stands in the table SHARED, in ORPHANS, or only in memory (a removed directory). */
@@ -13,60 +20,215 @@ export const REMOVED = -3
 export interface Place {
   directory: number
   key: number
-  references: number
 }
 
+const SHARD_BITS = 11
+const SHARDS = 1 << SHARD_BITS
+const HOME_RANGE = 2 ** (32 - SHARD_BITS)
+const CAPACITY_MIN = 8
+
 export class Places {
-  readonly #places = new Map<number, Place>()
+  readonly #shards: (Shard | null)[] = new Array(SHARDS).fill(null)
+  #size = 0
+  #moved = 0
 
   get size(): number {
-    return this.#places.size
+    return this.#size
+  }
+
+  /** Places that were moved as parts grew and shrank, so far. */
+  get moved(): number {
+    return this.#moved
   }
 
   get(ino: number): Place | undefined {
-    return this.#places.get(ino)
+    const shard = this.#shards[shardOf(ino)] as Shard | null
+    const at = shard === null ? -1 : shard.find(ino)
+    return at < 0 ? undefined : shard!.placeAt(at)
   }
 
   /** One more reference to `ino`, which lies there. */
   reference(ino: number, directory: number, key: number): void {
-    const place = this.#places.get(ino)
-    if (place === undefined) this.#places.set(ino, { directory, key, references: 1 })
-    else {
-      place.directory = directory
-      place.key = key
-      place.references++
+    assert(ino > 0)
+    const index = shardOf(ino)
+    let shard = this.#shards[index] as Shard | null
+    if (shard === null) {
+      shard = new Shard(index)
+      this.#shards[index] = shard
     }
+    let at = shard.find(ino)
+    if (at < 0) {
+      this.#size++
+      this.#moved += shard.makeRoom()
+      at = shard.add(ino)
+    }
+    shard.move(at, directory, key)
+    shard.references[at]!++
   }
 
   /** Drops references; true when none is left. */
   forget(ino: number, count: number): boolean {
-    const place = this.#places.get(ino)
-    if (place === undefined) return true
-    place.references -= count
-    if (place.references > 0) return false
-    this.#places.delete(ino)
+    const index = shardOf(ino)
+    const shard = this.#shards[index] as Shard | null
+    const at = shard === null ? -1 : shard.find(ino)
+    if (at < 0) return true
+    const { references } = shard!
+    if (references[at]! > count) {
+      references[at]! -= count
+      return false
+    }
+    this.#remove(index, at)
     return true
   }
 
   /** There is no such inode any more, whoever still refers to it. */
   drop(ino: number): void {
-    this.#places.delete(ino)
+    const index = shardOf(ino)
+    const at = this.#shards[index]?.find(ino) ?? -1
+    if (at >= 0) this.#remove(index, at)
+  }
+
+  #remove(index: number, at: number): void {
+    const shard = this.#shards[index] as Shard
+    this.#size--
+    shard.remove(at)
+    if (shard.count === 0) this.#shards[index] = null
+    else this.#moved += shard.giveBackRoom()
   }
 
   /** The inode lies elsewhere now. Nothing to do where nobody refers to it. */
   move(ino: number, directory: number, key: number): void {
-    const place = this.#places.get(ino)
-    if (place === undefined) return
-    place.directory = directory
-    place.key = key
+    const shard = this.#shards[shardOf(ino)] as Shard | null
+    const at = shard === null ? -1 : shard.find(ino)
+    if (at >= 0) shard!.move(at, directory, key)
   }
 
   /** How many references there are to each. */
   counts(): Map<Ino, number> {
-    return new Map([...this.#places].map(([ino, { references }]) => [ino as Ino, references]))
+    const counts = new Map<Ino, number>()
+    for (const shard of this.#shards) shard?.addCounts(counts)
+    return counts
   }
 
   isReferenced(ino: number): boolean {
-    return this.#places.has(ino)
+    const shard = this.#shards[shardOf(ino)] as Shard | null
+    return shard !== null && shard.find(ino) >= 0
   }
+}
+
+/** One part: open addressing with linear probing. Who is removed leaves no mark: those behind move up. */
+class Shard {
+  count = 0
+  /** How much it grows by. Parts differ in it, so that they do not all grow at about the same size of the whole. */
+  readonly #growth: number
+  #capacity = CAPACITY_MIN
+  /** Per slot: ino (0: free), directory, key. */
+  #slots = new Float64Array(3 * CAPACITY_MIN)
+  references = new Uint32Array(CAPACITY_MIN)
+
+  constructor(index: number) {
+    this.#growth = 1.2 + (index % 16) / 100
+  }
+
+  /** The slot of `ino`, or -1. */
+  find(ino: number): number {
+    const slots = this.#slots
+    for (let at = this.#home(ino); ; at = this.#next(at)) {
+      const there = slots[3 * at]!
+      if (there === ino) return at
+      if (there === 0) return -1
+    }
+  }
+
+  placeAt(at: number): Place {
+    return { directory: this.#slots[3 * at + 1]!, key: this.#slots[3 * at + 2]! }
+  }
+
+  move(at: number, directory: number, key: number): void {
+    this.#slots[3 * at + 1] = directory
+    this.#slots[3 * at + 2] = key
+  }
+
+  /** Takes a slot for `ino`, which has none: one is free. */
+  add(ino: number): number {
+    const slots = this.#slots
+    let at = this.#home(ino)
+    while (slots[3 * at] !== 0) at = this.#next(at)
+    slots[3 * at] = ino
+    this.references[at] = 0
+    this.count++
+    return at
+  }
+
+  remove(at: number): void {
+    const slots = this.#slots
+    const capacity = this.#capacity
+    let free = at
+    for (let next = this.#next(at); slots[3 * next] !== 0; next = this.#next(next)) {
+      // It may move up unless its home lies behind the free slot.
+      const fromHome = (next - this.#home(slots[3 * next]!) + capacity) % capacity
+      if (fromHome < (next - free + capacity) % capacity) continue
+      slots.copyWithin(3 * free, 3 * next, 3 * next + 3)
+      this.references[free] = this.references[next]!
+      free = next
+    }
+    slots[3 * free] = 0
+    this.count--
+  }
+
+  /** Grows where one more would make searches long: past five sixths. Returns how many places it moved. */
+  makeRoom(): number {
+    if ((this.count + 1) * 6 <= this.#capacity * 5) return 0
+    return this.#resize(Math.ceil(this.#capacity * this.#growth))
+  }
+
+  /** Shrinks where two thirds are free. Returns how many places it moved. */
+  giveBackRoom(): number {
+    if (this.count * 3 >= this.#capacity || this.#capacity === CAPACITY_MIN) return 0
+    return this.#resize(Math.max(CAPACITY_MIN, Math.ceil(this.count * 1.5)))
+  }
+
+  #resize(capacity: number): number {
+    const slots = this.#slots
+    const references = this.references
+    const before = this.#capacity
+    this.#capacity = capacity
+    this.#slots = new Float64Array(3 * capacity)
+    this.references = new Uint32Array(capacity)
+    this.count = 0
+    for (let at = 0; at < before; at++) {
+      if (slots[3 * at] === 0) continue
+      const to = this.add(slots[3 * at]!)
+      this.move(to, slots[3 * at + 1]!, slots[3 * at + 2]!)
+      this.references[to] = references[at]!
+    }
+    return this.count
+  }
+
+  addCounts(counts: Map<Ino, number>): void {
+    for (let at = 0; at < this.#capacity; at++) {
+      const ino = this.#slots[3 * at]!
+      if (ino !== 0) counts.set(ino as Ino, this.references[at]!)
+    }
+  }
+
+  #home(ino: number): number {
+    return Math.floor(((hashOf(ino) & (HOME_RANGE - 1)) * this.#capacity) / HOME_RANGE)
+  }
+
+  #next(at: number): number {
+    return at + 1 === this.#capacity ? 0 : at + 1
+  }
+}
+
+function shardOf(ino: number): number {
+  return hashOf(ino) >>> (32 - SHARD_BITS)
+}
+
+/** 32 bits that depend on all of an ino's 53 (MurmurHash3's finalizer). */
+function hashOf(ino: number): number {
+  let hash = (ino | 0) ^ Math.imul((ino / 4294967296) | 0, 0x9e3779b1)
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return hash ^ (hash >>> 16)
 }
