@@ -138,8 +138,8 @@ export class RequestBuffer {
     return { name: this.bytes.subarray(at, end), value: this.data(end + 1, valueSizeBytes) }
   }
 
-  /** SETATTR's changes; the handle among them as a plain number, or undefined. */
-  setattr(): { changes: SetAttributes; fh: number | undefined } {
+  /** SETATTR's changes; the handle among them as a plain number, or undefined; whether set-ID bits go. */
+  setattr(): { changes: SetAttributes; fh: number | undefined; dropsSetId: boolean } {
     this.need(SetattrIn.sizeof)
     const base = InHeader.sizeof
     const valid = this.u32(base + SetattrIn.valid)
@@ -153,7 +153,11 @@ export class RequestBuffer {
     if (valid & SetattrValid.MTIME_NOW) changes.mtime = 'now'
     else if (valid & SetattrValid.MTIME) changes.mtime = this.#time(base + SetattrIn.mtime, base + SetattrIn.mtimensec)
     if (valid & SetattrValid.CTIME) changes.ctime = this.#time(base + SetattrIn.ctime, base + SetattrIn.ctimensec)
-    return { changes, fh: valid & SetattrValid.FH ? this.u64(base + SetattrIn.fh) : undefined }
+    return {
+      changes,
+      fh: valid & SetattrValid.FH ? this.u64(base + SetattrIn.fh) : undefined,
+      dropsSetId: (valid & SetattrValid.KILL_SUIDGID) !== 0,
+    }
   }
 
   #time(secAt: number, nsecAt: number): Timespec {

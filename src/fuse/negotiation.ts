@@ -36,6 +36,7 @@ const WANTED =
   InitFlag.ABORT_ERROR |
   InitFlag.MAX_PAGES |
   InitFlag.CACHE_SYMLINKS |
+  InitFlag.HANDLE_KILLPRIV_V2 |
   InitFlag.INIT_EXT
 const WANTED2 = InitFlag2.DIRECT_IO_ALLOW_MMAP
 

@@ -23,9 +23,9 @@ import { constants } from 'node:os'
 import { errnoError, FsError, isPromise, type MaybePromise } from '../platform/index.ts'
 import type { Attributes, Caller, Entry, Filesystem, Handle, Ino, Opened } from '../vfs/index.ts'
 import { DirectoryReply, MalformedRequest, ReplyBuffer, type RequestBuffer, totalLengthBytes } from './codec.ts'
-import { refuseForeignXattr } from './foreign-xattrs.ts'
 import { runIoctl } from './ioctl.ts'
 import { grantedNames, type Negotiated, negotiate, TRANSFER_MAX_BYTES } from './negotiation.ts'
+import { withoutSetId } from './set-id.ts'
 import type { TransportLog } from './transport.ts'
 import {
   AttrOut,
@@ -47,6 +47,7 @@ import {
   LinkIn,
   MkdirIn,
   MknodIn,
+  OPEN_KILL_SUIDGID,
   Opcode,
   OpenIn,
   OpenOutFlag,
@@ -55,10 +56,11 @@ import {
   ReleaseIn,
   Rename2In,
   RenameIn,
-  SetxattrIn,
+  WRITE_KILL_SUIDGID,
   WriteIn,
   WriteOut,
 } from './wire.ts'
+import { changeXattr, readXattr } from './xattr.ts'
 
 const S_IFDIR = 0o040000
 const S_IFREG = 0o100000
@@ -78,6 +80,9 @@ export interface ReplyPort {
   send(reply: ReplyBuffer, lengthBytes: number): number
   /** `headBytes` of `head`, then the parts. */
   sendParts(head: ReplyBuffer, headBytes: number, parts: readonly Uint8Array[]): number
+  /** A whole notification, which the kernel carries out before the promise resolves, to 0 or more or a negative errno. It
+   *  must not wait for anybody whom we have not answered. */
+  notify(message: Uint8Array): Promise<number>
 }
 
 export interface SessionOptions {
@@ -97,6 +102,7 @@ export class Session {
   readonly #port: ReplyPort
   readonly #options: SessionOptions
   readonly #log: TransportLog
+  readonly #parts: Parameters<typeof withoutSetId>[0]
   /** Causes of I/O errors that the log has. */
   readonly #told = new Set<string>()
   readonly #reply = new ReplyBuffer(REPLY_BYTES)
@@ -118,6 +124,7 @@ export class Session {
     this.#port = port
     this.#options = options
     this.#log = options.log
+    this.#parts = { fs, log: options.log, notify: (message) => port.notify(message) }
   }
 
   /** Answers one request, or starts it; a promise says when its buffer is free again. Never throws or rejects. */
@@ -160,9 +167,11 @@ export class Session {
       case Opcode.GETATTR:
         return this.#getattr(r)
       case Opcode.SETATTR: {
-        const { changes, fh } = r.setattr()
+        const { changes, fh, dropsSetId } = r.setattr()
         if (fh !== undefined) changes.handle = fh as Handle
-        return this.#then(r, this.#fs.setattr(this.#callerOf(r), r.nodeid as Ino, changes), this.#sendAttr)
+        const [ino, caller] = [r.nodeid as Ino, this.#callerOf(r)]
+        const set = withoutSetId(this.#parts, ino, dropsSetId, () => this.#fs.setattr(caller, ino, changes))
+        return this.#then(r, set, this.#sendAttr)
       }
       case Opcode.READLINK:
         return this.#then(r, this.#fs.readlink(r.nodeid as Ino), this.#sendBytes)
@@ -241,16 +250,11 @@ export class Session {
           this.#send(request, this.#reply.statfs(OutHeader.sizeof, statistics)),
         )
       case Opcode.GETXATTR:
-        return this.#getxattr(r)
       case Opcode.LISTXATTR:
-        return this.#listxattr(r)
+        return this.#then(r, readXattr(this.#fs, r), this.#sendXattr)
       case Opcode.SETXATTR:
-        return this.#setxattr(r)
-      case Opcode.REMOVEXATTR: {
-        if (this.#fs.removexattr === undefined) throw errnoError('ENOSYS')
-        const name = r.name(InHeader.sizeof)
-        return this.#then(r, this.#fs.removexattr(this.#callerOf(r), r.nodeid as Ino, name), this.#sendEmpty)
-      }
+      case Opcode.REMOVEXATTR:
+        return this.#then(r, changeXattr(this.#fs, this.#callerOf(r), r), this.#sendEmpty)
       case Opcode.INIT:
         return this.#init(r)
       case Opcode.DESTROY:
@@ -329,7 +333,10 @@ export class Session {
     r.need(OpenIn.sizeof)
     const ino = r.nodeid as Ino
     const flags = r.u32(InHeader.sizeof + OpenIn.flags)
-    return this.#then(r, this.#fs.open(this.#callerOf(r), ino, { flags }), (request, opened) => {
+    const dropsSetId = (r.u32(InHeader.sizeof + OpenIn.openFlags) & OPEN_KILL_SUIDGID) !== 0
+    const caller = this.#callerOf(r)
+    const opening = withoutSetId(this.#parts, ino, dropsSetId, () => this.#fs.open(caller, ino, { flags }))
+    return this.#then(r, opening, (request, opened) => {
       const end = this.#reply.openOut(OutHeader.sizeof, opened.handle, openOutFlags(opened, flags))
       // Nobody waits any more (the connection is being aborted): nobody will release it either.
       if (!this.#send(request, end)) this.#drop(this.#fs.release(opened.handle, ino))
@@ -341,7 +348,8 @@ export class Session {
     const flags = r.u32(InHeader.sizeof + CreateIn.flags)
     const mode = S_IFREG | (r.u32(InHeader.sizeof + CreateIn.mode) & 0o7777)
     const name = r.name(InHeader.sizeof + CreateIn.sizeof)
-    const created = this.#fs.create(this.#callerOf(r), r.nodeid as Ino, name, mode, { flags })
+    const dropsSetId = (r.u32(InHeader.sizeof + CreateIn.openFlags) & OPEN_KILL_SUIDGID) !== 0
+    const created = this.#fs.create(this.#callerOf(r), r.nodeid as Ino, name, mode, { flags, dropsSetId })
     return this.#then(r, created, (request, { entry, opened }) => {
       const middle = this.#reply.foundEntry(OutHeader.sizeof, entry)
       const end = this.#reply.openOut(middle, opened.handle, openOutFlags(opened, flags))
@@ -364,7 +372,9 @@ export class Session {
     const at = InHeader.sizeof
     const data = r.data(at + WriteIn.sizeof, r.u32(at + WriteIn.size))
     const offset = r.u64(at + WriteIn.offset)
-    const written = this.#fs.write(r.u64(at + WriteIn.fh) as Handle, r.nodeid as Ino, offset, data)
+    const [handle, ino] = [r.u64(at + WriteIn.fh) as Handle, r.nodeid as Ino]
+    const dropsSetId = (r.u32(at + WriteIn.writeFlags) & WRITE_KILL_SUIDGID) !== 0
+    const written = withoutSetId(this.#parts, ino, dropsSetId, () => this.#fs.write(handle, ino, offset, data))
     return this.#then(r, written, this.#sendWritten)
   }
 
@@ -383,7 +393,12 @@ export class Session {
       offset: r.u64(at + CopyFileRangeIn.offOut),
     }
     const lengthBytes = Math.min(r.u64(at + CopyFileRangeIn.len), lengthMax)
-    return this.#then(r, this.#fs.copyFileRange(from, to, lengthBytes, r.u64(at + CopyFileRangeIn.flags)), send)
+    const flags = r.u64(at + CopyFileRangeIn.flags)
+    // The kernel leaves it to us, and does not say who has CAP_FSETID.
+    const copied = withoutSetId(this.#parts, to.ino, r.uid !== 0, () =>
+      this.#fs.copyFileRange(from, to, lengthBytes, flags),
+    )
+    return this.#then(r, copied, send)
   }
 
   #readdir(r: RequestBuffer, plus: boolean): MaybePromise<void> {
@@ -418,48 +433,6 @@ export class Session {
     if (isEmpty && error !== undefined) throw error
     if (isEmpty && directory.isFull) throw errnoError('EINVAL')
     this.#sendFrom(r, directory.reply, directory.at)
-  }
-
-  #getxattr(r: RequestBuffer): MaybePromise<void> {
-    if (this.#fs.getxattr === undefined) throw errnoError('ENOSYS')
-    r.need(GetxattrIn.sizeof)
-    const name = r.name(InHeader.sizeof + GetxattrIn.sizeof)
-    refuseForeignXattr(name)
-    return this.#then(r, this.#fs.getxattr(r.nodeid as Ino, name), (request, value) =>
-      this.#sendXattr(request, [value]),
-    )
-  }
-
-  #listxattr(r: RequestBuffer): MaybePromise<void> {
-    if (this.#fs.listxattr === undefined) throw errnoError('ENOSYS')
-    r.need(GetxattrIn.sizeof)
-    return this.#then(r, this.#fs.listxattr(r.nodeid as Ino), (request, names) =>
-      this.#sendXattr(request, [Buffer.concat(names.flatMap((name) => [name, Buffer.alloc(1)]))]),
-    )
-  }
-
-  #setxattr(r: RequestBuffer): MaybePromise<void> {
-    if (this.#fs.setxattr === undefined) throw errnoError('ENOSYS')
-    r.need(SetxattrIn.sizeof)
-    const flags = r.u32(InHeader.sizeof + SetxattrIn.flags)
-    const valueBytes = r.u32(InHeader.sizeof + SetxattrIn.size)
-    const { name, value } = r.nameAndValue(InHeader.sizeof + SetxattrIn.sizeof, valueBytes)
-    refuseForeignXattr(name)
-    return this.#then(r, this.#fs.setxattr(this.#callerOf(r), r.nodeid as Ino, name, value, flags), this.#sendEmpty)
-  }
-
-  /** getxattr(2): a size of 0 asks how long the value is; one too small is ERANGE. */
-  #sendXattr(r: RequestBuffer, parts: readonly Uint8Array[]): void {
-    const room = r.u32(InHeader.sizeof + GetxattrIn.size)
-    const lengthBytes = totalLengthBytes(parts)
-    if (room === 0) {
-      this.#reply.zero(OutHeader.sizeof, OutHeader.sizeof + GetxattrOut.sizeof)
-      this.#reply.putU32(OutHeader.sizeof + GetxattrOut.size, lengthBytes)
-      this.#send(r, OutHeader.sizeof + GetxattrOut.sizeof)
-    } else {
-      if (lengthBytes > room) throw errnoError('ERANGE')
-      this.#sendParts(r, parts, lengthBytes)
-    }
   }
 
   // ---- answers ----
@@ -507,6 +480,19 @@ export class Session {
 
   readonly #sendBytes = (r: RequestBuffer, bytes: Uint8Array): void => {
     this.#sendParts(r, [bytes], bytes.length)
+  }
+
+  /** getxattr(2): a size of 0 asks how long the value is; one too small is ERANGE. */
+  readonly #sendXattr = (r: RequestBuffer, value: Uint8Array): void => {
+    const room = r.u32(InHeader.sizeof + GetxattrIn.size)
+    if (room === 0) {
+      this.#reply.zero(OutHeader.sizeof, OutHeader.sizeof + GetxattrOut.sizeof)
+      this.#reply.putU32(OutHeader.sizeof + GetxattrOut.size, value.length)
+      this.#send(r, OutHeader.sizeof + GetxattrOut.sizeof)
+    } else {
+      if (value.length > room) throw errnoError('ERANGE')
+      this.#sendBytes(r, value)
+    }
   }
 
   readonly #sendRead = (r: RequestBuffer, parts: readonly Uint8Array[]): void => {

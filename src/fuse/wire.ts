@@ -65,6 +65,7 @@ export const InitFlag = {
   ABORT_ERROR: 1 << 21,
   MAX_PAGES: 1 << 22,
   CACHE_SYMLINKS: 1 << 23,
+  HANDLE_KILLPRIV_V2: 1 << 28,
   INIT_EXT: 1 << 30,
 } as const
 
@@ -88,9 +89,13 @@ export const SetattrValid = {
   ATIME_NOW: 1 << 7,
   MTIME_NOW: 1 << 8,
   CTIME: 1 << 10,
+  KILL_SUIDGID: 1 << 11,
 } as const
 
 export const GETATTR_FH = 1 << 0
+/** fuse_open_in.open_flags and fuse_create_in.open_flags; fuse_write_in.write_flags. */
+export const OPEN_KILL_SUIDGID = 1 << 0
+export const WRITE_KILL_SUIDGID = 1 << 2
 export const FSYNC_FDATASYNC = 1 << 0
 
 /** INC_EPOCH since protocol 7.44 (Linux 6.16). */
@@ -123,12 +128,12 @@ export const MkdirIn = { mode: 0, sizeof: 8 } as const
 export const RenameIn = { newdir: 0, sizeof: 8 } as const
 export const Rename2In = { newdir: 0, flags: 8, sizeof: 16 } as const
 export const LinkIn = { oldnodeid: 0, sizeof: 8 } as const
-export const OpenIn = { flags: 0, sizeof: 8 } as const
-export const CreateIn = { flags: 0, mode: 4, sizeof: 16 } as const
+export const OpenIn = { flags: 0, openFlags: 4, sizeof: 8 } as const
+export const CreateIn = { flags: 0, mode: 4, openFlags: 12, sizeof: 16 } as const
 export const ReleaseIn = { fh: 0, sizeof: 24 } as const
 /** READ, READDIR and READDIRPLUS. */
 export const ReadIn = { fh: 0, offset: 8, size: 16, sizeof: 40 } as const
-export const WriteIn = { fh: 0, offset: 8, size: 16, sizeof: 40 } as const
+export const WriteIn = { fh: 0, offset: 8, size: 16, writeFlags: 20, sizeof: 40 } as const
 export const CopyFileRangeIn = {
   fhIn: 0,
   offIn: 8,

@@ -1,7 +1,8 @@
-// setattr: chmod(2), chown(2), truncate(2), utimensat(2), in whatever combination one request brings.
+// setattr: chmod(2), chown(2), truncate(2), utimensat(2), in whatever combination one request brings; and what changes of
+// bytes do to the mode.
 //
 // Modes and owners are names operations; the size and the times of regular files are operations of the file's stream.
-import { type Ino, type Inode, isDirectory, isRegular, S_IFMT, S_ISGID, S_ISUID } from '../meta/index.ts'
+import { type Ino, type Inode, isDirectory, isRegular, type Node, S_IFMT, S_ISGID, S_ISUID } from '../meta/index.ts'
 import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream, TTL_SEC } from './context.ts'
 import type { Attributes, Caller, SetAttributes } from './filesystem.ts'
@@ -63,11 +64,35 @@ function timesOf(changes: SetAttributes, now: Timespec): { atime?: Timespec; mti
 function changeNamesHalf(inode: Inode, { mode, uid, gid }: SetAttributes, ctime: Timespec): void {
   if (mode !== undefined) inode.mode = (inode.mode & S_IFMT) | (mode & 0o7777)
   else if ((uid !== undefined || gid !== undefined) && !isDirectory(inode.mode)) {
-    // chown(2): set-user-ID goes, and set-group-ID where it does not mean mandatory locking.
-    inode.mode &= ~S_ISUID
-    if ((inode.mode & S_IXGRP) !== 0) inode.mode &= ~S_ISGID
+    inode.mode = withoutSetId(inode.mode)
   }
   if (uid !== undefined) inode.uid = uid
   if (gid !== undefined) inode.gid = gid
   inode.ctime = ctime
+}
+
+/** What the transport calls before bytes change: see Filesystem. */
+export function dropSetId(context: Context, ino: Ino): MaybePromise<boolean> {
+  assertWritable(context)
+  return context.database.run(() => dropSetIdOf(context, context.metadata.nodeOf(ino)))
+}
+
+/** Takes set-ID bits away in this turn. Whether there were any. */
+export function dropSetIdOf({ database, metadata, clock, writeback }: Context, node: Node): boolean {
+  const { inode } = node
+  const mode = withoutSetId(inode.mode)
+  if (!isRegular(mode) || mode === inode.mode) return false
+  inode.mode = mode
+  inode.ctime = clock.now()
+  const transaction = database.transaction()
+  metadata.put(transaction, node)
+  database.apply(transaction)
+  writeback.changed()
+  return true
+}
+
+/** As the kernel's setattr_should_drop_suidgid: set-user-ID goes, and set-group-ID where the group may execute (where it may
+ *  not, the bit once meant mandatory locking). */
+function withoutSetId(mode: number): number {
+  return mode & ~S_ISUID & ((mode & S_IXGRP) !== 0 ? ~S_ISGID : ~0)
 }

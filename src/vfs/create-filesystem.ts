@@ -14,7 +14,7 @@ import {
 } from '../meta/index.ts'
 import { FsError, ruleHolds } from '../platform/index.ts'
 import type { CheckpointHooks } from '../tables/index.ts'
-import { setattr } from './attributes.ts'
+import { dropSetId, setattr } from './attributes.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Cleaner, type CleanerStatus, type CleanOptions } from './cleaner.ts'
 import { type Context, type FilesystemOptions, TTL_SEC } from './context.ts'
@@ -33,6 +33,7 @@ import { Reaper } from './reaper.ts'
 import { rename } from './rename.ts'
 import { statfs } from './statfs.ts'
 import { Writeback } from './writeback.ts'
+import { getxattr, removexattr, setxattr } from './xattr.ts'
 
 export interface FilesystemStatus {
   /** Why changes are refused; null while all is well. */
@@ -132,6 +133,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     forget: (ino, count) => forget(context, ino, count),
     getattr: reading((ino) => getattr(context, ino)),
     setattr: changing((caller, ino, changes) => setattr(context, caller, ino, changes)),
+    dropSetId: changing((ino) => dropSetId(context, ino)),
     readlink: reading((ino) => readlink(context, ino)),
     mknod: changing((caller, parent, name, mode, rdev) => mknod(context, caller, parent, name, mode, rdev)),
     mkdir: changing((caller, parent, name, mode) => mkdir(context, caller, parent, name, mode)),
@@ -155,7 +157,10 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     }),
     statfs: reading(() => statfs(context)),
     getFlags: reading((ino) => getFlags(context, ino)),
-    setFlags: changing((_caller, ino, flags) => setFlags(context, ino, flags)),
+    setFlags: changing((_caller, ino, flags) => setFlags(context, ino, () => flags)),
+    getxattr: reading((ino, name) => getxattr(context, ino, name)),
+    setxattr: changing((caller, ino, name, value, flags) => setxattr(context, caller, ino, name, value, flags)),
+    removexattr: changing((caller, ino, name) => removexattr(context, caller, ino, name)),
 
     async start(root = { uid: 0, gid: 0, mode: 0o755 }) {
       if (!(await database.run(() => metadata.hasRoot()))) {

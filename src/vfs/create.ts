@@ -30,6 +30,7 @@ import {
   SYMLINK_TARGET_MAX,
 } from '../meta/index.ts'
 import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
+import { dropSetIdOf } from './attributes.ts'
 import { assertWritable, type Context, entryOf, entryTtlOf, reference } from './context.ts'
 import type { Caller, Entry, Opened, OpenFlags } from './filesystem.ts'
 import { openNode } from './io.ts'
@@ -180,7 +181,7 @@ export function create(
   parent: Ino,
   name: Uint8Array,
   mode: number,
-  { flags }: OpenFlags,
+  { flags, dropsSetId = false }: OpenFlags,
 ): MaybePromise<{ entry: Entry; opened: Opened }> {
   assertWritable(context)
   return context.database.run(() => {
@@ -190,6 +191,7 @@ export function create(
       place.found === null
         ? make(context, { caller, parent, name, mode: S_IFREG | (mode & 0o7777) }, place)
         : regularNode(context, parent, place.found)
+    if (place.found !== null && dropsSetId && (flags & O_TRUNC) !== 0) dropSetIdOf(context, node)
     const opened = openNode(context, node, place.found === null ? flags & ~O_TRUNC : flags)
     reference(context, node)
     const spelling = place.found === null ? null : dentryName(place.found.bytes, place.found.start)

@@ -47,6 +47,8 @@ export type Handle = number & { readonly __brand: 'Handle' }
 export interface OpenFlags {
   /** O_RDONLY, O_WRONLY or O_RDWR and the rest, as open(2) got them (Linux x86-64 values). */
   readonly flags: number
+  /** Of `create`: where it finds a file and O_TRUNC empties it, that loses its set-ID bits. */
+  readonly dropsSetId?: boolean
 }
 
 export interface Opened {
@@ -93,6 +95,10 @@ export interface Filesystem {
   getattr(ino: Ino, handle?: Handle): MaybePromise<{ attributes: Attributes; ttlSec: number }>
   /** chmod, chown, truncate, utimensat. Returns the new attributes. */
   setattr(caller: Caller, ino: Ino, changes: SetAttributes): MaybePromise<{ attributes: Attributes; ttlSec: number }>
+  /** Takes the set-ID bits of a regular file away: S_ISUID, and S_ISGID where the group may execute. To be called before its
+   *  bytes change, by write, truncate, O_TRUNC or a copy, on behalf of somebody without CAP_FSETID. Whether there were any.
+   *  (chown does so by itself.) */
+  dropSetId(ino: Ino): MaybePromise<boolean>
   readlink(ino: Ino): MaybePromise<Uint8Array>
 
   /** `mode` holds type and permissions, the umask already applied. */
@@ -150,7 +156,7 @@ export interface Filesystem {
    *  flags. */
   setFlags?(caller: Caller, ino: Ino, flags: number): MaybePromise<void>
 
-  /** Extended attributes; optional until they are built (the transport then answers EOPNOTSUPP). */
+  /** Extended attributes; what is missing of it is not supported. */
   getxattr?(ino: Ino, name: Uint8Array): MaybePromise<Uint8Array>
   setxattr?(caller: Caller, ino: Ino, name: Uint8Array, value: Uint8Array, flags: number): MaybePromise<void>
   listxattr?(ino: Ino): MaybePromise<readonly Uint8Array[]>

@@ -1,5 +1,5 @@
 // The flags of inodes: what chattr(1) changes and lsattr(1) shows.
-import { CASEFOLD_FLAG, type Ino, isDirectory, KNOWN_FLAGS } from '../meta/index.ts'
+import { CASEFOLD_FLAG, type Ino, type Inode, isDirectory, KNOWN_FLAGS } from '../meta/index.ts'
 import { errnoError, type MaybePromise } from '../platform/index.ts'
 import { assertWritable, type Context } from './context.ts'
 
@@ -7,13 +7,15 @@ export function getFlags({ database, metadata }: Context, ino: Ino): MaybePromis
   return database.run(() => metadata.nodeOf(ino).inode.flags)
 }
 
-/** As ext4_ioctl_setflags: EOPNOTSUPP for flags that are not built, ENOTDIR and ENOTEMPTY for CASEFOLD. */
-export function setFlags(context: Context, ino: Ino, flags: number): MaybePromise<void> {
+/** As ext4_ioctl_setflags: EOPNOTSUPP for flags that are not built, ENOTDIR and ENOTEMPTY for CASEFOLD. `flagsOf` says what they
+ *  are to be, and may throw. */
+export function setFlags(context: Context, ino: Ino, flagsOf: (inode: Inode) => number): MaybePromise<void> {
   assertWritable(context)
   const { clock, database, metadata, writeback } = context
   return database.run(() => {
     const node = metadata.nodeOf(ino)
     const { inode } = node
+    const flags = flagsOf(inode)
     if ((flags & ~KNOWN_FLAGS) !== 0) throw errnoError('EOPNOTSUPP')
     if (flags === inode.flags) return
     if (!isDirectory(inode.mode)) throw errnoError('ENOTDIR')

@@ -201,13 +201,16 @@ export class MemoryFilesystem implements Filesystem {
     parent: Ino,
     name: Uint8Array,
     mode: number,
-    { flags }: OpenFlags,
+    { flags, dropsSetId }: OpenFlags,
   ): MaybePromise<{ entry: Entry; opened: Opened }> {
     const existing = this.#directory(parent).children.get(keyOf(name))
     if (existing !== undefined && flags & O_EXCL) throw errnoError('EEXIST')
     const node =
       existing === undefined ? this.#make(caller, parent, name, S_IFREG | (mode & 0o7777)) : this.#node(existing.ino)
-    if (existing !== undefined && flags & O_TRUNC) this.#truncate(node, 0)
+    if (existing !== undefined && flags & O_TRUNC) {
+      if (dropsSetId) this.dropSetId(existing.ino)
+      this.#truncate(node, 0)
+    }
     return { entry: this.#entry(node), opened: this.#open(node) }
   }
 
@@ -241,6 +244,13 @@ export class MemoryFilesystem implements Filesystem {
     const { data, attributes } = this.#node(from.ino)
     const copied = Buffer.from(data.subarray(from.offset, Math.min(from.offset + lengthBytes, attributes.sizeBytes)))
     return copied.length === 0 ? 0 : this.write(to.handle, to.ino, to.offset, copied)
+  }
+
+  dropSetId(ino: Ino): MaybePromise<boolean> {
+    const { attributes } = this.#node(ino)
+    const before = attributes.mode
+    attributes.mode &= (before & 0o10) === 0 ? ~0o4000 : ~0o6000
+    return attributes.mode !== before
   }
 
   flush(): MaybePromise<void> {}

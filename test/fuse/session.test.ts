@@ -27,6 +27,7 @@ const S_IFREG = 0o100000
 class Harness implements ReplyPort, TransportLog {
   readonly replies: Reply[] = []
   readonly logged: string[] = []
+  readonly notified: Buffer[] = []
   /** What sending a reply gives. */
   result = 0
   readonly #session: Session
@@ -70,6 +71,10 @@ class Harness implements ReplyPort, TransportLog {
   sendParts(head: ReplyBuffer, headBytes: number, parts: readonly Uint8Array[]): number {
     this.replies.push(parseReply(Buffer.concat([head.bytes.subarray(0, headBytes), ...parts])))
     return this.result
+  }
+  async notify(message: Uint8Array): Promise<number> {
+    this.notified.push(Buffer.from(message))
+    return 0
   }
 
   debug() {}
@@ -127,8 +132,8 @@ describe('INIT', () => {
     expect(payload.length).toBe(64)
     expect(payload.readUInt32LE(0)).toBe(7)
     // ASYNC_READ ATOMIC_O_TRUNC BIG_WRITES DO_READDIRPLUS ASYNC_DIO PARALLEL_DIROPS ABORT_ERROR MAX_PAGES
-    // CACHE_SYMLINKS INIT_EXT; not POSIX_LOCKS 1, FLOCK_LOCKS 10, READDIRPLUS_AUTO 14, WRITEBACK_CACHE 16.
-    const bits = [0, 3, 5, 13, 15, 18, 21, 22, 23, 30]
+    // CACHE_SYMLINKS HANDLE_KILLPRIV_V2 INIT_EXT; not POSIX_LOCKS 1, FLOCK_LOCKS 10, READDIRPLUS_AUTO 14, WRITEBACK_CACHE 16.
+    const bits = [0, 3, 5, 13, 15, 18, 21, 22, 23, 28, 30]
     expect(payload.readUInt32LE(12)).toBe(bits.reduce((word, bit) => word + 2 ** bit, 0))
     expect(payload.readUInt16LE(16)).toBe(64)
     expect(payload.readUInt32LE(20)).toBe(1 << 20)
@@ -213,6 +218,42 @@ describe.each([
     data.copy(wanted, 0, 1)
     data.copy(wanted, 5000, 5, 12)
     expect(payload.equals(wanted)).toBe(true)
+  })
+
+  test('set-ID bits go where the kernel says so, before the bytes change, and it is told', async () => {
+    const { ino, fh } = await create('file')
+    const modeOf = async () =>
+      parseAttr((await h.ask(request(Op.GETATTR, ino, u32(0, 0), u64(0)))).payload.subarray(16)).mode & 0o7777
+    /** The mode that it leaves of `before`, and the mode that the kernel was to forget. */
+    const modeAfter = async (before: number, bytes: Buffer) => {
+      await h.ask(request(Op.SETATTR, ino, u32(1, 0), Buffer.alloc(60), u32(before, 0, 0, 0, 0)))
+      h.notified.length = 0
+      expect((await h.ask(bytes)).error).toBe(0)
+      for (const told of h.notified)
+        expect([told.readUInt32LE(4), told.readBigUInt64LE(16), told.readBigInt64LE(24)]).toEqual([2, BigInt(ino), -1n])
+      return [await modeOf(), h.notified.length]
+    }
+    const write = (flags: number) => request(Op2.WRITE, ino, u64(fh, 0), u32(1, flags), u64(0), u32(0, 0), name(''))
+    expect(await modeAfter(0o6775, write(0))).toEqual([0o6775, 0])
+    expect(await modeAfter(0o6775, write(4))).toEqual([0o775, 1])
+    expect(await modeAfter(0o6765, write(4))).toEqual([0o2765, 1])
+    expect(await modeAfter(0o755, write(4))).toEqual([0o755, 0])
+    expect(await modeAfter(0o6775, request(Op2.OPEN, ino, u32(0o1001, 0)))).toEqual([0o6775, 0])
+    expect(await modeAfter(0o6775, request(Op2.OPEN, ino, u32(0o1001, 1)))).toEqual([0o775, 1])
+    const truncate = (valid: number) => request(Op.SETATTR, ino, u32(valid, 0), Buffer.alloc(80))
+    expect(await modeAfter(0o6775, truncate(8))).toEqual([0o6775, 0])
+    expect(await modeAfter(0o6775, truncate(8 | (1 << 11)))).toEqual([0o775, 1])
+    // The answer to CREATE tells the mode itself.
+    const again = (flags: number) => request(Op3.CREATE, 1, u32(0o1001, 0o644, 0, flags), name('file'))
+    expect(await modeAfter(0o6775, again(0))).toEqual([0o6775, 0])
+    expect(await modeAfter(0o6775, again(1))).toEqual([0o775, 0])
+    // Nothing says who may keep them when a range is copied: root may. These requests are of another user.
+    const other = await create('other')
+    await h.ask(request(Op2.WRITE, other.ino, u64(other.fh, 0), u32(1, 0), u64(0), u32(0, 0), name('')))
+    const copy = request(Op5.COPY_FILE_RANGE_64, other.ino, u64(other.fh, 0, ino, fh, 0, 1, 0))
+    expect(await modeAfter(0o6775, copy)).toEqual([0o775, 1])
+    copy.writeUInt32LE(0, 24)
+    expect(await modeAfter(0o6775, copy)).toEqual([0o6775, 0])
   })
 
   test('open keeps the cache, and goes past it with O_DIRECT', async () => {

@@ -381,3 +381,47 @@ test('a writer that waits is told when the store refuses', async () => {
   }
   expect(outcome).toBe('EROFS')
 })
+
+test('set-ID bits go with chown, and where the transport says so; group-ID only where the group may execute', async () => {
+  await paths.write('/f', 'x')
+  await paths.link('/f', '/shared')
+  await paths.write('/g', 'x')
+  const { fs } = world
+  const modeAfter = (path: string, mode: number, change: (ino: Ino) => Promise<unknown> | unknown) =>
+    paths.at(path, async (ino) => {
+      await fs.setattr(CALLER, ino, { mode })
+      await change(ino)
+      return (await fs.getattr(ino)).attributes.mode & 0o7777
+    })
+  for (const path of ['/f', '/g']) {
+    expect(await modeAfter(path, 0o6775, (ino) => fs.dropSetId(ino))).toBe(0o775)
+    expect(await modeAfter(path, 0o6765, (ino) => fs.dropSetId(ino))).toBe(0o2765)
+    expect(await modeAfter(path, 0o6775, (ino) => fs.setattr(CALLER, ino, { uid: 7 }))).toBe(0o775)
+    expect(await modeAfter(path, 0o6775, (ino) => fs.setattr(CALLER, ino, { sizeBytes: 0 }))).toBe(0o6775)
+  }
+  await paths.mkdir('/d')
+  expect(await modeAfter('/d', 0o2775, (ino) => fs.dropSetId(ino))).toBe(0o2775)
+  expect(await modeAfter('/d', 0o2775, (ino) => fs.setattr(CALLER, ino, { gid: 7 }))).toBe(0o2775)
+  const had = (mode: number) =>
+    paths.at('/f', async (ino) => {
+      await fs.setattr(CALLER, ino, { mode })
+      return fs.dropSetId(ino)
+    })
+  expect([await had(0o4755), await had(0o755)]).toEqual([true, false])
+
+  // O_TRUNC by `create`: of what is there, not of what it makes.
+  const create = (name: string) =>
+    paths.in(name, async (parent, last) => {
+      const options = { flags: 0o1001, dropsSetId: true }
+      const { entry, opened } = await fs.create(CALLER, parent, last, 0o4755, options)
+      await fs.release(opened.handle, entry.attributes.ino)
+      fs.forget(entry.attributes.ino, 1)
+      return entry.attributes.mode & 0o7777
+    })
+  expect([await create('/new'), await create('/new')]).toEqual([0o4755, 0o755])
+
+  await fs.sync()
+  const crashed = await mount({ store: world.store })
+  expect((await new Paths(crashed.fs).stat('/f')).mode & 0o7777).toBe(0o755)
+  await checkConsistency(world.database)
+})
