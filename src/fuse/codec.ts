@@ -7,7 +7,7 @@
 // - A u64 is read and written as two u32; above 2^53 the number is rounded. Uniques, which only travel back, are copied
 //   as halves.
 import { type Address, FsError, libc, type Timespec } from '../platform/index.ts'
-import type { Attributes, DirectorySink, Entry, FilesystemStatistics, SetAttributes } from '../vfs/index.ts'
+import type { Attributes, DirectorySink, Entry, FilesystemStatistics, Ino, SetAttributes } from '../vfs/index.ts'
 import {
   AttrOut,
   Dirent,
@@ -25,6 +25,13 @@ import {
 } from './wire.ts'
 
 const TWO_32 = 4294967296
+const S_IFMT = 0o170000
+const S_IFDIR = 0o040000
+/** st_blksize of what is no directory. */
+const BLOCK_BYTES = 4096
+/** st_blksize of directories: so much does opendir(3) of glibc then have read at a time in place of 32 KiB, and the kernel
+ *  asks for so much in one READDIRPLUS. As much as malloc(3) gives without mapping memory for it. */
+const DIRECTORY_BLOCK_BYTES = 64 * 1024
 
 /** The kernel sent what the protocol does not allow; answered with EINVAL. */
 export class MalformedRequest extends FsError {
@@ -232,7 +239,7 @@ export class ReplyBuffer {
     words[w++] = a.uid
     words[w++] = a.gid
     words[w++] = a.rdev
-    words[w++] = 4096
+    words[w++] = (a.mode & S_IFMT) === S_IFDIR ? DIRECTORY_BLOCK_BYTES : BLOCK_BYTES
     words[w++] = 0
   }
 
@@ -285,19 +292,28 @@ export class ReplyBuffer {
     return at + StatfsOut.sizeof
   }
 
-  /** fuse_dirent with its name and padding. Returns the end. */
-  dirent(at: number, name: Uint8Array, ino: number, mode: number, cookie: number): number {
+  /** fuse_dirent with its name, `from[nameStart, nameEnd)`, and padding. Returns the end. */
+  dirent(
+    at: number,
+    from: Uint8Array,
+    nameStart: number,
+    nameEnd: number,
+    ino: number,
+    mode: number,
+    cookie: number,
+  ): number {
+    const nameBytes = nameEnd - nameStart
     this.putU64(at + Dirent.ino, ino)
     this.putU64(at + Dirent.off, cookie)
-    this.putU32(at + Dirent.namelen, name.length)
+    this.putU32(at + Dirent.namelen, nameBytes)
     this.putU32(at + Dirent.type, (mode >> 12) & 15)
-    const end = (at + Dirent.name + name.length + 7) & ~7
+    const end = (at + Dirent.name + nameBytes + 7) & ~7
     // The padding is within the last two words; the name then covers its part of them.
     this.#words[(end >> 2) - 2] = 0
     this.#words[(end >> 2) - 1] = 0
     const bytes = this.bytes
     const to = at + Dirent.name
-    for (let i = 0; i < name.length; i++) bytes[to + i] = name[i]!
+    for (let i = 0; i < nameBytes; i++) bytes[to + i] = from[nameStart + i]!
     return end
   }
 
@@ -333,9 +349,17 @@ export class DirectoryReply {
     this.#attributeTtlSec = options.attributeTtlSec
   }
 
-  readonly sink: DirectorySink = (name, ino, mode, cookie, attributes) => {
+  readonly #take: NonNullable<DirectorySink['inPlace']> = (
+    bytes,
+    nameStart,
+    nameEnd,
+    ino,
+    mode,
+    cookie,
+    attributes,
+  ) => {
     const direntAt = this.#plus ? this.at + EntryOut.sizeof : this.at
-    if (((direntAt + Dirent.name + name.length + 7) & ~7) > this.#end) {
+    if (((direntAt + Dirent.name + nameEnd - nameStart + 7) & ~7) > this.#end) {
       this.isFull = true
       return false
     }
@@ -344,9 +368,15 @@ export class DirectoryReply {
       if (attributes === null) this.reply.zero(this.at, direntAt)
       else this.reply.entry(this.at, attributes, this.#entryTtlSec, this.#attributeTtlSec)
     }
-    this.at = this.reply.dirent(direntAt, name, ino, mode, cookie)
+    this.at = this.reply.dirent(direntAt, bytes, nameStart, nameEnd, ino, mode, cookie)
     return true
   }
+
+  readonly sink: DirectorySink = Object.assign(
+    (name: Uint8Array, ino: Ino, mode: number, cookie: number, attributes: Attributes | null) =>
+      this.#take(name, 0, name.length, ino, mode, cookie, attributes),
+    { inPlace: this.#take },
+  )
 }
 
 /** A whole notification: the kernel drops what it caches of an inode's data from `offset` for `lengthBytes` (0: to the

@@ -46,7 +46,11 @@ export function dentryHasName(bytes: Buffer, start: number, name: Uint8Array): b
 }
 
 export function dentryName(bytes: Buffer, start: number): Buffer {
-  return bytes.subarray(start + HEADER_BYTES, start + HEADER_BYTES + bytes[start]!)
+  return bytes.subarray(dentryNameStart(start), dentryInodeAt(bytes, start))
+}
+
+export function dentryNameStart(start: number): number {
+  return start + HEADER_BYTES
 }
 
 export function dentryIsShared(bytes: Buffer, start: number): boolean {
@@ -58,7 +62,7 @@ export function dentryType(bytes: Buffer, start: number): number {
   return (bytes[start + 1]! & 0x0f) << 12
 }
 
-/** Where the inode, or the ino of a shared one, begins. */
+/** Where the name ends, and the inode, or the ino of a shared one, begins. */
 export function dentryInodeAt(bytes: Buffer, start: number): number {
   return start + HEADER_BYTES + bytes[start]!
 }

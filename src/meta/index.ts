@@ -9,6 +9,7 @@ export {
   dentryInodeAt,
   dentryIsShared,
   dentryName,
+  dentryNameStart,
   dentryType,
   encodeDentry,
   encodeSharedDentry,

@@ -220,24 +220,35 @@ export function blankAttributes(): Attributes {
 /** Reads attributes straight from a record, making no object: for listings. The times of `into` are written to, so they
  *  must be its own. */
 export function readAttributes(bytes: Buffer, at: number, into: Attributes): void {
-  into.ino = readU64(bytes, at) as Ino
-  into.generation = bytes.readUInt32LE(at + 8)
-  into.mode = bytes.readUInt32LE(at + 12)
-  into.uid = bytes.readUInt32LE(at + 16)
-  into.gid = bytes.readUInt32LE(at + 20)
-  into.nlink = bytes.readUInt32LE(at + 24)
-  into.rdev = bytes.readUInt32LE(at + 28)
-  into.sizeBytes = readU64(bytes, at + 32)
-  into.allocatedBytes = readU64(bytes, at + 40)
-  into.atime.sec = readI64(bytes, at + 48)
-  into.mtime.sec = readI64(bytes, at + 56)
-  into.ctime.sec = readI64(bytes, at + 64)
-  into.btime.sec = readI64(bytes, at + 72)
-  into.atime.nsec = bytes.readUInt32LE(at + 80)
-  into.mtime.nsec = bytes.readUInt32LE(at + 84)
-  into.ctime.nsec = bytes.readUInt32LE(at + 88)
-  into.btime.nsec = bytes.readUInt32LE(at + 92)
+  // In a listing the same page serves hundreds of entries.
+  if (bytes !== viewed) {
+    viewed = bytes
+    view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  }
+  const words = view
+  into.ino = (words.getUint32(at, true) + words.getUint32(at + 4, true) * TWO_32) as Ino
+  into.generation = words.getUint32(at + 8, true)
+  into.mode = words.getUint32(at + 12, true)
+  into.uid = words.getUint32(at + 16, true)
+  into.gid = words.getUint32(at + 20, true)
+  into.nlink = words.getUint32(at + 24, true)
+  into.rdev = words.getUint32(at + 28, true)
+  into.sizeBytes = words.getUint32(at + 32, true) + words.getUint32(at + 36, true) * TWO_32
+  into.allocatedBytes = words.getUint32(at + 40, true) + words.getUint32(at + 44, true) * TWO_32
+  into.atime.sec = words.getUint32(at + 48, true) + words.getInt32(at + 52, true) * TWO_32
+  into.mtime.sec = words.getUint32(at + 56, true) + words.getInt32(at + 60, true) * TWO_32
+  into.ctime.sec = words.getUint32(at + 64, true) + words.getInt32(at + 68, true) * TWO_32
+  into.btime.sec = words.getUint32(at + 72, true) + words.getInt32(at + 76, true) * TWO_32
+  into.atime.nsec = words.getUint32(at + 80, true)
+  into.mtime.nsec = words.getUint32(at + 84, true)
+  into.ctime.nsec = words.getUint32(at + 88, true)
+  into.btime.nsec = words.getUint32(at + 92, true)
 }
+
+const TWO_32 = 0x1_0000_0000
+/** The last buffer that attributes were read from. */
+let viewed: Buffer = NOTHING
+let view: DataView = new DataView(NOTHING.buffer, NOTHING.byteOffset, 0)
 
 export function recordMode(bytes: Buffer, at: number): number {
   return bytes.readUInt32LE(at + 12)

@@ -1,15 +1,18 @@
 // readdir and readdirplus: a scan of the directory's table, straight from pages into the transport's reply.
 //
-// Must stay true: no object is made per entry but its name's view; entries the sink has taken are final, so once it took
-// one the call never waits: it ends where a page is missing, and the next call goes on from there.
+// Must stay true:
+// - No object is made per entry, where the sink takes names in place.
+// - Entries the sink has taken are final, so once it took one the call never waits: it ends where a page is missing, and
+//   the next call goes on from there.
 import {
   blankAttributes,
   cookieOf,
   DOT_DOT_KEY,
   DOT_KEY,
   dentryIno,
+  dentryInodeAt,
   dentryIsShared,
-  dentryName,
+  dentryNameStart,
   dentryType,
   FIRST_NAME_KEY,
   IN_SHARED,
@@ -60,17 +63,19 @@ function scanEntries(
 ): void {
   const { places } = context.metadata
   const directory = table.owner
+  const take = sink.inPlace ?? viewingNames(sink)
   try {
     table.scan(from, KEY_MAX, (key, bytes, start) => {
       const ino = dentryIno(bytes, start)
-      const name = dentryName(bytes, start)
+      const nameStart = dentryNameStart(start)
+      const nameEnd = dentryInodeAt(bytes, start)
       if (attributes === null) {
-        const took = sink(name, ino, dentryType(bytes, start), cookieOf(key), null)
+        const took = take(bytes, nameStart, nameEnd, ino, dentryType(bytes, start), cookieOf(key), null)
         tookSome ||= took
         return took
       }
       readVisible(context, bytes, start, attributes)
-      if (!sink(name, ino, attributes.mode, cookieOf(key), attributes)) return false
+      if (!take(bytes, nameStart, nameEnd, ino, attributes.mode, cookieOf(key), attributes)) return false
       const shared = dentryIsShared(bytes, start)
       places.reference(ino, shared ? IN_SHARED : directory, shared ? 0 : key)
       tookSome = true
@@ -79,4 +84,8 @@ function scanEntries(
   } catch (thrown) {
     if (!(thrown instanceof PageFault) || !tookSome) throw thrown
   }
+}
+
+function viewingNames(sink: DirectorySink): NonNullable<DirectorySink['inPlace']> {
+  return (bytes, nameStart, nameEnd, ...rest) => sink(bytes.subarray(nameStart, nameEnd), ...rest)
 }

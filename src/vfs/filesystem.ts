@@ -67,13 +67,19 @@ export interface CopyEnd {
 /** Receives directory entries. Returns false when there is no room for this one: it will be asked for again. `name` is
  *  valid during the call only. `cookie` goes on after this entry. `entry` is null where only name, ino and type are
  *  wanted or known ("." and ".." among them). */
-export type DirectorySink = (
-  name: Uint8Array,
-  ino: Ino,
-  mode: number,
-  cookie: number,
-  attributes: Attributes | null,
-) => boolean
+export interface DirectorySink {
+  (name: Uint8Array, ino: Ino, mode: number, cookie: number, attributes: Attributes | null): boolean
+  /** The same, the name being `bytes[nameStart, nameEnd)`: where a sink has it, no view is made for each name. */
+  inPlace?(
+    bytes: Uint8Array,
+    nameStart: number,
+    nameEnd: number,
+    ino: Ino,
+    mode: number,
+    cookie: number,
+    attributes: Attributes | null,
+  ): boolean
+}
 
 export interface FilesystemStatistics {
   blockSizeBytes: number

@@ -77,6 +77,17 @@ describe('replies', () => {
     )
   })
 
+  test('directories are read 64 KiB at a time', () => {
+    const reply = new ReplyBuffer(4096)
+    const blockBytes = fc.property(attributes, (a) => {
+      reply.attr(16, a)
+      expect(reply.bytes.readUInt32LE(16 + 80)).toBe((a.mode & 0o170000) === 0o040000 ? 65_536 : 4096)
+    })
+    fc.assert(blockBytes)
+    reply.attr(16, { ...fc.sample(attributes, 1)[0]!, mode: 0o040755 })
+    expect(reply.bytes.readUInt32LE(16 + 80)).toBe(65_536)
+  })
+
   test('a TTL without end is a long one', () => {
     const reply = new ReplyBuffer(4096)
     reply.negativeEntry(16, Number.POSITIVE_INFINITY)
@@ -87,12 +98,15 @@ describe('replies', () => {
     const directory = new DirectoryReply(4096 + 16)
     const entries = fc.array(fc.tuple(nameBytes, attributes, id, fc.boolean()), { maxLength: 40 })
     fc.assert(
-      fc.property(entries, fc.boolean(), fc.integer({ min: 0, max: 8192 }), (entries, plus, sizeBytes) => {
+      fc.property(entries, fc.boolean(), fc.boolean(), fc.nat(8192), (entries, plus, isInPlace, sizeBytes) => {
         directory.reply.bytes.fill(0xff)
         directory.begin({ sizeBytes, plus, entryTtlSec: 1, attributeTtlSec: 2 })
-        const taken = entries.filter(([name, a, cookie, known]) =>
-          directory.sink(name, a.ino, a.mode, cookie, known ? a : null),
-        )
+        const taken = entries.filter(([name, a, cookie, known]) => {
+          const shownAs = known ? a : null
+          if (!isInPlace) return directory.sink(name, a.ino, a.mode, cookie, shownAs)
+          const around = Buffer.concat([Buffer.from('before'), name, Buffer.from('behind')])
+          return directory.sink.inPlace!(around, 6, 6 + name.length, a.ino, a.mode, cookie, shownAs)
+        })
         expect(directory.at - 16).toBeLessThanOrEqual(Math.min(sizeBytes, 4096))
         expect(directory.isFull).toBe(taken.length < entries.length)
         const parsed = parseDirents(directory.reply.bytes.subarray(16, directory.at), plus)
