@@ -1,4 +1,5 @@
-// Puts a report into docs/BENCHMARKS.md, between the marks of its benchmark, and its chart beside it.
+// Puts a report into docs/BENCHMARKS.md, between the marks of its benchmark, its chart beside it, and the chart into
+// README.md.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { drawResults } from './chart.ts'
@@ -6,25 +7,36 @@ import { writeReport } from './report.ts'
 import type { Results } from './results.ts'
 
 const DOCUMENT = 'docs/BENCHMARKS.md'
+const README = 'README.md'
+/** Of its heading in the document. */
+const ANCHOR = 'large-directories-beside-others'
 
 /** The files that were written, from the top of the repository. */
 export function writeDocument(repository: string, results: Results): string[] {
+  const { benchmark } = results
   const chart = drawResults(results)
-  const chartName = `${results.benchmark}.svg`
-  const image = chart === null ? '' : `![${results.benchmark}: times as bars](${chartName})\n\n`
-  const path = join(repository, DOCUMENT)
-  writeFileSync(path, replaceMarked(readFileSync(path, 'utf8'), results.benchmark, image + writeReport(results)))
+  const chartName = `${benchmark}.svg`
+  const picture = (folder: string) => `![Times of cairnfs and its peers, as a chart](${folder}${chartName})`
+  const write = (file: string, content: string) => {
+    const path = join(repository, file)
+    writeFileSync(path, replaceMarked(readFileSync(path, 'utf8'), { file, benchmark, content }))
+  }
+  write(DOCUMENT, (chart === null ? '' : `${picture('')}\n\n`) + writeReport(results))
   if (chart === null) return [DOCUMENT]
+  write(README, `[${picture('docs/')}](${DOCUMENT}#${ANCHOR})\n`)
   writeFileSync(join(repository, 'docs', chartName), chart)
-  return [DOCUMENT, `docs/${chartName}`]
+  return [DOCUMENT, README, `docs/${chartName}`]
 }
 
 /** `text` with what stands between the marks of `benchmark` replaced. */
-export function replaceMarked(text: string, benchmark: string, content: string): string {
+export function replaceMarked(
+  text: string,
+  { file, benchmark, content }: { file: string; benchmark: string; content: string },
+): string {
   const begin = `<!-- bench: ${benchmark} -->\n`
   const end = `<!-- end of bench: ${benchmark} -->`
   const from = text.indexOf(begin)
   const to = text.indexOf(end)
-  if (from < 0 || to < from) throw new Error(`${DOCUMENT} lacks the lines ${begin.trim()} and ${end}`)
+  if (from < 0 || to < from) throw new Error(`${file} lacks the lines ${begin.trim()} and ${end}`)
   return `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`
 }

@@ -4,7 +4,8 @@
 // What is where:
 //   systems/     what is compared, one file each (System, Instance: systems/system.ts)
 //   workloads/   what is done, one file each (Workload: workloads/workload.ts); programs/ are what they run
-//   runner.ts    which runs when: latencies, sizes, rounds, cold and warm, limits
+//   plan.ts      what is tried: sizes, latencies, systems, workloads, rounds; estimate.ts how long that may take
+//   runner.ts    which runs when: rounds, cold and warm, limits
 //   measure.ts   one step, and what it costs: minio.ts, fuse-requests.ts, processes.ts
 //   workspace.ts what a run owns, and how all of it goes away
 //   report.ts, chart.ts, document.ts   from results (results.ts) to docs/BENCHMARKS.md
@@ -16,10 +17,12 @@ import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { CommanderError, InvalidArgumentError } from 'commander'
 import { writeDocument } from './document.ts'
+import { describePlan } from './estimate.ts'
 import { FuseRequests } from './fuse-requests.ts'
 import { Meter } from './measure.ts'
 import { Minio } from './minio.ts'
 import { type ListingOptions, makeProgram } from './options.ts'
+import { makePlan } from './plan.ts'
 import { REPOSITORY } from './programs/index.ts'
 import { Progress } from './progress.ts'
 import { writeReport } from './report.ts'
@@ -36,6 +39,10 @@ const BUSY_LOAD = 2
 const say = (line: string) => process.stderr.write(`bench: ${line}\n`)
 
 async function listing(options: ListingOptions): Promise<void> {
+  if (options.isPlanOnly) {
+    process.stdout.write(describePlan(makePlan(options).parts))
+    return
+  }
   const { CAIRNFS_TEST_S3: endpoint, AWS_ACCESS_KEY_ID } = process.env
   if (!endpoint || !AWS_ACCESS_KEY_ID)
     throw new Error('no MinIO: run it by scripts/bench, or eval "$(scripts/minio start)"')
@@ -64,7 +71,10 @@ async function listing(options: ListingOptions): Promise<void> {
 }
 
 async function measure(options: ListingOptions, workspace: Workspace, minio: Minio): Promise<Results> {
-  const results = await emptyResults(options, workspace, minio)
+  const found = await findSystems(options, workspace)
+  const here = options.systems.filter(({ id }) => found.systems.some((system) => system.id === id))
+  const { parts, notTried } = makePlan({ ...options, systems: here })
+  const results = { ...(await emptyResults(options, minio)), ...found, notTried }
   const keep = () => {
     if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`)
   }
@@ -72,17 +82,13 @@ async function measure(options: ListingOptions, workspace: Workspace, minio: Min
     workspace,
     minio,
     meter: new Meter(workspace, minio, await FuseRequests.open(workspace)),
-    progress: new Progress(options.rounds, say),
-    systems: options.systems.filter(({ id }) => results.systems.some((system) => system.id === id)),
-    workloads: options.workloads,
+    progress: new Progress(say),
     filler: LISTING.find(({ kind }) => kind === 'create')!,
     settings: {
-      entries: options.entries,
-      latenciesMs: options.latenciesMs,
-      rounds: options.rounds,
+      parts,
       stepLimitMs: options.stepLimitSec * 1000,
       fillLimitMs: options.fillLimitSec * 1000,
-      mostEntries: options.mostEntries,
+      onceOverMs: options.onceOverSec * 1000,
     },
     onMeasurement: (measurement) => {
       results.measurements.push(measurement)
@@ -99,8 +105,11 @@ async function measure(options: ListingOptions, workspace: Workspace, minio: Min
   return results
 }
 
-/** Everything but measurements: which systems are here, and on what they run. */
-async function emptyResults(options: ListingOptions, workspace: Workspace, minio: Minio): Promise<Results> {
+/** Which systems are here. */
+async function findSystems(
+  options: ListingOptions,
+  workspace: Workspace,
+): Promise<Pick<Results, 'systems' | 'absent'>> {
   const [systems, absent]: [Results['systems'], Results['absent']] = [[], []]
   for (const system of options.systems) {
     const found = await system.probe(workspace)
@@ -108,17 +117,23 @@ async function emptyResults(options: ListingOptions, workspace: Workspace, minio
     else systems.push(describe(system, found.version))
   }
   for (const { title, reason } of absent) say(`${title} does not run: ${reason}`)
+  return { systems, absent }
+}
+
+/** Everything but systems and measurements: on what they run. */
+async function emptyResults(options: ListingOptions, minio: Minio): Promise<Results> {
   return {
     benchmark: 'listing',
     commands: [['npm run bench --', ...process.argv.slice(2)].join(' ')],
     date: new Date().toISOString(),
     machine: describeMachine(),
     minio: minioVersion(await minio.version()),
-    rounds: options.rounds,
     stepLimitSec: options.stepLimitSec,
+    onceOverSec: options.onceOverSec,
     withoutPeers: options.withoutPeers,
-    systems,
-    absent,
+    systems: [],
+    absent: [],
+    notTried: [],
     measurements: [],
     failures: [],
   }
@@ -143,8 +158,9 @@ function refuse({ id, title }: System, reason: string): Results['absent'][number
   return { id, title, reason }
 }
 
-function describe({ id, title, note }: System, version: string): Results['systems'][number] {
-  return { id, title, version, ...(note === undefined ? {} : { note }) }
+function describe({ id, title, note, limits }: System, version: string): Results['systems'][number] {
+  const { reason } = limits
+  return { id, title, version, ...(note === undefined ? {} : { note }), ...(reason === null ? {} : { limit: reason }) }
 }
 
 /** A MinIO that `go install` built does not know its version: then the one that scripts/minio builds. */

@@ -10,6 +10,8 @@ import type { Figures, Output } from './workloads/index.ts'
 import type { Command, RunResult, Workspace } from './workspace.ts'
 
 export interface Step {
+  /** Comes first, and counts. */
+  before?: () => Promise<void>
   command: Command
   /** Runs after it, and counts. */
   barrier: Command | null
@@ -41,11 +43,14 @@ export class Meter {
     const requestsBefore = await this.#minio.settledRequests()
     const pids = instance.daemons()
     for (const pid of pids) resetPeakRss(pid)
-    const connection = this.#fuse === null ? null : instance.connection()
+    const connection = this.#fuse === null || step.before !== undefined ? null : instance.connection()
     if (connection !== null) this.#fuse!.begin(connection)
     const daemonsBefore = new Map(pids.map((pid) => [pid, cpuSec(pid)]))
     const childrenBefore = endedChildrenCpuSec()
 
+    const began = performance.now()
+    await step.before?.()
+    const beforeSec = step.before === undefined ? 0 : (performance.now() - began) / 1000
     const result = await this.#workspace.run(step.command, { limitMs: step.limitMs, outputFile, mountpoints })
     const barrier =
       step.barrier === null || result.isOverLimit
@@ -61,11 +66,11 @@ export class Meter {
     const cost = { daemonCpuSec, commandCpuSec, peakRssBytes: peak, requests, fuseRequests }
 
     const isOverLimit = result.isOverLimit || barrier?.isOverLimit === true
-    if (isOverLimit) return { seconds: result.seconds + (barrier?.seconds ?? 0), isOverLimit, cost }
+    const aroundSec = beforeSec + (barrier?.seconds ?? 0)
+    if (isOverLimit) return { seconds: aroundSec + result.seconds, isOverLimit, cost }
     for (const each of [result, barrier]) if (each !== null) expectSuccess(each)
     const figures = step.judge(await readOutput(outputFile))
-    const seconds = (figures.seconds ?? result.seconds) + (barrier?.seconds ?? 0)
-    return { ...figures, seconds, isOverLimit, cost }
+    return { ...figures, seconds: aroundSec + (figures.seconds ?? result.seconds), isOverLimit, cost }
   }
 }
 

@@ -16,7 +16,9 @@ export type RequestCounts = Record<string, number>
 const PARALLEL_PUTS = 32
 /** How long a count is waited for to stand still: a system may send requests without end. */
 const SETTLE_MS = 5_000
-const SETTLE_STEP_MS = 100
+const SETTLE_STEP_MS = 50
+/** So many times in a row it must be the same. MinIO counts a request before its answer has reached the client. */
+const SETTLED_COUNTS = 2
 
 export const REGION = 'us-east-1'
 
@@ -54,11 +56,11 @@ export class Minio {
     )
   }
 
-  /** Requests since MinIO began, once the count stands still: what was answered is counted a moment later. */
+  /** Requests since MinIO began, once the count stands still: a system may go on for a moment after a program ended. */
   async settledRequests(): Promise<RequestCounts> {
     const deadline = performance.now() + SETTLE_MS
     let counts = await this.#requests()
-    for (let same = 0; same < 3 && performance.now() < deadline; ) {
+    for (let same = 0; same < SETTLED_COUNTS && performance.now() < deadline; ) {
       await sleep(SETTLE_STEP_MS)
       const now = await this.#requests()
       same = JSON.stringify(now) === JSON.stringify(counts) ? same + 1 : 0

@@ -1,18 +1,16 @@
 // The command line of the bench.
 import { Command, InvalidArgumentError } from 'commander'
-import { NO_PEERS, SYSTEMS, type System } from './systems/index.ts'
-import { LISTING, type Workload } from './workloads/index.ts'
+import type { Wishes } from './plan.ts'
+import { NO_PEERS, SYSTEMS } from './systems/index.ts'
+import { LISTING } from './workloads/index.ts'
 
-export interface ListingOptions {
-  entries: number[]
-  latenciesMs: number[]
-  rounds: number
-  systems: readonly System[]
-  workloads: readonly Workload[]
+export interface ListingOptions extends Wishes {
   stepLimitSec: number
   fillLimitSec: number
-  mostEntries: Map<string, number>
+  onceOverSec: number
   withoutPeers: boolean
+  /** Only say what would run. */
+  isPlanOnly: boolean
   /** Where the results go as JSON. */
   json: string | null
   write: boolean
@@ -20,13 +18,15 @@ export interface ListingOptions {
 
 /** As commander gives them. */
 interface Given {
-  entries: number[]
-  latency: number[]
-  rounds: number
+  entries?: number[]
+  latency?: number[]
+  rounds?: number
   systems?: string[]
   workloads?: string[]
   stepLimit: number
   fillLimit: number
+  onceOver: number
+  plan: boolean
   most: Map<string, number>
   withoutPeers: boolean
   json?: string
@@ -47,9 +47,9 @@ export function makeProgram(actions: Actions): Command {
   program
     .command('listing')
     .description('large directories: create, list, look up, remove')
-    .option('--entries <N,...>', 'sizes of directories', numbers(1), [10_000, 30_000, 100_000, 1_000_000])
-    .option('--latency <MS,...>', 'added to each request to the store', numbers(0), [0, 10, 30])
-    .option('--rounds <N>', 'how often everything runs', number(1), 3)
+    .option('--entries <N,...>', 'sizes of directories (default: what --plan says)', numbers(1))
+    .option('--latency <MS,...>', 'added to each request to the store (default: what --plan says)', numbers(0))
+    .option('--rounds <N>', 'how often everything runs (default: 3, of a million files 1)', number(1))
     .option('--systems <ID,...>', `of ${SYSTEMS.map(({ id }) => id).join(', ')} (default: all that are here)`, words)
     .option('--workloads <ID,...>', `of ${LISTING.map(({ id }) => id).join(', ')} (default: all)`, words)
     .option('--without-peers', 'cairnfs, the bucket and ext4 alone', false)
@@ -60,7 +60,14 @@ export function makeProgram(actions: Actions): Command {
       number(1),
       1800,
     )
-    .option('--most <ID=N,...>', 'larger directories are not tried with this system', limits, new Map<string, number>())
+    .option('--once-over <S>', 'what took longer is measured in one round only, where that can be', number(1), 90)
+    .option(
+      '--most <ID=N,...>',
+      'this system runs everything up to that size, and nothing above, in the place of its limits',
+      limits,
+      new Map<string, number>(),
+    )
+    .option('--plan', 'say what would run, and how long it may take', false)
     .option('--json <FILE>', 'keep the results there, as they come')
     .option('--write', 'put the report into docs/BENCHMARKS.md', false)
     .action((given: Given) => actions.listing(readOptions(given)))
@@ -78,19 +85,23 @@ function readOptions(given: Given): ListingOptions {
   const { withoutPeers, write } = given
   const offered = withoutPeers ? NO_PEERS : SYSTEMS
   return {
-    entries: given.entries.toSorted((a, b) => a - b),
-    latenciesMs: given.latency.toSorted((a, b) => a - b),
-    rounds: given.rounds,
+    entries: sorted(given.entries),
+    latenciesMs: sorted(given.latency),
+    rounds: given.rounds ?? null,
     systems: given.systems === undefined ? offered : choose('--systems', given.systems, offered),
     workloads: given.workloads === undefined ? LISTING : choose('--workloads', given.workloads, LISTING),
     stepLimitSec: given.stepLimit,
     fillLimitSec: Math.max(given.fillLimit, given.stepLimit),
+    onceOverSec: given.onceOver,
+    isPlanOnly: given.plan,
     mostEntries: given.most,
     withoutPeers,
     json: given.json ?? null,
     write,
   }
 }
+
+const sorted = (given: number[] | undefined): number[] | null => given?.toSorted((a, b) => a - b) ?? null
 
 /** In the order of `offered`. */
 function choose<T extends { id: string }>(option: string, ids: readonly string[], offered: readonly T[]): T[] {

@@ -1,46 +1,53 @@
 // What the bench is doing, and how long it may still take, on standard error.
+import { estimateSec, formatMinutes } from './estimate.ts'
+import type { Part, Task } from './plan.ts'
 import type { Cell } from './results.ts'
 import type { System } from './systems/index.ts'
 
 export class Progress {
-  readonly #rounds: number
   readonly #write: (line: string) => void
   readonly #now: () => number
   readonly #started: number
-  #expected = 0
-  #done = 0
+  #rounds = new Map<string, number>()
+  /** By the estimate; the time left is in proportion to what was needed so far. */
+  #expectedSec = 0
+  #doneSec = 0
 
   /** `now` in milliseconds. */
-  constructor(rounds: number, write: (line: string) => void, now: () => number = () => performance.now()) {
-    this.#rounds = rounds
+  constructor(write: (line: string) => void, now: () => number = () => performance.now()) {
     this.#write = write
     this.#now = now
     this.#started = now()
   }
 
-  /** How much there is to do, in entries. */
-  expect(entries: number): void {
-    this.#expected = entries
+  /** What there is to do. */
+  expect(parts: readonly Part[]): void {
+    for (const part of parts) {
+      this.#rounds.set(keyOf(part), part.rounds)
+      for (const task of part.tasks) {
+        for (let round = 1; round <= part.rounds; round++) this.#expectedSec += estimateSec(task, { ...part, round })
+      }
+    }
   }
 
-  done(entries: number): void {
-    this.#done += entries
+  done(task: Task, cell: Cell): void {
+    this.#doneSec += estimateSec(task, cell)
   }
 
   tell({ id }: System, { entries, latencyMs, round }: Cell, what: string): void {
     const latency = latencyMs === 0 ? '' : `, ${latencyMs} ms added`
     const size = entries.toLocaleString('en-US')
-    this.#write(`${size} entries${latency}, round ${round} of ${this.#rounds}: ${id}: ${what}${this.#left()}`)
-  }
-
-  say(what: string): void {
-    this.#write(what)
+    const rounds = this.#rounds.get(keyOf({ entries, latencyMs }))
+    const of = rounds === undefined ? '' : ` of ${rounds}`
+    this.#write(`${size} entries${latency}, round ${round}${of}: ${id}: ${what}${this.#left()}`)
   }
 
   #left(): string {
-    if (this.#done === 0) return ''
-    const leftMs = ((this.#now() - this.#started) / this.#done) * (this.#expected - this.#done)
-    const minutes = Math.ceil(leftMs / 60_000)
-    return ` (about ${minutes} min left)`
+    const leftSec = this.#expectedSec - this.#doneSec
+    if (leftSec <= 0) return ''
+    const pace = this.#doneSec === 0 ? 1 : (this.#now() - this.#started) / 1000 / this.#doneSec
+    return ` (about ${formatMinutes(leftSec * pace)} left)`
   }
 }
+
+const keyOf = ({ entries, latencyMs }: Omit<Cell, 'round'>): string => `${entries} ${latencyMs}`

@@ -1,5 +1,6 @@
 // What a run found, as it is kept in JSON: everything that a report is made from.
 import type { RequestCounts } from './minio.ts'
+import type { NotTried } from './plan.ts'
 import type { Temperature } from './workloads/index.ts'
 
 /** Where in the run something was measured. */
@@ -53,12 +54,15 @@ export interface Results {
   date: string
   machine: string
   minio: string
-  rounds: number
   stepLimitSec: number
+  /** What took longer was measured in one round only, where that could be. */
+  onceOverSec: number
   withoutPeers: boolean
-  systems: { id: string; title: string; version: string; note?: string }[]
+  systems: { id: string; title: string; version: string; note?: string; limit?: string }[]
   /** Peers that were wanted and are not here. */
   absent: { id: string; title: string; reason: string }[]
+  /** What takes too long by a system's limits (its `limit` says why). */
+  notTried: NotTried[]
   measurements: Measurement[]
   /** What went wrong; such figures are missing above. */
   failures: string[]
@@ -86,6 +90,7 @@ function mergeTwo(a: Results, b: Results): Results {
     withoutPeers: a.withoutPeers && b.withoutPeers,
     systems,
     absent: absent.filter((system) => isMissing(systems, system)),
+    notTried: [...a.notTried, ...b.notTried],
     measurements: [...a.measurements, ...b.measurements],
     failures: [...a.failures, ...b.failures],
   }

@@ -1,29 +1,33 @@
-// Runs the workloads on every system, for each latency and size, in rounds.
+// Runs the plan: every system's workloads, for each size and latency, in rounds.
 //
 // Must stay true:
-// - Each run of a system is on a fresh volume; in odd rounds the systems run in their order, in even rounds in the
-//   reverse, so that drift of the machine hits none of them alone.
-// - Cold is after remountCold, with the directory's own attributes known and nothing in it.
-// - A step has a limit. What was over it once is not run again as large or larger: the report says so.
+// - Each run of a system is on a fresh volume, but for those that only read, whose directory all rounds share; in odd
+//   rounds the systems run in their order, in even rounds in the reverse, so that drift of the machine hits none of them
+//   alone.
+// - Cold is mounted again after everything cached was dropped, with the directory's own attributes known and nothing in
+//   it; the program that is measured is in memory.
+// - A step has a limit. What was over it once is not run again as large or larger: the report says so. What took long is
+//   measured once, not in every round.
 // - A system that fails is told of, and the others go on.
 import { DelayProxy } from './delay-proxy.ts'
 import type { Meter, Step, StepResult } from './measure.ts'
 import type { Minio } from './minio.ts'
+import type { Part, Task } from './plan.ts'
 import type { Progress } from './progress.ts'
 import { type Cell, type Measurement, NO_COST } from './results.ts'
-import type { Instance, Place, System } from './systems/index.ts'
+import type { Instance, Place, SharedDirectory, System } from './systems/index.ts'
 import type { Temperature, Workload } from './workloads/index.ts'
 import { Interrupted, type Workspace } from './workspace.ts'
 
+const WARM_UP_MS = 60_000
+
 export interface RunnerSettings {
-  entries: readonly number[]
-  latenciesMs: readonly number[]
-  rounds: number
+  parts: readonly Part[]
   stepLimitMs: number
   /** What filling a directory may take where there is no faster way. */
   fillLimitMs: number
-  /** In the place of a system's own mostEntries. */
-  mostEntries: ReadonlyMap<string, number>
+  /** What took longer is not measured again in later rounds, where that can be. */
+  onceOverMs: number
 }
 
 export interface RunnerParts {
@@ -31,9 +35,6 @@ export interface RunnerParts {
   minio: Minio
   meter: Pick<Meter, 'measure'>
   progress: Progress
-  systems: readonly System[]
-  /** In the order in which they run: one that creates, those that read, one that removes. */
-  workloads: readonly Workload[]
   /** The one that makes the directory, when it is not to be measured. */
   filler: Workload
   settings: RunnerSettings
@@ -42,8 +43,7 @@ export interface RunnerParts {
 }
 
 /** A system at work in a cell. */
-interface Work {
-  system: System
+interface Work extends Task {
   instance: Instance
   cell: Cell
 }
@@ -51,9 +51,12 @@ interface Work {
 export class Runner {
   readonly #parts: RunnerParts
   readonly #settings: RunnerSettings
-  /** Buckets with keys, by the number of them: all rounds read the same. */
-  readonly #keys = new Map<number, string>()
+  /** Buckets with shared directories. */
+  readonly #shared = new Set<string>()
+  readonly #endpoints = new Map<number, string>()
   readonly #overLimit: Measurement[] = []
+  readonly #measuredOnce: Measurement[] = []
+  #emptyFolder: string | null = null
   #instances = 0
 
   constructor(parts: RunnerParts) {
@@ -62,21 +65,14 @@ export class Runner {
   }
 
   async run(): Promise<void> {
-    const { entries, latenciesMs, rounds } = this.#settings
-    const { systems, progress } = this.#parts
-    const wanted = (system: System, size: number) =>
-      size <= (this.#settings.mostEntries.get(system.id) ?? system.mostEntries)
-    const sizes = entries.flatMap((size) => systems.filter((system) => wanted(system, size)).map(() => size))
-    progress.expect(sizes.reduce((sum, size) => sum + size, 0) * rounds * latenciesMs.length)
-    for (const latencyMs of latenciesMs) {
+    const { progress } = this.#parts
+    progress.expect(this.#settings.parts)
+    for (const { entries, latencyMs, rounds, tasks } of this.#settings.parts) {
       const endpoint = await this.#endpoint(latencyMs)
-      for (const size of entries) {
-        for (let round = 1; round <= rounds; round++) {
-          const ordered = round % 2 === 1 ? systems : systems.toReversed()
-          for (const system of ordered.filter((each) => wanted(each, size))) {
-            await this.#runSystem(system, { entries: size, latencyMs, round }, endpoint)
-            progress.done(size)
-          }
+      for (let round = 1; round <= rounds; round++) {
+        for (const task of round % 2 === 1 ? tasks : tasks.toReversed()) {
+          await this.#runSystem(task, { entries, latencyMs, round }, endpoint)
+          progress.done(task, { entries, latencyMs, round })
         }
       }
     }
@@ -86,20 +82,31 @@ export class Runner {
   async #endpoint(latencyMs: number): Promise<string> {
     const { minio, workspace } = this.#parts
     if (latencyMs === 0) return minio.endpoint
+    const known = this.#endpoints.get(latencyMs)
+    if (known !== undefined) return known
     const proxy = await DelayProxy.start(minio.endpoint, latencyMs)
     workspace.onCleanUp('the proxy', () => proxy.close())
+    this.#endpoints.set(latencyMs, proxy.endpoint)
     return proxy.endpoint
   }
 
-  async #runSystem(system: System, cell: Cell, endpoint: string): Promise<void> {
+  async #runSystem(task: Task, cell: Cell, endpoint: string): Promise<void> {
+    const { system } = task
     const { workspace } = this.#parts
     let instance: Instance | null = null
-    const place = await this.#place(system, cell, endpoint)
+    let place: Place
+    try {
+      place = await this.#place(system, cell, endpoint)
+    } catch (error) {
+      if (error instanceof Interrupted) throw error
+      this.#fail(system, cell, 'filling', error)
+      return
+    }
     const settled = workspace.onCleanUp(place.name, () => this.#clear(system, place))
     this.#parts.progress.tell(system, cell, 'a fresh volume')
     try {
       instance = await system.open(place)
-      await this.#runWorkloads({ system, instance, cell })
+      await this.#runWorkloads({ ...task, instance, cell })
       await instance.stop({ force: false })
     } catch (error) {
       if (error instanceof Interrupted) throw error
@@ -114,7 +121,9 @@ export class Runner {
     const { workspace, minio } = this.#parts
     const name = `${system.id}-${++this.#instances}`
     const bucket =
-      system.filling === 'keys' ? await this.#bucketOfKeys(system, entries) : `cairnfs-bench-${workspace.name}-${name}`
+      system.filling === 'created'
+        ? `cairnfs-bench-${workspace.name}-${name}`
+        : await this.#sharedBucket(system, system.filling, entries)
     return { workspace, minio, endpoint, name, folder: workspace.makeFolder(name), bucket, entries }
   }
 
@@ -126,40 +135,57 @@ export class Runner {
     if (system.filling === 'created') await minio.removeBucket(bucket)
   }
 
-  async #bucketOfKeys(system: System, entries: number): Promise<string> {
+  async #sharedBucket(system: System, { id, doing, fill }: SharedDirectory, entries: number): Promise<string> {
     const { workspace, minio, progress } = this.#parts
-    const known = this.#keys.get(entries)
-    if (known !== undefined) return known
-    progress.tell(system, { entries, latencyMs: 0, round: 1 }, 'filling a bucket with keys')
-    const bucket = `cairnfs-bench-${workspace.name}-keys-${entries}`
-    workspace.onCleanUp(bucket, () => minio.removeBucket(bucket))
-    await minio.createBucket(bucket)
-    await minio.fill(bucket, entries, () => workspace.isInterrupted)
-    workspace.refuseWhenInterrupted()
-    this.#keys.set(entries, bucket)
+    const bucket = `cairnfs-bench-${workspace.name}-${id}-${entries}`
+    if (this.#shared.has(bucket)) return bucket
+    progress.tell(system, { entries, latencyMs: 0, round: 1 }, doing)
+    const settled = workspace.onCleanUp(bucket, () => minio.removeBucket(bucket))
+    try {
+      await minio.createBucket(bucket)
+      await fill({ workspace, minio, bucket, entries })
+      workspace.refuseWhenInterrupted()
+    } catch (error) {
+      await minio.removeBucket(bucket)
+      settled()
+      throw error
+    }
+    this.#shared.add(bucket)
     return bucket
   }
 
   async #runWorkloads(work: Work): Promise<void> {
-    const { workloads } = this.#parts
+    const { workloads, instance } = work
     if (work.system.filling === 'created') await this.#fill(work)
-    for (const workload of workloads.filter(({ kind }) => kind === 'read')) await this.#read(work, workload)
-    const remove = workloads.find(({ kind }) => kind === 'remove')
-    if (remove !== undefined && work.system.filling === 'created') {
-      await work.instance.remountCold()
-      await this.#step(work, remove, 'cold', { barrier: work.instance.barrier })
+    let isCold = false
+    const mount = workloads.find(({ kind }) => kind === 'mount')
+    if (mount !== undefined) {
+      await instance.unmountCold()
+      isCold = await this.#step(work, mount, 'cold', { before: () => instance.mountAgain() })
     }
+    for (const workload of workloads.filter(({ kind }) => kind === 'read')) {
+      isCold = await this.#read(work, workload, isCold)
+    }
+    const remove = workloads.find(({ kind }) => kind === 'remove')
+    if (remove === undefined || !this.#isWanted(work, remove, 'cold')) return
+    if (!isCold && !this.#isHopeless(work, remove, 'cold')) await this.#remountCold(instance)
+    await this.#step(work, remove, 'cold', { barrier: instance.barrier })
+  }
+
+  async #remountCold(instance: Instance): Promise<void> {
+    await instance.unmountCold()
+    await instance.mountAgain()
   }
 
   /** Makes the directory: by creating its files, measured if that is wanted, or faster where the system can. */
   async #fill(work: Work): Promise<void> {
-    const { workloads, filler } = this.#parts
-    const { instance } = work
+    const { workloads, instance } = work
     const create = workloads.find(({ kind }) => kind === 'create')
-    if (create !== undefined || instance.load === undefined) {
+    const isMeasured = create !== undefined && this.#isWanted(work, create, 'warm')
+    if (isMeasured || instance.load === undefined) {
       const limitMs = instance.load === undefined ? this.#settings.fillLimitMs : this.#settings.stepLimitMs
       const options = { barrier: instance.barrier, limitMs, isSilent: create === undefined }
-      const isFilled = await this.#step(work, create ?? filler, 'warm', options)
+      const isFilled = await this.#step(work, create ?? this.#parts.filler, 'warm', options)
       if (isFilled) return
       if (instance.load === undefined) throw new Error(`could not be filled in ${limitMs / 1000} s`)
     }
@@ -167,12 +193,17 @@ export class Runner {
     await instance.load()
   }
 
-  async #read(work: Work, workload: Workload): Promise<void> {
-    if (!this.#isHopeless(work, workload, 'cold')) await work.instance.remountCold()
+  /** Whether it is still cold afterwards, as it was not run. */
+  async #read(work: Work, workload: Workload, isCold: boolean): Promise<boolean> {
+    if (!this.#isWanted(work, workload, 'cold')) return isCold
+    const isHopeless = this.#isHopeless(work, workload, 'cold')
+    if (!isCold && !isHopeless) await this.#remountCold(work.instance)
     for (const temperature of workload.temperatures) {
-      const isDone = await this.#step(work, workload, temperature, { barrier: null })
-      if (!isDone) return
+      if (!this.#isWanted(work, workload, temperature)) break
+      const isDone = await this.#step(work, workload, temperature)
+      if (!isDone) break
     }
+    return isHopeless && isCold
   }
 
   /** Runs a workload and tells what it measured. False when the program did not get to its end. */
@@ -180,11 +211,11 @@ export class Runner {
     work: Work,
     workload: Workload,
     temperature: Temperature,
-    options: Pick<Step, 'barrier'> & { limitMs?: number; isSilent?: boolean },
+    options: Partial<Pick<Step, 'barrier' | 'before' | 'limitMs'>> & { isSilent?: boolean } = {},
   ): Promise<boolean> {
     const { system, instance, cell } = work
     const { stepLimitMs } = this.#settings
-    const { limitMs = stepLimitMs, isSilent = false } = options
+    const { limitMs = stepLimitMs, isSilent = false, barrier = null, before } = options
     const tell = (outcome: Measurement['outcome'], result: Omit<StepResult, 'isOverLimit'>) => {
       const { seconds, cost, firstPerSec, lastPerSec } = result
       const rates = firstPerSec === undefined || lastPerSec === undefined ? {} : { firstPerSec, lastPerSec }
@@ -192,6 +223,7 @@ export class Runner {
         ...{ system: system.id, workload: workload.id, temperature, ...cell, outcome, seconds, ...rates, cost },
       }
       if (outcome === 'over limit') this.#overLimit.push(measurement)
+      else if (seconds * 1000 > this.#settings.onceOverMs) this.#measuredOnce.push(measurement)
       if (!isSilent) this.#parts.onMeasurement(measurement)
     }
 
@@ -209,7 +241,9 @@ export class Runner {
     }
     this.#parts.progress.tell(system, cell, `${workload.id}, ${temperature}`)
     try {
-      const result = await this.#parts.meter.measure(instance, { ...task, barrier: options.barrier, limitMs })
+      if (temperature === 'cold') await this.#warmUp(workload)
+      const step = { ...task, barrier, limitMs, ...(before === undefined ? {} : { before }) }
+      const result = await this.#parts.meter.measure(instance, step)
       tell(result.isOverLimit || result.seconds > stepLimitMs / 1000 ? 'over limit' : 'measured', result)
       if (result.isOverLimit) await instance.recover()
       return !result.isOverLimit
@@ -223,6 +257,14 @@ export class Runner {
     }
   }
 
+  /** Dropping the kernel's caches took the program away as well. */
+  async #warmUp({ warmUp }: Workload): Promise<void> {
+    const { workspace } = this.#parts
+    if (warmUp === undefined) return
+    this.#emptyFolder ??= workspace.makeFolder('empty')
+    await workspace.expect(warmUp(this.#emptyFolder), { limitMs: WARM_UP_MS })
+  }
+
   /** Whether the same, or a smaller one of it, was over the limit before. */
   #isHopeless({ system, cell }: Work, workload: Workload, temperature: Temperature): boolean {
     return this.#overLimit.some(
@@ -232,6 +274,19 @@ export class Runner {
         before.temperature === temperature &&
         before.entries <= cell.entries &&
         before.latencyMs <= cell.latencyMs,
+    )
+  }
+
+  /** Whether it is still to be measured: what took very long is not, in later rounds. */
+  #isWanted({ system, cell }: Work, workload: Workload, temperature: Temperature): boolean {
+    return !this.#measuredOnce.some(
+      (before) =>
+        before.system === system.id &&
+        before.workload === workload.id &&
+        before.temperature === temperature &&
+        before.entries === cell.entries &&
+        before.latencyMs === cell.latencyMs &&
+        before.round !== cell.round,
     )
   }
 

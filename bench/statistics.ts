@@ -23,9 +23,26 @@ export type Verdict =
   | { kind: 'failed' }
   | { kind: 'nothing' }
 
+/** A verdict on something that was measured. */
+export type Measured = Extract<Verdict, { kind: 'measured' }>
+
 export function judgeRounds(rounds: readonly Measurement[]): Verdict {
   if (rounds.length === 0) return { kind: 'nothing' }
   if (rounds.some(({ outcome }) => outcome === 'failed')) return { kind: 'failed' }
   if (rounds.some(({ outcome }) => outcome === 'over limit')) return { kind: 'over limit' }
   return { kind: 'measured', seconds: summarize(rounds.map(({ seconds }) => seconds)), rounds: [...rounds] }
+}
+
+/** Which measurements: what is left out may be any. */
+export type Query = Partial<Pick<Measurement, 'system' | 'workload' | 'temperature' | 'entries' | 'latencyMs'>>
+
+export function select(measurements: readonly Measurement[], query: Query): Measurement[] {
+  const wanted = Object.entries(query) as [keyof Query, string | number][]
+  return measurements.filter((each) => wanted.every(([key, value]) => each[key] === value))
+}
+
+/** The verdict, if it was measured. */
+export function measuredOf(measurements: readonly Measurement[], query: Query): Measured | null {
+  const verdict = judgeRounds(select(measurements, query))
+  return verdict.kind === 'measured' ? verdict : null
 }

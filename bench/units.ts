@@ -19,10 +19,6 @@ function digits(number: number): string {
   return number.toFixed(number >= 0.9995 ? 2 : 3)
 }
 
-export function formatMebibytes(bytes: number): string {
-  return `${Math.round(bytes / 2 ** 20)} MiB`
-}
-
 export function formatCount(count: number): string {
   return Math.round(count).toLocaleString('en-US')
 }

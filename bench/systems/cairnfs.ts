@@ -4,7 +4,7 @@ import { REGION } from '../minio.ts'
 import { REPOSITORY } from '../programs/index.ts'
 import { probeProgram } from './binaries.ts'
 import { MountedInstance } from './mounted.ts'
-import type { System } from './system.ts'
+import { NO_LIMITS, type System } from './system.ts'
 
 /** Where root's daemons have their locks and sockets. */
 const RUN = '/run/cairnfs'
@@ -13,7 +13,7 @@ const MAIN = join(REPOSITORY, 'dist/main.js')
 export const cairnfs: System = {
   id: 'cairnfs',
   title: 'cairnfs',
-  mostEntries: Number.POSITIVE_INFINITY,
+  limits: NO_LIMITS,
   filling: 'created',
   probe: (workspace) => probeProgram(workspace, MAIN, '--version'),
   async open(place) {

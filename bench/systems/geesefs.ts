@@ -6,7 +6,7 @@ import type { System } from './system.ts'
 export const geesefs: System = {
   id: 'geesefs',
   title: 'geesefs',
-  mostEntries: 100_000,
+  limits: { entries: 100_000, withLatency: [], reason: 'its listings with attributes are a HEAD of each key' },
   filling: 'created',
   note: 'geesefs answers fsync from its memory: what it still has to send is not in its figures.',
   probe: (workspace) => probePeer(workspace, 'geesefs', '--version'),

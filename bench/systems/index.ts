@@ -13,4 +13,5 @@ import { zerofs } from './zerofs.ts'
 export const SYSTEMS: readonly System[] = [cairnfs, juicefs, zerofs, geesefs, seaweedfs, s3fs, rclone, bucket, ext4]
 /** What is no peer: run without those too. */
 export const NO_PEERS: readonly System[] = [cairnfs, bucket, ext4]
-export type { Instance, Place, System } from './system.ts'
+export type { Instance, Place, SharedDirectory, System } from './system.ts'
+export { NO_LIMITS } from './system.ts'

@@ -5,7 +5,7 @@ import { lstatSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { findMount } from '../../src/fuse/index.ts'
 import { DIRECTORY } from '../minio.ts'
-import { holdsWithin, until } from '../waiting.ts'
+import { holdsWithin, sleep, until } from '../waiting.ts'
 import { type Command, forceUnmount, logEnd } from '../workspace.ts'
 import type { Instance, Place } from './system.ts'
 
@@ -14,11 +14,16 @@ const UNMOUNT_MS = 300_000
 const END_MS = 60_000
 /** A daemon that was asked to end by a signal gets less: after that it is killed. */
 const TERM_MS = 10_000
+/** For so long a mount may be in use, by a daemon that looks at its own mount after it came up. */
+const BUSY_MS = 10_000
+const BUSY_STEP_MS = 50
 
 export interface MountPlan {
   /** In their order; the last one mounts. A daemon stays, and is ready when `isReady` says so (the last: when the mount
    *  is there); a command ends. */
   steps(mountpoint: string): MountStep[]
+  /** Makes everything durable; by default fsync(2) of the mount's root directory. */
+  barrier?(mountpoint: string): Command
   /** Takes the mount away in order; by default umount(8). */
   unmount?(mountpoint: string): Command
   /** What to try before the mount is taken away by force. */
@@ -55,8 +60,7 @@ export class MountedInstance implements Instance {
     this.#log = join(place.folder, 'daemon.log')
     this.mountpoints = [this.#mountpoint]
     this.directory = join(this.#mountpoint, DIRECTORY)
-    // fsync(2) of the mount's root directory.
-    this.barrier = { program: 'sync', args: [this.#mountpoint] }
+    this.barrier = plan.barrier?.(this.#mountpoint) ?? { program: 'sync', args: [this.#mountpoint] }
     if (plan.load !== undefined) {
       const { load } = plan
       this.load = async () => {
@@ -79,12 +83,15 @@ export class MountedInstance implements Instance {
     return instance
   }
 
-  async remountCold(): Promise<void> {
+  async unmountCold(): Promise<void> {
     await this.#unmount()
     for (const folder of this.#plan.cacheFolders ?? []) rmSync(folder, { recursive: true, force: true })
     // What the store still has to write would be written while we measure. Other mounts are none of our business.
     await this.#expect({ program: 'sync', args: ['--file-system', this.#place.folder] }, UNMOUNT_MS)
     await this.#expect({ program: 'bash', args: ['-c', 'echo 3 > /proc/sys/vm/drop_caches'] }, UNMOUNT_MS)
+  }
+
+  async mountAgain(): Promise<void> {
     await this.#mount()
     await this.#expect({ program: 'stat', args: [this.directory] }, START_MS)
   }
@@ -139,7 +146,7 @@ export class MountedInstance implements Instance {
 
   async #unmount(): Promise<void> {
     const command = this.#plan.unmount?.(this.#mountpoint) ?? { program: 'umount', args: [this.#mountpoint] }
-    await this.#expect(command, UNMOUNT_MS)
+    await this.#expectWhenFree(command)
     const [mounter, ...others] = this.#daemons.splice(0).reverse()
     if (mounter !== undefined) await until(END_MS, 'the end of the daemon', () => hasEnded(mounter))
     for (const daemon of others) {
@@ -165,6 +172,16 @@ export class MountedInstance implements Instance {
     for (const path of this.#plan.filesLeftByForce?.(this.connection()) ?? []) {
       const stat = lstatSync(path, { throwIfNoEntry: false })
       if (stat !== undefined) this.#leftByForce.push({ path, ino: stat.ino })
+    }
+  }
+
+  async #expectWhenFree(unmount: Command): Promise<void> {
+    for (const deadline = performance.now() + BUSY_MS; ; await sleep(BUSY_STEP_MS)) {
+      try {
+        return await this.#expect(unmount, UNMOUNT_MS)
+      } catch (error) {
+        if (!/busy/.test((error as Error).message) || performance.now() > deadline) throw error
+      }
     }
   }
 

@@ -2,14 +2,19 @@
 import { join } from 'node:path'
 import { REGION } from '../minio.ts'
 import { peerBinary, probePeer } from './binaries.ts'
+import { KEYS } from './keys.ts'
 import { MountedInstance } from './mounted.ts'
 import type { System } from './system.ts'
 
 export const rclone: System = {
   id: 'rclone',
   title: 'rclone',
-  mostEntries: 100_000,
-  filling: 'keys',
+  limits: {
+    entries: 10_000,
+    withLatency: [],
+    reason: 'its listings with attributes are a HEAD of each key, one by one',
+  },
+  filling: KEYS,
   note: 'rclone lists objects that were put straight into a bucket.',
   probe: (workspace) => probePeer(workspace, 'rclone', 'version'),
   open(place) {

@@ -1,13 +1,20 @@
 // s3fs: a file is an object, and its attributes are headers: listing them is a HEAD of each key.
 import { probeProgram } from './binaries.ts'
+import { KEYS } from './keys.ts'
 import { MountedInstance } from './mounted.ts'
 import type { System } from './system.ts'
 
 export const s3fs: System = {
   id: 's3fs',
   title: 's3fs',
-  mostEntries: 100_000,
-  filling: 'keys',
+  limits: {
+    entries: 100_000,
+    // Each of them is a HEAD of each key, as `ls -lU` is.
+    entriesOf: { 'first-entry': 10_000, 'ls-f': 10_000, 'find-size': 10_000 },
+    withLatency: [],
+    reason: 'every listing is a HEAD of each key, and takes as long as `ls -lU`',
+  },
+  filling: KEYS,
   note: 's3fs lists objects that were put straight into a bucket: creating them through it takes minutes.',
   probe: (workspace) => probeProgram(workspace, 's3fs', '--version'),
   open(place) {

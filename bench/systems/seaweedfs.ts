@@ -12,7 +12,7 @@ const START_MS = 60_000
 export const seaweedfs: System = {
   id: 'seaweedfs',
   title: 'SeaweedFS',
-  mostEntries: 100_000,
+  limits: { entries: 10_000, withLatency: [], reason: 'it takes minutes to create and to remove more' },
   filling: 'created',
   note:
     'SeaweedFS is not on MinIO but on a store of its own, on the same disk, without added latency; its server stays warm, ' +

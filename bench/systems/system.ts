@@ -9,11 +9,10 @@ export interface System {
   id: string
   /** A column's head. */
   title: string
-  /** Directories larger than this are not tried, unless --most says so: they take too long. */
-  mostEntries: number
-  /** How the directory comes about. `keys`: objects put straight into a bucket that all rounds share, so that only
-   *  reading is measured. */
-  filling: 'created' | 'keys'
+  limits: Limits
+  /** How the directory comes about: through a mount of its own in each run, or once for all rounds, and for all systems
+   *  that share it, so that only reading is measured. */
+  filling: 'created' | SharedDirectory
   /** What a reader has to know of the figures. */
   note?: string
   /** Its version, or why it cannot run here. */
@@ -21,6 +20,31 @@ export interface System {
   /** A fresh volume, formatted and mounted. The runner takes away what it leaves when it fails. */
   open(place: Place): Promise<Instance>
 }
+
+export interface SharedDirectory {
+  /** For its bucket's name. */
+  id: string
+  /** What is said meanwhile. */
+  doing: string
+  /** Puts it into a bucket that is there and empty. */
+  fill(place: Pick<Place, 'workspace' | 'minio' | 'bucket' | 'entries'>): Promise<void>
+}
+
+/** What takes too long, and is not tried unless --most says so. */
+export interface Limits {
+  /** The largest directory. */
+  entries: number
+  /** The smallest, for what says nothing of smaller ones. */
+  entriesFrom?: number
+  /** The same for some workloads, by their ids. */
+  entriesOf?: Readonly<Record<string, number>>
+  /** The workloads that are tried where latency is added. */
+  withLatency: 'all' | readonly string[]
+  /** Why, in the report; null where there is no limit. */
+  reason: string | null
+}
+
+export const NO_LIMITS: Limits = { entries: Number.POSITIVE_INFINITY, withLatency: 'all', reason: null }
 
 /** Where an instance may put what. */
 export interface Place {
@@ -31,7 +55,7 @@ export interface Place {
   /** Its own: the name of its volume, and the mark of its processes. */
   name: string
   folder: string
-  /** Its own bucket's name, still to be made; `filling: 'keys'`: the bucket with the keys. */
+  /** Its own bucket's name, still to be made; or the one with the shared directory. */
   bucket: string
   entries: number
 }
@@ -41,8 +65,10 @@ export interface Instance {
   directory: string
   /** Mounts it may hang in. */
   mountpoints: string[]
-  /** Unmounts, drops the kernel's caches and its own, mounts again, and loads the directory's parent. */
-  remountCold(): Promise<void>
+  /** Unmounts, and drops the kernel's caches and its own. */
+  unmountCold(): Promise<void>
+  /** Mounts after that, and looks the directory up. */
+  mountAgain(): Promise<void>
   /** What makes everything durable, as far as the system has such a thing. */
   barrier: Command
   /** Makes the directory faster than by creating files; for sizes where those would take hours. */

@@ -9,7 +9,7 @@ import type { System } from './system.ts'
 export const zerofs: System = {
   id: 'zerofs',
   title: 'ZeroFS',
-  mostEntries: 1_000_000,
+  limits: { entries: 100_000, withLatency: [], reason: 'it takes minutes to create and to remove more' },
   filling: 'created',
   note: 'ZeroFS encrypts and compresses. CPU and memory are those of its server and its FUSE client.',
   probe: (workspace) => probePeer(workspace, 'zerofs', '--version'),

@@ -7,6 +7,7 @@ export const findSize: Workload = {
   kind: 'read',
   temperatures: ['cold', 'warm'],
   command: (directory) => ({ program: 'find', args: [directory, '-type', 'f', '-size', '0'] }),
+  warmUp: (folder) => ({ program: 'find', args: [folder, '-type', 'f', '-size', '0'] }),
   onBucket: 'names',
   judge: (output, entries) => expectLines(output, entries),
 }

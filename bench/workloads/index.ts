@@ -5,6 +5,7 @@ import { findSize } from './find-size.ts'
 import { firstEntry } from './first-entry.ts'
 import { listLong } from './list-long.ts'
 import { listNames } from './list-names.ts'
+import { mount } from './mount.ts'
 import { remove } from './remove.ts'
 import { statMissing } from './stat-missing.ts'
 import { statName } from './stat-name.ts'
@@ -12,6 +13,7 @@ import type { Workload } from './workload.ts'
 
 export const LISTING: readonly Workload[] = [
   create,
+  mount,
   firstEntry,
   listNames,
   listLong,

@@ -7,6 +7,7 @@ export const listLong: Workload = {
   kind: 'read',
   temperatures: ['cold', 'warm'],
   command: (directory) => ({ program: 'ls', args: ['-lU', directory] }),
+  warmUp: (folder) => ({ program: 'ls', args: ['-lU', folder] }),
   onBucket: 'attributes',
   // With the line "total".
   judge: (output, entries) => expectLines(output, entries + 1),

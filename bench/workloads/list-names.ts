@@ -7,6 +7,7 @@ export const listNames: Workload = {
   kind: 'read',
   temperatures: ['cold', 'warm'],
   command: (directory) => ({ program: 'ls', args: ['-f', directory] }),
+  warmUp: (folder) => ({ program: 'ls', args: ['-f', folder] }),
   onBucket: 'names',
   // With "." and "..".
   judge: (output, entries) => expectLines(output, entries + 2),

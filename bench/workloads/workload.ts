@@ -25,12 +25,15 @@ export interface Workload {
   id: string
   /** As a reader would type it, in Markdown. */
   title: string
-  /** `create` makes the directory; `remove` takes it away; `read` changes nothing. */
-  kind: 'create' | 'read' | 'remove'
+  /** `create` makes the directory; `remove` takes it away; `read` changes nothing. `mount` mounts it, cold, before its
+   *  command, which counts. */
+  kind: 'create' | 'mount' | 'read' | 'remove'
   /** Of `read`: cold, and then the same once more, or cold alone. */
   temperatures: readonly Temperature[]
   /** What runs on the directory, a path in a mount. */
   command(directory: string, entries: number, temperature: Temperature): Command
+  /** Brings a program that is timed from its start into memory: the same on an empty folder. */
+  warmUp?(emptyFolder: string): Command
   /** What comes nearest without a filesystem, straight from the bucket: a mode of programs/list-bucket.ts; null where
    *  nothing does. */
   onBucket: BucketMode | null

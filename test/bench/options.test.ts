@@ -1,7 +1,7 @@
 // The command line of the bench, and the lists that it chooses from.
 import { describe, expect, test, vi } from 'vitest'
 import { type ListingOptions, makeProgram } from '../../bench/options.ts'
-import { RATIOS } from '../../bench/ratios.ts'
+import { EARLIER } from '../../bench/ratios.ts'
 import { NO_PEERS, SYSTEMS } from '../../bench/systems/index.ts'
 import { LISTING } from '../../bench/workloads/index.ts'
 
@@ -14,15 +14,17 @@ async function parse(...args: string[]): Promise<ListingOptions> {
 }
 
 describe('npm run bench -- listing', () => {
-  test('runs everything at every size unless told otherwise', async () => {
+  test('runs what the plan of everything says unless told otherwise', async () => {
     expect(await parse()).toEqual({
-      entries: [10_000, 30_000, 100_000, 1_000_000],
-      latenciesMs: [0, 10, 30],
-      rounds: 3,
+      entries: null,
+      latenciesMs: null,
+      rounds: null,
       systems: SYSTEMS,
       workloads: LISTING,
       stepLimitSec: 180,
       fillLimitSec: 1800,
+      onceOverSec: 90,
+      isPlanOnly: false,
       mostEntries: new Map(),
       withoutPeers: false,
       json: null,
@@ -71,8 +73,8 @@ describe('npm run bench -- listing', () => {
 
 test('systems and workloads have ids of their own, and ratios are of some that exist', () => {
   for (const list of [SYSTEMS, LISTING]) expect(new Set(list.map(({ id }) => id)).size).toBe(list.length)
-  for (const { system, workload, temperature } of RATIOS) {
-    expect(SYSTEMS.map(({ id }) => id)).toContain(system)
+  for (const { others, workload, temperature } of EARLIER) {
+    expect(SYSTEMS.map(({ id }) => id)).toEqual(expect.arrayContaining(Object.keys(others)))
     expect(LISTING.find(({ id }) => id === workload)?.temperatures).toContain(temperature)
   }
 })

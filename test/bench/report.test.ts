@@ -1,6 +1,7 @@
 // What a report makes of results: medians, limits, ratios, marks in the document, and the chart.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { drawResults } from '../../bench/chart.ts'
 import { replaceMarked } from '../../bench/document.ts'
 import { writeReport } from '../../bench/report.ts'
 import { mergeResults } from '../../bench/results.ts'
@@ -63,7 +64,7 @@ describe('the report', () => {
     const report = writeReport(
       results({ measurements: [...rounds('cairnfs', [0.53, 0.51, 0.55]), ...rounds('juicefs', [0.7, 0.6, 0.65])] }),
     )
-    expect(report).toContain('#### 100,000 entries\n')
+    expect(report).toContain('#### 100,000 files\n')
     expect(report).toContain('| cairnfs | JuiceFS |')
     expect(report).not.toContain('| s3fs |')
     expect(cellsOf(report, '`ls -lU`, cold')).toEqual(['0.530 s (0.510-0.550)', '0.650 s (0.600-0.700)'])
@@ -75,7 +76,7 @@ describe('the report', () => {
     const lines = writeReport(results({ measurements: [measurement({})] })).split('\n')
     expect(lines.filter((line) => line.length > 120 && !line.startsWith('|'))).toEqual([])
     expect(lines.filter((line) => line.length > 100).length).toBeGreaterThan(2)
-    expect(lines.join(' ')).toContain('Requests are those that MinIO counted')
+    expect(lines.join(' ')).toContain('Requests to the store are those that MinIO counted')
   })
 
   test('says what was over the limit, what failed and what was not run', () => {
@@ -107,13 +108,37 @@ describe('the report', () => {
       }),
     )
     expect(report.match(/^#### .*$/gm)).toEqual([
-      '#### 1,000,000 entries',
-      '#### 30,000 entries, 30 ms added per request',
-      '#### 1,000,000 entries, 30 ms added per request',
+      '#### Promised, and seen',
+      '#### 1,000,000 files',
+      '#### 30,000 files, 30 ms added per request',
+      '#### 1,000,000 files, 30 ms added per request',
+      '#### Who ran, and how',
     ])
   })
 
-  test('gives requests, CPU and memory, and the rates of create', () => {
+  test('says what was not tried, and why', () => {
+    const limited = results({}).systems.map((system) =>
+      system.id === 's3fs' ? { ...system, limit: 'it is slow' } : system,
+    )
+    const both = [
+      ...rounds('cairnfs', [0.5]),
+      ...rounds('cairnfs', [0.5], { workload: 'ls-f' }),
+      ...rounds('s3fs', [9]),
+    ]
+    const notTried = [
+      { system: 's3fs', entries: 100_000, latencyMs: 0, workloads: ['ls-f'] },
+      { system: 's3fs', entries: 100_000, latencyMs: 10, workloads: ['ls-lU'] },
+    ]
+    const report = writeReport(results({ systems: limited, measurements: both, notTried }))
+    expect(cellsOf(report, '`ls -f`, cold')).toEqual(['0.500 s', 'not tried'])
+    expect(cellsOf(report, '`ls -lU`, cold')).toEqual(['0.500 s', '9.00 s'])
+    expect(report.replaceAll('\n  ', ' ')).toContain(
+      '- **s3fs** 1.90. Not tried where the tables say so, or have no column for it: it is slow.',
+    )
+    expect(writeReport(results({ systems: limited, measurements: both }))).not.toContain('it is slow')
+  })
+
+  test('gives requests, CPU and memory with their spread, and the rates of create and rm', () => {
     const cost = {
       daemonCpuSec: 1.25,
       commandCpuSec: 9,
@@ -121,21 +146,42 @@ describe('the report', () => {
       requests: { GetObject: 9, PutObject: 3 },
     }
     const create = { workload: 'create', temperature: 'warm', firstPerSec: 9123.4, lastPerSec: 8900 } as const
+    const bucket = { id: 'bucket', title: 'keys', version: '' }
     const report = writeReport(
-      results({ measurements: [measurement({ ...create, cost: { ...cost, fuseRequests: 1234 } })] }),
+      results({
+        systems: [...results({}).systems, bucket],
+        measurements: [
+          measurement({ ...create, cost: { ...cost, fuseRequests: 1234 } }),
+          measurement({ ...create, round: 2, cost: { ...cost, requests: { PutObject: 14 }, fuseRequests: 1234 } }),
+          measurement({ workload: 'rm', firstPerSec: 8000, lastPerSec: 7000 }),
+          measurement({ system: 'bucket', cost: { ...cost, peakRssBytes: 0, fuseRequests: null } }),
+        ],
+      }),
     )
-    expect(report).toContain('| create, and sync | 12 S3, 1,234 FUSE, 1.25 s CPU, 200 MiB |')
-    expect(cellsOf(report, '- files a second: first, last')).toEqual(['9,123, 8,900'])
+    expect(report).toContain('| create, and sync | cairnfs | 13 (12-14) | 1,234 | 1.25 s | 200 MiB |')
+    // The program's own CPU, where there is no daemon.
+    expect(report).toContain('| `ls -lU`, cold | keys | 12 | - | 9.00 s | - |')
+    expect(report.match(/^\| - files a second: first, last .*$/gm)).toEqual([
+      '| - files a second: first, last | 9,123, 8,900 | - |',
+      '| - files a second: first, last | 8,000, 7,000 | - |',
+    ])
   })
 
-  test("lets a ratio to JuiceFS's time stand for a peer that is not here, without added latency alone", () => {
+  test('lets an earlier ratio to JuiceFS stand for a peer that is not here, in a table of its own that says so', () => {
     const absent = [{ id: 'zerofs', title: 'ZeroFS', reason: 'CAIRNFS_PEER_ZEROFS names no binary' }]
-    const plain = writeReport(results({ absent, measurements: [measurement({}), ...rounds('juicefs', [0.63])] }))
-    expect(plain).toContain('| ZeroFS (by ratio) |')
-    expect(cellsOf(plain, '`ls -lU`, cold')?.[2]).toBe('~ 0.780 s')
+    const plain = writeReport(results({ absent, measurements: [measurement({}), ...rounds('juicefs', [0.315])] }))
+    expect(plain).toContain('| cairnfs | JuiceFS |')
+    expect(plain).toContain('#### Not run here: others, by their ratio to JuiceFS in an earlier run')
+    expect(plain).toContain('|  | JuiceFS then | ZeroFS then | to JuiceFS | so ZeroFS here | JuiceFS here |')
+    expect(cellsOf(plain, '`ls -lU`, cold, 100,000')).toEqual(['0.630 s', '0.780 s', '1.24', '~ 0.390 s', '0.315 s'])
     expect(plain).toContain('ZeroFS did not run (CAIRNFS_PEER_ZEROFS names no binary)')
-    const late = writeReport(results({ absent, measurements: rounds('juicefs', [0.63], { latencyMs: 30 }) }))
-    expect(late).not.toContain('(by ratio)')
+    for (const without of [
+      results({ absent, measurements: rounds('juicefs', [0.63], { latencyMs: 30 }) }),
+      results({ absent, measurements: [measurement({})] }),
+      results({ measurements: rounds('juicefs', [0.63]) }),
+    ]) {
+      expect(writeReport(without)).not.toContain('by their ratio')
+    }
   })
 
   test('says that it was run without peers', () => {
@@ -176,52 +222,23 @@ describe('results of several runs', () => {
 })
 
 describe('the document', () => {
+  const listing = { file: 'README.md', benchmark: 'listing' }
   const text = 'before\n<!-- bench: listing -->\nold\n<!-- end of bench: listing -->\nafter\n'
 
   test('is changed between the marks of its benchmark alone, and again in the same way', () => {
-    const once = replaceMarked(text, 'listing', 'new\n')
+    const once = replaceMarked(text, { ...listing, content: 'new\n' })
     expect(once).toBe('before\n<!-- bench: listing -->\n\nnew\n\n<!-- end of bench: listing -->\nafter\n')
-    expect(replaceMarked(once, 'listing', 'new\n')).toBe(once)
+    expect(replaceMarked(once, { ...listing, content: 'new\n' })).toBe(once)
+  })
+
+  test.each(['docs/BENCHMARKS.md', 'README.md'])('%s has the marks', (file) => {
+    const text = readFileSync(join(import.meta.dirname, '../..', file), 'utf8')
+    expect(replaceMarked(text, { ...listing, file, content: 'new' })).toContain('<!-- bench: listing -->\n\nnew\n')
   })
 
   test('without the marks is left alone', () => {
-    expect(() => replaceMarked(text, 'data', 'new')).toThrow('lacks the lines')
-  })
-})
-
-describe('the chart', () => {
-  const measured = (system: string, seconds: number) => measurement({ system, seconds })
-
-  test('has a bar for each system, its length the time', () => {
-    const svg = drawResults(results({ measurements: [measured('cairnfs', 0.5), measured('juicefs', 1)] }))!
-    expect(svg.match(/<rect x="130"[^>]* width="([\d.]+)"/g)?.map((rect) => /width="([\d.]+)"/.exec(rect)![1])).toEqual(
-      ['235.0', '470.0'],
+    expect(() => replaceMarked(text, { ...listing, benchmark: 'data', content: 'new' })).toThrow(
+      'README.md lacks the lines',
     )
-    expect(svg).toContain('>0.500 s<')
-    expect(svg).toContain('100,000 empty files')
-    expect(svg).not.toContain('<path')
-  })
-
-  test('cuts bars that are many times longer than ours, and those over the limit', () => {
-    const over = measurement({ system: 's3fs', outcome: 'over limit', seconds: 180 })
-    const svg = drawResults(results({ measurements: [measured('cairnfs', 0.5), measured('juicefs', 50), over] }))!
-    expect(svg.match(/<path/g)).toHaveLength(2)
-    expect(svg).toContain('>50.0 s<')
-    expect(svg).toContain('>&gt; 180 s<')
-  })
-
-  test('is well-formed', () => {
-    const svg = drawResults(results({ measurements: [measured('cairnfs', 0.5)] }))!
-    const open: string[] = []
-    for (const [, closing, name, selfClosing] of svg.matchAll(/<(\/?)(\w+)(?:\s[\w:-]+="[^"<]*")*\s*(\/?)>/g)) {
-      if (closing === '/') expect(open.pop()).toBe(name)
-      else if (selfClosing !== '/') open.push(name!)
-    }
-    expect(open).toEqual([])
-    expect(svg.replaceAll(/<[^<>]*>/g, '')).not.toMatch(/[<>]/)
-  })
-
-  test('is none when nothing was measured that it shows', () => {
-    expect(drawResults(results({ measurements: [measurement({ workload: 'stat' })] }))).toBeNull()
   })
 })

@@ -16,8 +16,8 @@ export function results(part: Partial<Results>): Results {
     date: '2026-11-24T20:00:00.000Z',
     machine: '2 cores, 24 GiB, kernel 6.18, Node 20.20.2',
     minio: 'of 2026-02-12',
-    rounds: 3,
     stepLimitSec: 180,
+    onceOverSec: 90,
     withoutPeers: false,
     systems: [
       { id: 'cairnfs', title: 'cairnfs', version: '0.1.0' },
@@ -25,6 +25,7 @@ export function results(part: Partial<Results>): Results {
       { id: 's3fs', title: 's3fs', version: '1.90' },
     ],
     absent: [],
+    notTried: [],
     measurements: [],
     failures: [],
     ...part,

@@ -3,21 +3,15 @@ import { mkdirSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Step, StepResult } from '../../bench/measure.ts'
 import type { Minio } from '../../bench/minio.ts'
+import { makePlan, type Wishes } from '../../bench/plan.ts'
 import { Progress } from '../../bench/progress.ts'
 import { type Measurement, NO_COST } from '../../bench/results.ts'
 import { Runner, type RunnerSettings } from '../../bench/runner.ts'
-import type { Instance, Place, System } from '../../bench/systems/index.ts'
+import { type Instance, NO_LIMITS, type Place, type System } from '../../bench/systems/index.ts'
 import { LISTING } from '../../bench/workloads/index.ts'
 import { Workspace } from '../../bench/workspace.ts'
 
-const SETTINGS: RunnerSettings = {
-  entries: [1000],
-  latenciesMs: [0],
-  rounds: 1,
-  stepLimitMs: 180_000,
-  fillLimitMs: 1_800_000,
-  mostEntries: new Map(),
-}
+const SETTINGS: Omit<RunnerSettings, 'parts'> = { stepLimitMs: 180_000, fillLimitMs: 1_800_000, onceOverMs: 90_000 }
 
 const workspaces: Workspace[] = []
 afterEach(async () => {
@@ -29,6 +23,8 @@ class World {
   readonly log: string[] = []
   readonly measurements: Measurement[] = []
   readonly failures: string[] = []
+  /** Buckets. */
+  readonly removed: string[] = []
   /** Of each step that ran. */
   readonly limitsMs: number[] = []
   /** What a step of a system takes; a negative time is one that was ended at its limit; an Error is thrown. */
@@ -39,7 +35,9 @@ class World {
     createBucket: async (bucket: string) => {
       this.log.push(`bucket ${bucket.replace(/bench-\w+/, 'bench')}`)
     },
-    removeBucket: async () => {},
+    removeBucket: async (bucket: string) => {
+      this.removed.push(bucket)
+    },
     fill: async () => {},
   } as unknown as Minio
 
@@ -51,7 +49,7 @@ class World {
     return {
       id,
       title: id,
-      mostEntries: Number.POSITIVE_INFINITY,
+      limits: NO_LIMITS,
       filling: 'created',
       probe: async () => ({ version: '1' }),
       open: async (place) => this.#open(id, place, part.canLoad === true),
@@ -59,16 +57,19 @@ class World {
     }
   }
 
-  async run(systems: System[], workloads: string[], settings: Partial<RunnerSettings> = {}): Promise<void> {
+  async run(systems: System[], workloads: string[], wishes: Partial<Wishes> = {}): Promise<void> {
+    const { parts } = makePlan({
+      ...{ entries: [1000], latenciesMs: null, rounds: 1, mostEntries: new Map(), systems },
+      workloads: LISTING.filter(({ id }) => workloads.includes(id)),
+      ...wishes,
+    })
     const runner = new Runner({
       workspace: this.workspace,
       minio: this.minio,
       meter: { measure: (instance, step) => this.#measure(instance, step) },
-      progress: new Progress(1, () => {}),
-      systems,
-      workloads: LISTING.filter(({ id }) => workloads.includes(id)),
+      progress: new Progress(() => {}),
       filler: LISTING[0]!,
-      settings: { ...SETTINGS, ...settings },
+      settings: { ...SETTINGS, parts },
       onMeasurement: (measurement) => this.measurements.push(measurement),
       onFailure: (what) => this.failures.push(what),
     })
@@ -85,7 +86,8 @@ class World {
       directory: id,
       mountpoints: [],
       barrier: { program: 'barrier', args: [] },
-      remountCold: note('remount'),
+      unmountCold: note('unmount'),
+      mountAgain: note('mount'),
       daemons: () => [],
       connection: () => null,
       recover: note('recover'),
@@ -94,8 +96,9 @@ class World {
     }
   }
 
-  async #measure({ directory }: Instance, { command, barrier, limitMs }: Step): Promise<StepResult> {
+  async #measure({ directory }: Instance, { before, command, barrier, limitMs }: Step): Promise<StepResult> {
     this.limitsMs.push(limitMs)
+    await before?.()
     const name = command.program.startsWith('/') ? command.args[0]!.replace(/^.*\/(\w+)\.py$/, '$1') : command.program
     this.log.push(`${directory}: ${name}${barrier === null ? '' : ' and barrier'}`)
     const seconds = this.secondsOf(directory, name)
@@ -104,6 +107,8 @@ class World {
   }
 }
 
+const cold = (id: string) => [`${id}: unmount`, `${id}: mount`]
+
 describe('the runner', () => {
   test('measures cold after a remount, warm right after, and barriers where something is written', async () => {
     const world = new World()
@@ -111,11 +116,13 @@ describe('the runner', () => {
     expect(world.log).toEqual([
       'a: open 1000',
       'a: create and barrier',
-      'a: remount',
+      'a: unmount',
+      'a: mount',
       'a: ls',
       'a: ls',
-      'a: remount',
-      'a: rm and barrier',
+      'a: unmount',
+      'a: mount',
+      'a: remove and barrier',
       'a: stop',
     ])
     expect(world.measurements.map(({ workload, temperature }) => `${workload} ${temperature}`)).toEqual([
@@ -137,7 +144,7 @@ describe('the runner', () => {
 
   test('does not try what is too large for a system, unless told', async () => {
     const world = new World()
-    const small = world.system('a', { mostEntries: 10 })
+    const small = world.system('a', { limits: { ...NO_LIMITS, entries: 10 } })
     await world.run([small], ['create'], { entries: [10, 20] })
     await world.run([small], ['create'], { entries: [30], mostEntries: new Map([['a', 30]]) })
     expect(world.log.filter((line) => line.includes('open'))).toEqual(['a: open 10', 'a: open 30'])
@@ -159,8 +166,8 @@ describe('the runner', () => {
     world.secondsOf = (system, step) => (step === 'create' ? (system === 'a' ? -180 : 200) : 1)
     await world.run([world.system('a', { canLoad: true }), world.system('b')], ['create', 'ls-f'])
     expect(world.log).toEqual([
-      ...['a: open 1000', 'a: create and barrier', 'a: recover', 'a: load', 'a: remount', 'a: ls', 'a: ls', 'a: stop'],
-      ...['b: open 1000', 'b: create and barrier', 'b: remount', 'b: ls', 'b: ls', 'b: stop'],
+      ...['a: open 1000', 'a: create and barrier', 'a: recover', 'a: load', ...cold('a'), 'a: ls', 'a: ls', 'a: stop'],
+      ...['b: open 1000', 'b: create and barrier', ...cold('b'), 'b: ls', 'b: ls', 'b: stop'],
     ])
     expect(world.measurements.filter(({ workload }) => workload === 'create').map(({ outcome }) => outcome)).toEqual([
       'over limit',
@@ -176,12 +183,51 @@ describe('the runner', () => {
     expect(world.measurements.map(({ workload }) => workload)).toEqual(Array(4).fill('ls-f'))
   })
 
-  test('systems that read keys share a bucket, and neither create nor remove', async () => {
+  test('systems that read a shared directory fill it once, and neither create nor remove', async () => {
     const world = new World()
-    const keys = { filling: 'keys' } as const
+    const filled: string[] = []
+    const keys: Partial<System> = {
+      filling: {
+        id: 'keys',
+        doing: 'filling',
+        fill: async ({ bucket }) => void filled.push(bucket.replace(/bench-\w+/, 'bench')),
+      },
+    }
     await world.run([world.system('a', keys), world.system('b', keys)], ['create', 'ls-f', 'rm'], { rounds: 2 })
     expect(world.log.filter((line) => line.startsWith('bucket'))).toEqual(['bucket cairnfs-bench-keys-1000'])
+    expect(filled).toEqual(['cairnfs-bench-keys-1000'])
     expect(new Set(world.measurements.map(({ workload }) => workload))).toEqual(new Set(['ls-f']))
+  })
+
+  test('goes on with the others when a shared directory cannot be filled, and tries again in the next round', async () => {
+    const world = new World()
+    const filling = { id: 'keys', doing: 'filling', fill: () => Promise.reject(new Error('it broke')) }
+    await world.run([world.system('a', { filling }), world.system('b')], ['ls-f'], { rounds: 2 })
+    expect(world.failures).toEqual([1, 2].map((round) => `a, 1000 entries, 0 ms, round ${round}, filling: it broke`))
+    expect(world.removed.filter((bucket) => bucket.endsWith('keys-1000'))).toHaveLength(2)
+    expect(world.measurements).toHaveLength(4)
+  })
+
+  test('measures mounting first, and what is cold after it', async () => {
+    const world = new World()
+    await world.run([world.system('a')], ['mount', 'ls-f', 'find-size'])
+    expect(world.log).toEqual([
+      ...['a: open 1000', 'a: create and barrier', ...cold('a'), 'a: stat', 'a: ls', 'a: ls'],
+      ...[...cold('a'), 'a: find', 'a: find', 'a: stop'],
+    ])
+  })
+
+  test('measures once what takes long, and loads where creating does', async () => {
+    const world = new World()
+    world.secondsOf = (system, step) => (step === 'ls' || (system === 'a' && step === 'create') ? 91 : 1)
+    await world.run([world.system('a', { canLoad: true }), world.system('b')], ['create', 'ls-lU', 'find-size'], {
+      rounds: 2,
+    })
+    const done = world.measurements.map(({ system, round, workload }) => `${system} ${round} ${workload}`)
+    expect(done.filter((line) => line.includes('find-size'))).toHaveLength(8)
+    expect(done.filter((line) => line.includes('ls-lU'))).toEqual(['a 1 ls-lU', 'a 1 ls-lU', 'b 1 ls-lU', 'b 1 ls-lU'])
+    expect(done.filter((line) => line.includes('create'))).toEqual(['a 1 create', 'b 1 create', 'b 2 create'])
+    expect(world.log.filter((line) => line === 'a: load')).toHaveLength(1)
   })
 
   test('goes on with the others when a step fails, and tells', async () => {

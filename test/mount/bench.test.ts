@@ -13,7 +13,7 @@ import { compile } from './harness.ts'
 
 const REPOSITORY = join(import.meta.dirname, '../..')
 const LIMIT_MS = 300_000
-const WORK = ['--workloads', 'create,ls-lU,stat-missing,rm', '--without-peers', '--rounds', '1']
+const WORK = ['--workloads', 'create,mount,ls-lU,stat-missing,rm', '--without-peers', '--rounds', '1']
 
 const reason =
   minio === undefined
@@ -100,14 +100,16 @@ async function leftOvers(): Promise<string[]> {
 describe.skipIf(reason !== null)(`npm run bench -- listing${reason === null ? '' : ` (${reason})`}`, () => {
   test('measures cairnfs beside the bucket, reports it, and leaves nothing', async () => {
     const json = join(folder, 'results.json')
-    const sizes = ['--entries', '500', '--latency', '20', '--systems', 'cairnfs,bucket']
+    const sizes = ['--entries', '500', '--latency', '20', '--systems', 'cairnfs,bucket', '--most', 'bucket=500']
     const { status, stdout, stderr } = await bench(['listing', ...sizes, ...WORK, '--json', json])
     expect({ status, stderr }).toMatchObject({ status: 0 })
     const { measurements, failures } = JSON.parse(readFileSync(json, 'utf8')) as Results
     expect(failures).toEqual([])
     const find = (wantedSystem: string, wantedWorkload: string) =>
       measurements.find(({ system, workload }) => system === wantedSystem && workload === wantedWorkload)!
-    expect(measurements.map(({ outcome }) => outcome)).toEqual(Array(8).fill('measured'))
+    expect(measurements.map(({ outcome }) => outcome)).toEqual(Array(9).fill('measured'))
+    // volume.json, root and the like.
+    expect(find('cairnfs', 'mount').cost.requests.GetObject).toBeGreaterThan(0)
     const create = find('cairnfs', 'create')
     expect(create.cost.requests.PutObject).toBeGreaterThan(0)
     expect(create.cost.daemonCpuSec).toBeGreaterThan(0)
@@ -118,7 +120,7 @@ describe.skipIf(reason !== null)(`npm run bench -- listing${reason === null ? ''
     const heads = find('bucket', 'ls-lU')
     expect(heads.cost.requests).toMatchObject({ HeadObject: 500 })
     expect(heads.seconds).toBeGreaterThan(0.5)
-    expect(stdout).toContain('#### 500 entries, 20 ms added per request')
+    expect(stdout).toContain('#### 500 files, 20 ms added per request')
     expect(stdout).toContain('Run without peers')
     expect(await leftOvers()).toEqual([])
   })
@@ -140,7 +142,7 @@ describe.skipIf(reason !== null)(`npm run bench -- listing${reason === null ? ''
     const { status, stdout, stderr } = await bench(args, { env: { CAIRNFS_PEER_RCLONE: fake } })
     expect({ status, stderr }).toMatchObject({ status: 1 })
     expect(stdout).toMatch(
-      /What failed:\n\n- rclone, 20 entries, 0 ms, round 1, run: .*rclone did not come up: no good/,
+      /#### What failed\n\n- rclone, 20 entries, 0 ms, round 1, run: .*rclone did not come up: no good/,
     )
     expect(await leftOvers()).toEqual([])
   })
