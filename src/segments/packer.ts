@@ -38,6 +38,8 @@ import {
 const COPY_BELOW_BYTES = 4096
 const FIRST_STAGING_BYTES = 4096
 const STAGING_BYTES = 64 * 1024
+/** Segments of one packer on their way to the store before whoever fills them is told to wait. */
+const UNDER_WAY_MAX = 4
 
 /** A log to which what is not an error for the caller is told; pino fits. */
 export interface SegmentLog {
@@ -246,6 +248,9 @@ export class Uploader {
         return packing.room(stored.length).addPage(tableKind, owner, firstKey, stored)
       },
       upload: (trailer) => packing.upload(trailer ?? null),
+      get backlog() {
+        return packing.backlog
+      },
     }
   }
 
@@ -291,6 +296,8 @@ export class Uploader {
 class Packing {
   #open: SegmentBuilder | null = null
   #outcomes: Promise<Outcome>[] = []
+  /** Puts of full segments that have not ended; they never reject. */
+  readonly #underWay = new Set<Promise<unknown>>()
   #failed = false
 
   constructor(
@@ -330,13 +337,23 @@ class Packing {
     const builder = this.#open
     if (builder === null) return
     this.#open = null
-    const outcome = this.uploader.put(builder, trailer, () => !this.#failed)
-    this.#outcomes.push(
-      outcome.then((result) => {
+    const outcome = this.uploader
+      .put(builder, trailer, () => !this.#failed)
+      .then((result) => {
         if (result.error !== null) this.#failed = true
+        this.#underWay.delete(outcome)
         return result
-      }),
-    )
+      })
+    this.#underWay.add(outcome)
+    this.#outcomes.push(outcome)
+  }
+
+  get backlog(): Promise<void> | null {
+    return this.#underWay.size < UNDER_WAY_MAX ? null : this.#oneIsPut()
+  }
+
+  async #oneIsPut(): Promise<void> {
+    await Promise.race(this.#underWay)
   }
 }
 

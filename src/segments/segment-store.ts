@@ -64,6 +64,8 @@ export interface PagePacker {
   /** `trailer` (a copy of what `root` will say and of volume.json) is put behind the pages of the last segment, when
    *  given and when there is one. */
   upload(trailer?: Uint8Array): Promise<void>
+  /** Set while a few full segments wait for the store: whoever adds pages should wait until it resolves. Never rejects. */
+  readonly backlog: Promise<void> | null
 }
 
 /** File data laid out as in a segment but in memory, to be put in front of a commit's records. */

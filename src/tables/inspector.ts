@@ -4,7 +4,7 @@
 // - A table is walked page by page, depth first: memory holds one path, and what the page cache has room for.
 // - Each table is counted, and its damage told, once, however often it is scanned.
 // - Where the rows of a kind cannot be read, the tables they named are found by the segments' tables of contents: pages are
-//   written bottom up and every change writes the path to the root, so that the newest page of a table is its root page.
+//   written from the leaves up, the root page last, so that the newest page of a table is its root page.
 import { ok as assert } from 'node:assert'
 import type { PagePointer } from '../segments/index.ts'
 import type { Database, TableKind } from './database.ts'

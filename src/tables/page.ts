@@ -22,14 +22,13 @@ import { ok as assert } from 'node:assert'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { FsError, readU64, writeU64 } from '../platform/index.ts'
 import type { PagePointer, SegmentId } from '../segments/index.ts'
+import type { PackedEntries } from './page-builder.ts'
 
 export const PAGE_TARGET_BYTES = 64 * 1024
-/** Leaves smaller than this are joined with a neighbour when they are written anyway. */
-export const PAGE_SMALL_BYTES = 16 * 1024
 export const RECORD_MAX_BYTES = 16 * 1024
 const HEADER_BYTES = 16
 const STORED_HEADER_BYTES = 8
-const POINTER_BYTES = 20
+export const POINTER_BYTES = 20
 const TWO_32 = 0x1_0000_0000
 
 /** A whole page, but not one of the table that points to it. */
@@ -84,9 +83,9 @@ export class Page {
     return this.bytes.subarray(this.start(index), this.end(index))
   }
 
-  /** Index of the first key >= `key`; `count` when there is none. */
-  lowerBound(key: number): number {
-    let low = 0
+  /** Index of the first key >= `key`, from `from` on; `count` when there is none. */
+  lowerBound(key: number, from = 0): number {
+    let low = from
     let high = this.count
     while (low < high) {
       const middle = (low + high) >>> 1
@@ -124,54 +123,20 @@ export function decodePointer(bytes: Buffer, at: number): PagePointer {
   }
 }
 
-/** Sorted entries on their way into pages. */
-export interface PageEntries {
-  keys: number[]
-  records: Uint8Array[]
+/** What a raw page of so many entries takes, with `recordBytes` of records. */
+export function rawPageBytes(count: number, recordBytes: number): number {
+  return HEADER_BYTES + 4 + 12 * count + recordBytes
 }
 
-/** Bytes that entries `[from, to)` take as one raw page. */
-export function rawPageBytes(entries: PageEntries, from = 0, to = entries.keys.length): number {
-  let bytes = HEADER_BYTES + 4
-  for (let index = from; index < to; index++) bytes += 12 + entries.records[index]!.length
-  return bytes
-}
-
-/** Cuts sorted entries into runs `[from, to)` of about equal size that fit the page target. One group of keys larger
- *  than the target stays whole. */
-export function splitIntoPages(entries: PageEntries, groupBits: number): [number, number][] {
-  const { keys, records } = entries
-  if (keys.length === 0) return []
-  const total = rawPageBytes(entries)
-  const wanted = total / Math.ceil(total / PAGE_TARGET_BYTES)
-  const group = 2 ** groupBits
-  const runs: [number, number][] = []
-  let from = 0
-  let bytes = HEADER_BYTES + 4
-  for (let index = 0; index < keys.length; index++) {
-    const next = 12 + records[index]!.length
-    const mayCut = index > from && Math.floor(keys[index]! / group) !== Math.floor(keys[index - 1]! / group)
-    if (mayCut && (bytes + next > PAGE_TARGET_BYTES || bytes >= wanted)) {
-      runs.push([from, index])
-      from = index
-      bytes = HEADER_BYTES + 4
-    }
-    bytes += next
-  }
-  runs.push([from, keys.length])
-  return runs
-}
-
-/** Builds the raw form of a page. */
+/** Builds the raw form of a page from the first `count` entries. */
 export function buildPage(
   table: { kind: number; owner: number; level: number },
-  entries: PageEntries,
-  from: number,
-  to: number,
+  entries: Readonly<PackedEntries>,
+  count: number,
 ): Page {
-  assert(to > from, 'a page is never empty')
-  const count = to - from
-  const raw = Buffer.allocUnsafeSlow(rawPageBytes(entries, from, to))
+  assert(count > 0, 'a page is never empty')
+  const recordBytes = entries.ends[count - 1]!
+  const raw = Buffer.allocUnsafeSlow(rawPageBytes(count, recordBytes))
   raw[0] = 1
   raw[1] = table.level
   raw[2] = table.kind
@@ -180,21 +145,18 @@ export function buildPage(
   writeU64(raw, 8, table.owner)
   const keys = new Uint32Array(raw.buffer, raw.byteOffset + HEADER_BYTES, count * 2)
   const offsets = new Uint32Array(raw.buffer, raw.byteOffset + HEADER_BYTES + count * 8, count + 1)
-  let at = HEADER_BYTES + count * 12 + 4
+  const recordsAt = raw.length - recordBytes
   let previous = -1
+  offsets[0] = recordsAt
   for (let index = 0; index < count; index++) {
-    const key = entries.keys[from + index]!
+    const key = entries.keys[index]!
     assert(key > previous, 'keys of a page are strictly increasing')
     previous = key
     keys[index * 2] = key % TWO_32
     keys[index * 2 + 1] = Math.floor(key / TWO_32)
-    offsets[index] = at
-    const record = entries.records[from + index]!
-    raw.set(record, at)
-    at += record.length
+    offsets[index + 1] = recordsAt + entries.ends[index]!
   }
-  offsets[count] = at
-  assert(at === raw.length)
+  raw.set(entries.bytes.subarray(0, recordBytes), recordsAt)
   return new Page(raw)
 }
 

@@ -1,51 +1,39 @@
-// Writes the changes of a table into new pages, bottom up, leaving the old ones as they are (copy on write).
+// Writes the changes of a table into new pages, from left to right, leaving the old ones as they are (copy on write).
+//
+// The old tree is walked along the changes: subtrees without any are passed on as they are, leaves with some are merged with
+// them entry by entry. What leaves pages (tree-builder.ts) are cut into, and which neighbours are joined, is decided as
+// they come. So a table of any size and any number of changes takes the memory of a few pages.
 //
 // Must stay true:
 // - Pages of one table are written in order of their keys, so that a directory's leaves lie together.
 // - Every pointer dropped from the tree and every one added is counted in `pageSegments`.
-// - It yields to the event loop at least every YIELD_MS.
+// - It yields to the event loop at least every YIELD_MS, looking at the clock every ENTRIES_PER_LOOK entries; and it waits
+//   while more is packed than is on its way to the store. The changes must not change meanwhile.
 import { ok as assert } from 'node:assert'
-import type { Clock } from '../platform/index.ts'
+import { type Clock, FsError } from '../platform/index.ts'
 import type { PagePacker, PagePointer } from '../segments/index.ts'
-import { lowerBound } from './ordered-changes.ts'
-import {
-  buildPage,
-  encodePointer,
-  encodeStored,
-  PAGE_SMALL_BYTES,
-  type Page,
-  type PageEntries,
-  rawPageBytes,
-  splitIntoPages,
-} from './page.ts'
+import { type ChangeCursor, OrderedChanges } from './ordered-changes.ts'
+import { buildPage, encodeStored, type Page } from './page.ts'
 import type { PageCache } from './page-cache.ts'
+import { RecordArena } from './record-arena.ts'
 import type { PageSegmentUse } from './root.ts'
-import type { TableChanges } from './table-state.ts'
-import { childPlace, type Place, ROOT_PLACE } from './tree-reader.ts'
+import { TreeBuilder } from './tree-builder.ts'
+import { childPlace, KEYS_END, type Place, ROOT_PLACE } from './tree-reader.ts'
 
 const YIELD_MS = 5
-
-/** Changes in order, as arrays; a null record deletes; undefined leaves the record as it is, and has the pages on the way
- *  to it written again. */
-interface SortedChanges {
-  keys: number[]
-  records: (Buffer | null | undefined)[]
-}
-
-/** The changes `[from, to)` of many. */
-interface ChangeRun {
-  changes: SortedChanges
-  from: number
-  to: number
-}
-
-/** A child of an inner page under construction: a page as it was, or the entries of a leaf to be written. */
-type Child = { firstKey: number; pointer: PagePointer } | { firstKey: number; entries: PageEntries }
+const ENTRIES_PER_LOOK = 256
+const NO_CHANGES = new OrderedChanges(new RecordArena()).cursor(0)
 
 interface TableName {
   kind: number
   owner: number
   groupBits: number
+}
+
+/** What is written: the changes of one table in one generation (TableChanges). */
+export interface Changed {
+  cleared: boolean
+  changes: { cursor(from: number): ChangeCursor }
 }
 
 /** Reads a page on the way to a change. Null: it is left out of the tree, with all below it. */
@@ -61,7 +49,11 @@ export class TreeWriter {
   readonly #packer: PagePacker
   readonly #pageSegments: Map<number, PageSegmentUse>
   readonly #clock: Clock
+  readonly #tree: TreeBuilder
+  #table: TableName = { kind: 0, owner: 0, groupBits: 0 }
+  #source = new ChangeSource(NO_CHANGES, [])
   #lastYieldMs: number
+  #entriesUntilLook = ENTRIES_PER_LOOK
   pagesWritten = 0
 
   constructor(options: {
@@ -78,6 +70,17 @@ export class TreeWriter {
     this.#pageSegments = options.pageSegments
     this.#clock = options.clock
     this.#lastYieldMs = options.clock.monotonicMs()
+    this.#tree = new TreeBuilder({
+      write: (level, entries, count) => this.#writePage(buildPage({ ...this.#table, level }, entries, count)),
+      writeAgain: (page) => this.#writePage(page),
+      load: (pointer) => this.#loadToJoin(pointer),
+      drop: (pointer) => this.#drop(pointer),
+    })
+  }
+
+  /** Bytes of entries on their way into pages. */
+  get heldBytes(): number {
+    return this.#tree.heldBytes
   }
 
   /** Rewrites one table; returns where its new root page lies, null when it is empty. The pages on the way to the keys
@@ -85,148 +88,93 @@ export class TreeWriter {
   async write(
     table: TableName,
     oldRoot: PagePointer | null,
-    changed: TableChanges,
+    changed: Changed,
     touched: readonly number[] = [],
   ): Promise<PagePointer | null> {
-    const changes = sortedChanges(changed, touched)
-    if (changed.cleared && oldRoot !== null) await this.#dropTree(table, oldRoot)
-    const all = { changes, from: 0, to: changes.keys.length }
+    this.#table = table
+    this.#source = new ChangeSource(changed.changes.cursor(0), touched)
+    this.#tree.reset(table.groupBits)
+    if (changed.cleared && oldRoot !== null) await this.#dropTree(oldRoot)
     const root = changed.cleared ? null : oldRoot
-    const page = root === null ? null : await this.#read(root, table, ROOT_PLACE)
-    if (root === null || page === null) {
-      if (root !== null) this.#dropUnread(root)
-      return this.#finish(table, await this.#writeFresh(table, all, 0), 1)
-    }
-    const children = await this.#rewrite(table, root, page, all, ROOT_PLACE, true)
-    return this.#finish(table, children, page.level + 1)
+    if (root === null) await this.#merge(null, KEYS_END)
+    else await this.#rewrite(root, ROOT_PLACE)
+    return this.#tree.finish()
   }
 
   /** Counts a whole tree as dropped, reading its inner pages only. */
-  async #dropTree(table: TableName, root: PagePointer): Promise<void> {
-    const page = await this.#cache.load(root, table)
+  async #dropTree(root: PagePointer): Promise<void> {
+    const page = await this.#cache.load(root, this.#table)
     this.#drop(root)
     for (let index = 0; page.level > 0 && index < page.count; index++) {
       if (page.level === 1) this.#drop(page.pointer(index))
-      else await this.#dropTree(table, page.pointer(index))
+      else await this.#dropTree(page.pointer(index))
     }
+    await this.#pause()
   }
 
-  /** Rewrites a subtree with some changes; returns the pages that take its place, on the subtree's level; a root left with
-   *  one child gives way to it. */
-  async #rewrite(
-    table: TableName,
-    pointer: PagePointer,
-    page: Page,
-    { changes, from, to }: ChangeRun,
-    place: Place,
-    isRoot = false,
-  ): Promise<ChildPointer[]> {
-    this.#drop(pointer)
-    if (page.level === 0) {
-      const entries = mergeEntries(page, changes, from, to)
-      return this.#writeLeaves(table, [{ firstKey: entries.keys[0] ?? 0, entries }])
+  /** Rewrites a subtree, with the changes in its range on top. */
+  async #rewrite(pointer: PagePointer, place: Place): Promise<void> {
+    const page = await this.#read(pointer, this.#table, place)
+    if (page === null) {
+      this.#dropUnread(pointer)
+      return this.#merge(null, place.to)
     }
-    const children: Child[] = []
-    let at = from
+    this.#drop(pointer)
+    if (page.level === 0) return this.#merge(page, place.to)
     for (let index = 0; index < page.count; index++) {
-      const upper = index + 1 < page.count ? page.key(index + 1) : Number.POSITIVE_INFINITY
-      const until = upper === Number.POSITIVE_INFINITY ? to : Math.min(to, lowerBound(changes.keys, upper))
-      const child = page.pointer(index)
-      if (until <= at) {
-        children.push({ firstKey: page.key(index), pointer: child })
+      const below = childPlace(page, index, place)
+      if (this.#source.key < below.to) {
+        await this.#rewrite(page.pointer(index), below)
         continue
       }
-      const run = { changes, from: at, to: until }
-      const below = childPlace(page, index, place)
-      const childPage = await this.#read(child, table, below)
-      if (childPage === null) {
-        this.#dropUnread(child)
-        if (page.level === 1)
-          children.push({ firstKey: page.key(index), entries: mergeEntries(null, changes, at, until) })
-        else children.push(...(await this.#writeFresh(table, run, page.level - 1)))
-      } else if (page.level === 1) {
-        this.#drop(child)
-        children.push({ firstKey: page.key(index), entries: mergeEntries(childPage, changes, at, until) })
-      } else {
-        children.push(...(await this.#rewrite(table, child, childPage, run, below)))
+      const taken = this.#tree.pass(page.level - 1, page.key(index), page.pointer(index))
+      if (taken !== null) await taken
+      if (--this.#entriesUntilLook === 0) await this.#pause()
+    }
+    await this.#pause()
+  }
+
+  /** Gives a leaf's entries, with the changes before `to` on top, to the tree. */
+  async #merge(page: Page | null, to: number): Promise<void> {
+    const source = this.#source
+    const { leaves } = this.#tree
+    const count = page === null ? 0 : page.count
+    let at = 0
+    for (;;) {
+      const key = Math.min(source.key, to)
+      const before = at
+      at = page === null ? 0 : page.lowerBound(key, at)
+      if (at > before) leaves.addRun(page as Page, before, at)
+      if (key === to) break
+      if (source.isChange) {
+        if (at < count && (page as Page).key(at) === key) at++
+        const { cursor } = source
+        if (!cursor.isTombstone) leaves.add(key, cursor.bytes, cursor.start, cursor.start + cursor.lengthBytes)
       }
-      at = until
-      await this.#yieldIfDue()
+      source.next()
+      if (--this.#entriesUntilLook === 0) await this.#pause()
     }
-    if (page.level === 1) await this.#joinSmall(table, children)
-    const pointers = await this.#writeLeaves(table, children)
-    return isRoot && pointers.length === 1 ? pointers : this.#writeInner(table, pointers, page.level)
+    assert(page === null || at === count, 'a leaf has no key beyond its place')
+    await this.#pause()
   }
 
-  /** Writes changes with nothing below them, up to pages of this level. */
-  async #writeFresh(table: TableName, { changes, from, to }: ChangeRun, level: number): Promise<ChildPointer[]> {
-    const entries = mergeEntries(null, changes, from, to)
-    let pages = await this.#writeLeaves(table, [{ firstKey: 0, entries }])
-    for (let above = 1; above <= level; above++) pages = await this.#writeInner(table, pages, above)
-    return pages
-  }
-
-  /** Joins leaves that became small with a neighbour. */
-  async #joinSmall(table: TableName, children: Child[]): Promise<void> {
-    for (let index = 0; index < children.length; index++) {
-      const child = children[index]!
-      if (!('entries' in child) || rawPageBytes(child.entries) >= PAGE_SMALL_BYTES || children.length === 1) continue
-      const first = index + 1 < children.length ? index : index - 1
-      const [left, right] = [children[first]!, children[first + 1]!]
-      const joined = await this.#entriesOf(table, left)
-      const more = await this.#entriesOf(table, right)
-      const entries = { keys: joined.keys.concat(more.keys), records: joined.records.concat(more.records) }
-      children.splice(first, 2, { firstKey: left.firstKey, entries })
-      index = first - 1
+  /** A page that need not be read: where it cannot be, it is left alone, and whoever wants it is told. */
+  async #loadToJoin(pointer: PagePointer): Promise<Page | null> {
+    try {
+      return await this.#cache.load(pointer, this.#table)
+    } catch (error) {
+      if (error instanceof FsError) return null
+      throw error
     }
   }
 
-  async #entriesOf(table: TableName, child: Child): Promise<PageEntries> {
-    if ('entries' in child) return child.entries
-    const page = await this.#cache.load(child.pointer, table)
-    this.#drop(child.pointer)
-    return mergeEntries(page, { keys: [], records: [] }, 0, 0)
-  }
-
-  /** Writes the leaves among `children`; those that stayed keep their pointers. */
-  async #writeLeaves(table: TableName, children: readonly Child[]): Promise<ChildPointer[]> {
-    const written: ChildPointer[] = []
-    for (const child of children) {
-      if ('pointer' in child) written.push(child)
-      else written.push(...(await this.#writePages(table, child.entries, 0)))
-    }
-    return written
-  }
-
-  async #writeInner(table: TableName, children: readonly ChildPointer[], level: number): Promise<ChildPointer[]> {
-    const entries: PageEntries = { keys: [], records: [] }
-    for (const { firstKey, pointer } of children) {
-      entries.keys.push(firstKey)
-      entries.records.push(encodePointer(pointer))
-    }
-    return this.#writePages({ ...table, groupBits: 0 }, entries, level)
-  }
-
-  async #writePages(table: TableName, entries: PageEntries, level: number): Promise<ChildPointer[]> {
-    const written: ChildPointer[] = []
-    for (const [from, to] of splitIntoPages(entries, table.groupBits)) {
-      const page = buildPage({ ...table, level }, entries, from, to)
-      const stored = encodeStored(page)
-      const firstKey = entries.keys[from]!
-      const pointer = this.#packer.add(table.kind, table.owner, firstKey, stored)
-      this.#cache.add(pointer, page)
-      this.#count(pointer)
-      this.pagesWritten++
-      written.push({ firstKey, pointer })
-      await this.#yieldIfDue()
-    }
-    return written
-  }
-
-  /** Grows inner pages until one page is left. */
-  async #finish(table: TableName, pages: ChildPointer[], level: number): Promise<PagePointer | null> {
-    while (pages.length > 1) pages = await this.#writeInner(table, pages, level++)
-    return pages[0]?.pointer ?? null
+  #writePage(page: Page): PagePointer {
+    const { kind, owner } = this.#table
+    const pointer = this.#packer.add(kind, owner, page.key(0), encodeStored(page))
+    this.#cache.add(pointer, page)
+    this.#count(pointer)
+    this.pagesWritten++
+    return pointer
   }
 
   #count(pointer: PagePointer): void {
@@ -248,59 +196,42 @@ export class TreeWriter {
     if (this.#pageSegments.has(pointer.segment)) this.#drop(pointer)
   }
 
-  async #yieldIfDue(): Promise<void> {
+  /** Lets others have their turn when it is time, and the store catch up. */
+  async #pause(): Promise<void> {
+    this.#entriesUntilLook = ENTRIES_PER_LOOK
+    const backlog = this.#packer.backlog
+    if (backlog !== null) await backlog
     if (this.#clock.monotonicMs() - this.#lastYieldMs < YIELD_MS) return
     await this.#clock.yield()
     this.#lastYieldMs = this.#clock.monotonicMs()
   }
 }
 
-interface ChildPointer {
-  firstKey: number
-  pointer: PagePointer
-}
+/** Changes, and keys that are only touched, in order. */
+class ChangeSource {
+  readonly cursor: ChangeCursor
+  readonly #touched: readonly number[]
+  #next = 0
+  /** Infinity past the end. */
+  key = Number.POSITIVE_INFINITY
+  /** Whether the cursor stands on a change of the key. */
+  isChange = false
 
-function sortedChanges(changed: TableChanges, touched: readonly number[]): SortedChanges {
-  const changes: SortedChanges = { keys: [], records: [] }
-  let next = 0
-  const touchUntil = (key: number) => {
-    for (; next < touched.length && touched[next]! < key; next++) {
-      changes.keys.push(touched[next]!)
-      changes.records.push(undefined)
-    }
-    if (touched[next] === key) next++
+  constructor(cursor: ChangeCursor, touched: readonly number[]) {
+    this.cursor = cursor
+    this.#touched = touched
+    this.#look()
   }
-  changed.changes.scan(0, Number.POSITIVE_INFINITY, (key, record) => {
-    touchUntil(key)
-    changes.keys.push(key)
-    changes.records.push(record)
-    return true
-  })
-  touchUntil(Number.POSITIVE_INFINITY)
-  return changes
-}
 
-/** A leaf's entries with changes `[from, to)` on top. */
-function mergeEntries(page: Page | null, changes: SortedChanges, from: number, to: number): PageEntries {
-  const entries: PageEntries = { keys: [], records: [] }
-  const count = page === null ? 0 : page.count
-  let at = 0
-  let change = from
-  while (at < count || change < to) {
-    const pageKey = at < count ? (page as Page).key(at) : Number.POSITIVE_INFINITY
-    const changeKey = change < to ? changes.keys[change]! : Number.POSITIVE_INFINITY
-    if (pageKey < changeKey) {
-      entries.keys.push(pageKey)
-      entries.records.push((page as Page).record(at++))
-      continue
-    }
-    const record = changes.records[change++]
-    if (record === undefined) continue
-    if (record !== null) {
-      entries.keys.push(changeKey)
-      entries.records.push(record)
-    }
-    if (pageKey === changeKey) at++
+  next(): void {
+    while (this.#touched[this.#next] === this.key) this.#next++
+    if (this.isChange) this.cursor.next()
+    this.#look()
   }
-  return entries
+
+  #look(): void {
+    const touched = this.#touched[this.#next] ?? Number.POSITIVE_INFINITY
+    this.key = Math.min(this.cursor.key, touched)
+    this.isChange = this.cursor.key === this.key
+  }
 }

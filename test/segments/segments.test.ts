@@ -351,6 +351,43 @@ describe('pages', () => {
     await expect(store.readPage(wrong)).rejects.toThrow(/segments\/01\/00000000000001 has a damaged page at 40/)
   })
 
+  test('who adds pages is told to wait while the store is behind, and as much is held as is on its way', async () => {
+    const packer = open({ segmentSizeBytes: 128 * 1024 }).pagePacker(takeId)
+    const waiting: (() => void)[] = []
+    bucket.onPut = () => new Promise((resolve) => waiting.push(() => resolve(undefined)))
+    let begun = 0
+    const fill = () => {
+      while (packer.backlog === null) packer.add(1, 1, begun++, pattern(100_000))
+    }
+    fill()
+    expect(begun).toBe(5)
+    for (let round = 0; round < 3; round++) {
+      await expect.poll(() => waiting.length).toBe(4)
+      waiting.shift()!()
+      await packer.backlog
+      fill()
+      expect(begun).toBe(6 + round)
+    }
+    bucket.onPut = async () => undefined
+    const uploaded = packer.upload()
+    for (const answer of waiting) answer()
+    await uploaded
+    expect(bucket.objects.size).toBe(begun)
+  })
+
+  test('who waits for a store that fails is let go, and told at the end', async () => {
+    const packer = open({ segmentSizeBytes: 128 * 1024 }).pagePacker(takeId)
+    bucket.onPut = async () => {
+      throw new StoreError('fatal', 'full')
+    }
+    for (let added = 0; added < 20; added++) {
+      await packer.backlog
+      packer.add(1, 1, added, pattern(100_000))
+    }
+    await expect(packer.upload()).rejects.toThrow('full')
+    expect(bucket.objects.size).toBe(0)
+  })
+
   test('without pages there is no segment, trailer or not', async () => {
     await open().pagePacker(takeId).upload(Buffer.from('x'))
     expect(bucket.objects.size).toBe(0)

@@ -3,14 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { SegmentId } from '../../src/segments/index.ts'
 import { decodeCommit, encodeCommit, encodeSeal, journalKey } from '../../src/tables/commit-format.ts'
-import {
-  buildPage,
-  decodeStored,
-  encodeStored,
-  PAGE_TARGET_BYTES,
-  rawPageBytes,
-  splitIntoPages,
-} from '../../src/tables/page.ts'
+import { buildPage, decodeStored, encodeStored } from '../../src/tables/page.ts'
+import type { PackedEntries } from '../../src/tables/page-builder.ts'
 import { decodeRoot, encodeRoot, type Root } from '../../src/tables/root.ts'
 
 const uuid = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
@@ -18,43 +12,26 @@ const session = Buffer.alloc(16, 7)
 const keys = fc
   .uniqueArray(fc.nat(Number.MAX_SAFE_INTEGER), { minLength: 1, maxLength: 300 })
   .map((list) => list.sort((a, b) => a - b))
-const entriesOf = (sorted: number[]) => ({
-  keys: sorted,
-  records: sorted.map((key, index) => Buffer.alloc(1 + ((key + index) % 700), index)),
-})
+const recordsOf = (sorted: number[]) => sorted.map((key, index) => Buffer.alloc(1 + ((key + index) % 700), index))
+const entriesOf = (sorted: number[]): PackedEntries => {
+  let end = 0
+  const records = recordsOf(sorted)
+  return { keys: sorted, ends: records.map((record) => (end += record.length)), bytes: Buffer.concat(records) }
+}
 
 describe('pages', () => {
   test('keep their entries through the stored form', () => {
     fc.assert(
       fc.property(keys, (sorted) => {
         const entries = entriesOf(sorted)
+        const records = recordsOf(sorted)
         const table = { kind: 3, owner: 2 ** 52 + 1, level: 0 }
-        const page = decodeStored(encodeStored(buildPage(table, entries, 0, sorted.length)), 'here', table)
+        const page = decodeStored(encodeStored(buildPage(table, entries, sorted.length)), 'here', table)
         expect(page.count).toBe(sorted.length)
         sorted.forEach((key, index) => {
           expect(page.key(index)).toBe(key)
           expect(page.lowerBound(key)).toBe(index)
-          expect(page.record(index).equals(entries.records[index]!)).toBe(true)
-        })
-      }),
-      { numRuns: 50 },
-    )
-  })
-
-  test('never split a group of keys, and fit the target otherwise', () => {
-    fc.assert(
-      fc.property(keys, fc.integer({ min: 0, max: 8 }), (sorted, groupBits) => {
-        const entries = entriesOf(sorted)
-        const runs = splitIntoPages(entries, groupBits)
-        expect(runs[0]![0]).toBe(0)
-        expect(runs.at(-1)![1]).toBe(sorted.length)
-        runs.forEach(([from, to], index) => {
-          if (index > 0) {
-            expect(from).toBe(runs[index - 1]![1])
-            const group = 2 ** groupBits
-            expect(Math.floor(sorted[from]! / group)).not.toBe(Math.floor(sorted[from - 1]! / group))
-          }
-          if (groupBits === 0) expect(rawPageBytes(entries, from, to)).toBeLessThanOrEqual(PAGE_TARGET_BYTES)
+          expect(page.record(index).equals(records[index]!)).toBe(true)
         })
       }),
       { numRuns: 50 },
@@ -63,7 +40,7 @@ describe('pages', () => {
 
   test('of another table, cut short or altered are refused', () => {
     const table = { kind: 3, owner: 9, level: 0 }
-    const stored = encodeStored(buildPage(table, entriesOf([1, 5, 9]), 0, 3))
+    const stored = encodeStored(buildPage(table, entriesOf([1, 5, 9]), 3))
     expect(() => decodeStored(stored, 'seg', { kind: 3, owner: 8 })).toThrow(/seg: page belongs to table 3\/9/)
     expect(() => decodeStored(stored.subarray(0, stored.length - 3), 'seg', table)).toThrow(/seg: /)
     expect(() => decodeStored(Buffer.alloc(4), 'seg', table)).toThrow(/cut short/)

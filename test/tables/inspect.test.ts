@@ -5,7 +5,7 @@ import { type SegmentId, segmentKey } from '../../src/segments/index.ts'
 import { type ObjectStore, StoreError } from '../../src/store/index.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import { inspectDatabase, openDatabaseReadOnly, type TableKind } from '../../src/tables/index.ts'
-import { buildPage, encodePointer, encodeStored, type PageEntries } from '../../src/tables/page.ts'
+import { buildPage, encodePointer, encodeStored } from '../../src/tables/page.ts'
 import { encodeRoot, ROOT_KEY, ROWS, type Root } from '../../src/tables/root.ts'
 import {
   apply,
@@ -190,12 +190,18 @@ describe('damage is told with its range of keys, and the rest is read:', () => {
 })
 
 describe('a whole page in the wrong place is told:', () => {
+  interface Entries {
+    keys: number[]
+    /** All of one length. */
+    records: Buffer[]
+  }
+
   /** Makes `root` name another root page of a table: one built of these entries. */
-  async function forge(store: ObjectStore, kind: TableKind, level: number, change: (entries: PageEntries) => void) {
+  async function forge(store: ObjectStore, kind: TableKind, level: number, change: (entries: Entries) => void) {
     const root = await rootIn(store)
     const entry = root.tables.find((table) => table.kind === kind)!
     const { segments } = parts(store)
-    const entries: PageEntries = { keys: [], records: [] }
+    const entries: Entries = { keys: [], records: [] }
     const leaves = (await pagesOf(store, kind, 0)).filter((page) => page.level === 0)
     const newest = new Map(leaves.map((leaf) => [leaf.firstKey, leaf]))
     for (const [firstKey, { segment, offset, storedBytes, crc }] of [...newest].sort(([a], [b]) => a - b)) {
@@ -205,7 +211,9 @@ describe('a whole page in the wrong place is told:', () => {
     change(entries)
     const id = 0x2345 as SegmentId
     const packer = segments.pagePacker(() => id)
-    const stored = encodeStored(buildPage({ kind, owner: 0, level }, entries, 0, entries.keys.length))
+    const ends = entries.records.map((record, index) => record.length * (index + 1))
+    const packed = { keys: entries.keys, ends, bytes: Buffer.concat(entries.records) }
+    const stored = encodeStored(buildPage({ kind, owner: 0, level }, packed, entries.keys.length))
     const pointer = packer.add(kind, 0, entries.keys[0]!, stored)
     await packer.upload()
     entry.pointer = pointer
