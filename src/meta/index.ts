@@ -16,6 +16,7 @@ export {
   NAME_MAX,
 } from './dentry-record.ts'
 export { deriveDirectoryCopies } from './derive.ts'
+export { DirectoryRecord } from './directory-record.ts'
 export { extentsByTurns } from './extents-by-turns.ts'
 export { dropExtents, extentsOf, recordStream } from './file-extents.ts'
 export { foldName } from './fold.ts'
@@ -30,7 +31,16 @@ export {
   readAttributes,
   SYMLINK_TARGET_MAX,
 } from './inode-record.ts'
-export { type FoundName, type Home, Metadata, type Node, parentOf, putParent, putRootDirectory } from './metadata.ts'
+export {
+  type FoundName,
+  type Home,
+  Metadata,
+  type NameKey,
+  type Node,
+  parentOf,
+  putParent,
+  putRootDirectory,
+} from './metadata.ts'
 export { cookieOf, DOT_DOT_KEY, DOT_KEY, FIRST_NAME_KEY, KEY_MAX, type NameKeys, nameKeys } from './name-keys.ts'
 export { IN_ORPHANS, IN_SHARED, type Place, Places, REMOVED } from './places.ts'
 export { decodeQuota, encodeQuota, QUOTA_RECORD_BYTES, type Quota } from './quota-record.ts'

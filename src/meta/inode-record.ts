@@ -35,7 +35,11 @@ import { readI64, readU64, type Timespec, writeI64, writeU64 } from '../platform
 import { type Attributes, DIRECTORY_SIZE_BYTES, type Ino, isDirectory } from './attributes.ts'
 
 export const INODE_FIXED_BYTES = 116
+const NLINK_AT = 24
 const FLAGS_AT = 96
+/** Where the seconds are, and the nanoseconds. */
+const MTIME_AT = [56, 84] as const
+const CTIME_AT = [64, 88] as const
 export const INLINE_EXTENTS_MAX = 4
 export const SYMLINK_TARGET_MAX = 4095
 export const EXTENTS_IN_TABLE = 0xffff
@@ -250,12 +254,35 @@ const TWO_32 = 0x1_0000_0000
 let viewed: Buffer = NOTHING
 let view: DataView = new DataView(NOTHING.buffer, NOTHING.byteOffset, 0)
 
+/** A copy of the record at `at`, with mtime and ctime `now` and `moreLinks` links more: what becomes of a directory as names in
+ *  it come and go. Cheaper than to decode it and encode it again. */
+export function touchedRecord(bytes: Buffer, at: number, now: Timespec, moreLinks: number): Buffer {
+  const copy = Buffer.from(bytes.subarray(at, at + recordBytes(bytes, at)))
+  copy.writeUInt32LE(copy.readUInt32LE(NLINK_AT) + moreLinks, NLINK_AT)
+  for (const [secAt, nsecAt] of [MTIME_AT, CTIME_AT] as const) {
+    writeI64(copy, secAt, now.sec)
+    copy.writeUInt32LE(now.nsec, nsecAt)
+  }
+  return copy
+}
+
+/** The length of the record at `at`. */
+function recordBytes(bytes: Buffer, at: number): number {
+  const count = bytes.readUInt16LE(at + 108)
+  const extents = count === EXTENTS_IN_TABLE ? 0 : count
+  return INODE_FIXED_BYTES + extents * INLINE_EXTENT_BYTES + bytes.readUInt16LE(at + 110) + bytes.readUInt16LE(at + 112)
+}
+
 export function recordMode(bytes: Buffer, at: number): number {
   return bytes.readUInt32LE(at + 12)
 }
 
-export function recordIno(bytes: Buffer, at: number): Ino {
-  return readU64(bytes, at) as Ino
+export function recordGid(bytes: Buffer, at: number): number {
+  return bytes.readUInt32LE(at + 20)
+}
+
+export function recordRealm(bytes: Buffer, at: number): number {
+  return readU64(bytes, at + 100)
 }
 
 /** The recorded attributes; the times are copies. */

@@ -23,6 +23,7 @@ import {
   encodeDentry,
   NAME_MAX,
 } from './dentry-record.ts'
+import { DirectoryRecord } from './directory-record.ts'
 import { foldName } from './fold.ts'
 import { decodeInode, encodeInode, type Inode, inodeFlags } from './inode-record.ts'
 import { DOT_KEY, FIRST_NAME_KEY, type NameKeys, ORDINALS } from './name-keys.ts'
@@ -47,6 +48,12 @@ export interface FoundName {
   key: number
   bytes: Buffer
   start: number
+}
+
+/** What there is under a name, and the key where it stands or would stand. */
+export interface NameKey {
+  found: FoundName | null
+  key: number
 }
 
 const NO_NAME = Buffer.alloc(0)
@@ -99,41 +106,37 @@ export class Metadata {
     this.#folding.set(directory, folds)
   }
 
-  /** The first key that `name` may have in a directory. ENAMETOOLONG, as path_resolution(7). */
-  baseKey(directory: number, name: Uint8Array): number {
+  /** Finds a name, or in a folding directory one that folds alike; null when there is none. ENAMETOOLONG, as
+   *  path_resolution(7). */
+  find(directory: number, name: Uint8Array): FoundName | null {
+    return this.#search(directory, name).found
+  }
+
+  /** The same, and the key that a name which is not there gets: the lowest free ordinal of its hash. ENOSPC where all are
+   *  taken. */
+  findOrFree(directory: number, name: Uint8Array): NameKey {
+    const { found, free } = this.#search(directory, name)
+    if (found !== null) return { found, key: found.key }
+    if (free === null) throw errnoError('ENOSPC')
+    return { found, key: free }
+  }
+
+  #search(directory: number, name: Uint8Array): { found: FoundName | null; free: number | null } {
     if (name.length > NAME_MAX) throw errnoError('ENAMETOOLONG')
     if (name.length === 0) throw errnoError('ENOENT')
-    return this.#nameKeys(this.#foldedIn(directory, name) ?? name)
-  }
-
-  /** Null where only the exact name counts. */
-  #foldedIn(directory: number, name: Uint8Array): Uint8Array | null {
-    return this.folds(directory) ? foldName(name) : null
-  }
-
-  /** Finds a name, or in a folding directory one that folds alike; null when there is none. */
-  find(directory: number, name: Uint8Array, base = this.baseKey(directory, name)): FoundName | null {
-    const folded = this.#foldedIn(directory, name)
+    // Null where only the exact name counts.
+    const folded = this.folds(directory) ? foldName(name) : null
+    const base = this.#nameKeys(folded ?? name)
+    const last = base + ORDINALS - 1
     let found: FoundName | null = null
-    this.directory(directory).scan(base, base + ORDINALS - 1, (key, bytes, start) => {
-      const isIt = dentryHasName(bytes, start, name) || (folded !== null && foldsTo(dentryName(bytes, start), folded))
-      if (!isIt) return true
-      found = { key, bytes, start }
-      return false
-    })
-    return found
-  }
-
-  /** The key that a name which is not there gets: the lowest free ordinal of its hash. */
-  freeKey(directory: number, base: number): number {
     let free = base
-    this.directory(directory).scan(base, base + ORDINALS - 1, (key) => {
-      if (key !== free) return false
-      free++
-      return true
+    this.directory(directory).scan(base, last, (key, bytes, start) => {
+      const isIt = dentryHasName(bytes, start, name) || (folded !== null && foldsTo(dentryName(bytes, start), folded))
+      if (isIt) found = { key, bytes, start }
+      else if (key === free) free++
+      return !isIt
     })
-    if (free === base + ORDINALS) throw errnoError('ENOSPC')
-    return free
+    return { found, free: free <= last ? free : null }
   }
 
   /** The inode of an ino. ESTALE when there is no such inode (any more). */
@@ -148,9 +151,19 @@ export class Metadata {
       if (inode === undefined) throw errnoError('ESTALE')
       return { inode, home: 'removed', directory: 0, key: 0, name: NO_NAME }
     }
-    const record = this.directory(place.directory).get(place.key)
+    return this.nodeAt(place.directory, { key: place.key, bytes: this.#dentryAt(place, ino), start: 0 })
+  }
+
+  #dentryAt({ directory, key }: Place, ino: number): Buffer {
+    const record = this.directory(directory).get(key)
     assert(record !== null && dentryIno(record, 0) === ino, `the place of inode ${ino} is right`)
-    return this.nodeAt(place.directory, { key: place.key, bytes: record, start: 0 })
+    return record
+  }
+
+  /** The dentry of an inode that the kernel knows by it; null where it knows none, or the inode stands elsewhere. */
+  knownDentry(ino: number): Buffer | null {
+    const place = this.places.get(ino)
+    return place === undefined || place.directory <= 0 ? null : this.#dentryAt(place, ino)
   }
 
   /** The same; null when there is no such inode (any more). */
@@ -168,6 +181,20 @@ export class Metadata {
     const node = this.nodeOf(ino)
     if (!isDirectory(node.inode.mode)) throw errnoError('ENOTDIR')
     return node
+  }
+
+  /** A directory as far as changes of the names in it go. ENOTDIR, ESTALE. */
+  directoryRecord(ino: Ino): DirectoryRecord {
+    const own = this.directory(ino).getChanged(DOT_KEY)
+    if (own !== undefined && own !== null) return new DirectoryRecord(ino, own)
+    const { inode, home } = this.directoryNode(ino)
+    return new DirectoryRecord(ino, encodeInode(inode), home === 'removed')
+  }
+
+  /** ENOTDIR, ESTALE. */
+  assertDirectory(ino: number): void {
+    // Only directories have a ".", and those that are gone have none.
+    if (!this.directory(ino).getChanged(DOT_KEY)) this.directoryNode(ino)
   }
 
   /** The inode behind a name found in `directory`. */

@@ -11,6 +11,8 @@ export const DOT_DOT_KEY = 1
 /** First key a name can have. */
 export const FIRST_NAME_KEY = 256
 export const ORDINALS = 256
+/** Longer ones, which only folding makes, are hashed each time. */
+const REMEMBERED_BYTES_MAX = 255
 export const KEY_MAX = Number.MAX_SAFE_INTEGER
 
 export type NameKeys = (name: Uint8Array) => number
@@ -20,11 +22,24 @@ export function nameKeys(hashKey: Uint8Array): NameKeys {
   assert(hashKey.length === 16, 'the hash key has 16 bytes')
   const view = new DataView(hashKey.buffer, hashKey.byteOffset, 16)
   const words = Uint32Array.from([0, 4, 8, 12], (at) => view.getUint32(at, true))
+  // A name that is made was asked for just before: the last one need not be hashed again.
+  const lastName = new Uint8Array(REMEMBERED_BYTES_MAX)
+  let lastLength = -1
+  let lastKey = 0
   return (name) => {
+    if (name.length === lastLength && startsWith(lastName, name)) return lastKey
     const { h, l } = siphash.hash(words, name)
     const hash = h * 8192 + (l >>> 19)
-    return (hash === 0 ? 1 : hash) * ORDINALS
+    lastKey = (hash === 0 ? 1 : hash) * ORDINALS
+    lastLength = name.length <= REMEMBERED_BYTES_MAX ? name.length : -1
+    if (lastLength >= 0) lastName.set(name)
+    return lastKey
   }
+}
+
+function startsWith(bytes: Uint8Array, name: Uint8Array): boolean {
+  for (let at = 0; at < name.length; at++) if (bytes[at] !== name[at]) return false
+  return true
 }
 
 export function cookieOf(key: number): number {

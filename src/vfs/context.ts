@@ -83,8 +83,8 @@ export function assertWritable(context: Context): void {
   if (readOnly || (hasFailed && ruleHolds('a journal that failed takes no changes'))) throw errnoError('EROFS')
 }
 
-export function entryOf(context: Context, node: Node): Entry {
-  return { attributes: visibleAttributes(context, node), entryTtlSec: TTL_SEC, attributeTtlSec: TTL_SEC }
+export function entryOf(context: Context, node: Node, entryTtlSec = TTL_SEC): Entry {
+  return { attributes: visibleAttributes(context, node), entryTtlSec, attributeTtlSec: TTL_SEC }
 }
 
 /** The stream of a file, begun with what is recorded when there is none. */

@@ -4,6 +4,7 @@
 import {
   CASEFOLD_FLAG,
   DIRECTORY,
+  type DirectoryRecord,
   DOT_KEY,
   dentryName,
   encodeDentry,
@@ -29,7 +30,7 @@ import {
   S_ISGID,
   SYMLINK_TARGET_MAX,
 } from '../meta/index.ts'
-import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
+import { errnoError, type MaybePromise } from '../platform/index.ts'
 import { dropSetIdOf } from './attributes.ts'
 import { assertWritable, type Context, entryOf, entryTtlOf, reference } from './context.ts'
 import type { Caller, Entry, Opened, OpenFlags } from './filesystem.ts'
@@ -53,7 +54,7 @@ interface NewFile {
 
 /** The directory that a name goes into, and the key it gets there. */
 export interface FreeName {
-  directory: Node
+  directory: DirectoryRecord
   key: number
 }
 
@@ -64,26 +65,18 @@ export function freeName(context: Context, parent: Ino, name: Uint8Array): FreeN
   return place
 }
 
-function freeOrFound(context: Context, parent: Ino, name: Uint8Array): FreeName & { found: FoundName | null } {
-  const { metadata } = context
-  const directory = metadata.directoryNode(parent)
-  if (directory.home === 'removed') throw errnoError('ENOENT')
-  const base = metadata.baseKey(parent, name)
+function freeOrFound({ metadata }: Context, parent: Ino, name: Uint8Array): FreeName & { found: FoundName | null } {
+  const directory = metadata.directoryRecord(parent)
+  if (directory.isRemoved) throw errnoError('ENOENT')
   checkNewName(name)
-  const found = metadata.find(parent, name, base)
-  return { directory, found, key: found?.key ?? metadata.freeKey(parent, base) }
+  const { found, key } = metadata.findOrFree(parent, name)
+  return { directory, found, key }
 }
 
 /** Kernels do not ask for such names; exports may. */
 export function checkNewName(name: Uint8Array): void {
   if (isDots(name)) throw errnoError('EEXIST')
   if (name.includes(SLASH) || name.includes(0)) throw errnoError('EINVAL')
-}
-
-/** A name came or went: a directory's mtime and ctime change. */
-export function touchDirectory(directory: Node, now: Timespec): void {
-  directory.inode.mtime = now
-  directory.inode.ctime = now
 }
 
 /** Makes the inode and its dentry; the turn's only change. */
@@ -94,12 +87,12 @@ function make(context: Context, file: NewFile, { directory, key }: FreeName): No
   let { mode } = file
   let { gid } = caller
   // inode_init_owner: the group of a set-group-ID directory is inherited, and by directories the bit too.
-  if ((directory.inode.mode & S_ISGID) !== 0) {
-    gid = directory.inode.gid
+  if ((directory.mode & S_ISGID) !== 0) {
+    gid = directory.gid
     if (isDirectory(mode)) mode |= S_ISGID
   }
-  const realm = isDirectory(mode) ? directory.inode.realm : 0
-  const flags = isDirectory(mode) ? directory.inode.flags & CASEFOLD_FLAG : 0
+  const realm = isDirectory(mode) ? directory.realm : 0
+  const flags = isDirectory(mode) ? directory.flags & CASEFOLD_FLAG : 0
   const inode: Inode = newInode({ ino: takeIno(context), mode, uid: caller.uid, gid, now, rdev, realm, flags, target })
   const name = Buffer.from(file.name)
   const transaction = database.transaction()
@@ -108,10 +101,8 @@ function make(context: Context, file: NewFile, { directory, key }: FreeName): No
   if (isDirectory(mode)) {
     transaction.clear(DIRECTORY, inode.ino)
     transaction.put(DIRECTORY, inode.ino, DOT_KEY, encodeInode(inode))
-    directory.inode.nlink++
   }
-  touchDirectory(directory, now)
-  metadata.put(transaction, directory)
+  directory.touch(transaction, now, isDirectory(mode) ? 1 : 0)
   database.apply(transaction)
   if (isDirectory(mode)) metadata.noteFolding(inode.ino, flags !== 0)
   writeback.changed()
@@ -195,7 +186,7 @@ export function create(
     const opened = openNode(context, node, place.found === null ? flags & ~O_TRUNC : flags)
     reference(context, node)
     const spelling = place.found === null ? null : dentryName(place.found.bytes, place.found.start)
-    return { entry: { ...entryOf(context, node), entryTtlSec: entryTtlOf(name, spelling) }, opened }
+    return { entry: entryOf(context, node, entryTtlOf(name, spelling)), opened }
   })
 }
 

@@ -19,11 +19,14 @@ const newReadAhead = () => createReadAhead({ maxReadAheadBytes: READ_AHEAD_BYTES
 export interface OpenFile {
   readonly ino: number
   readonly writable: boolean
+  readonly users: Users
   /** Made at the first read. */
   readAhead: ReadAhead | null
 }
 
-interface Users {
+/** Who has a file open. */
+export interface Users {
+  readonly ino: number
   open: number
   writers: number
 }
@@ -37,11 +40,14 @@ export class Handles {
   open(ino: number, flags: number): Handle {
     const writable = (flags & O_ACCMODE) !== O_RDONLY
     const handle = this.#next++
-    this.#files.set(handle, { ino, writable, readAhead: null })
-    const users = this.#users.get(ino) ?? { open: 0, writers: 0 }
+    let users = this.#users.get(ino)
+    if (users === undefined) {
+      users = { ino, open: 0, writers: 0 }
+      this.#users.set(ino, users)
+    }
     users.open++
     if (writable) users.writers++
-    this.#users.set(ino, users)
+    this.#files.set(handle, { ino, writable, users, readAhead: null })
     return handle as Handle
   }
 
@@ -67,15 +73,14 @@ export class Handles {
   }
 
   /** Tells what is left of the file's users. */
-  close(handle: Handle): { ino: number; open: number; writers: number } {
-    const file = this.get(handle)
+  close(handle: Handle): Readonly<Users> {
+    const { users, writable } = this.get(handle)
     this.#files.delete(handle)
-    const users = this.#users.get(file.ino)
-    assert(users !== undefined && users.open > 0)
+    assert(users.open > 0)
     users.open--
-    if (file.writable) users.writers--
-    if (users.open === 0) this.#users.delete(file.ino)
-    return { ino: file.ino, ...users }
+    if (writable) users.writers--
+    if (users.open === 0) this.#users.delete(users.ino)
+    return users
   }
 
   isOpen(ino: number): boolean {

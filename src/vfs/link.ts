@@ -22,7 +22,7 @@ import {
 import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
 import type { Transaction } from '../tables/index.ts'
 import { assertWritable, type Context, entryOf, LINK_MAX, reference } from './context.ts'
-import { freeName, touchDirectory } from './create.ts'
+import { freeName } from './create.ts'
 import type { Caller, Entry } from './filesystem.ts'
 
 /** link(2). Order of checks as in vfs_link: EEXIST, EPERM for directories, ENOENT for a file without a name, EMLINK. */
@@ -54,8 +54,7 @@ export function link(
     const shared: Node = { ...node, home: 'shared' }
     metadata.put(transaction, shared)
     transaction.put(DIRECTORY, newParent, key, encodeSharedDentry(newName, ino, inode.mode))
-    touchDirectory(directory, now)
-    metadata.put(transaction, directory)
+    directory.touch(transaction, now)
     database.apply(transaction)
     metadata.places.move(ino, IN_SHARED, 0)
     writeback.changed()
@@ -121,7 +120,7 @@ export function unlink(context: Context, _caller: Caller, parent: Ino, name: Uin
   assertWritable(context)
   const { database, metadata, clock, writeback } = context
   return database.run(() => {
-    const directory = metadata.directoryNode(parent)
+    const directory = metadata.directoryRecord(parent)
     const found = metadata.find(parent, name)
     if (found === null) throw errnoError('ENOENT')
     const otherSpelling = otherSpellingOf(name, found)
@@ -131,8 +130,7 @@ export function unlink(context: Context, _caller: Caller, parent: Ino, name: Uin
     const transaction = database.transaction()
     transaction.delete(DIRECTORY, parent, found.key)
     const applied = dropName(context, transaction, node, now)
-    touchDirectory(directory, now)
-    metadata.put(transaction, directory)
+    directory.touch(transaction, now)
     database.apply(transaction)
     applied()
     if (otherSpelling !== null) context.onNameGone(parent, otherSpelling)
@@ -151,7 +149,7 @@ export function rmdir(context: Context, _caller: Caller, parent: Ino, name: Uint
   assertWritable(context)
   const { database, metadata, clock, writeback } = context
   return database.run(() => {
-    const directory = metadata.directoryNode(parent)
+    const directory = metadata.directoryRecord(parent)
     const found = metadata.find(parent, name)
     if (found === null) throw errnoError('ENOENT')
     const otherSpelling = otherSpellingOf(name, found)
@@ -164,9 +162,7 @@ export function rmdir(context: Context, _caller: Caller, parent: Ino, name: Uint
     const transaction = database.transaction()
     transaction.delete(DIRECTORY, parent, found.key)
     const applied = dropDirectory(context, transaction, node, now)
-    directory.inode.nlink--
-    touchDirectory(directory, now)
-    metadata.put(transaction, directory)
+    directory.touch(transaction, now, -1)
     database.apply(transaction)
     applied()
     if (otherSpelling !== null) context.onNameGone(parent, otherSpelling)

@@ -3,42 +3,47 @@ import {
   blankAttributes,
   dentryIsShared,
   dentryName,
-  type FoundName,
   IN_SHARED,
   type Ino,
   isSymlink,
   NAME_MAX,
   ROOT_INO,
 } from '../meta/index.ts'
-import { errnoError, type MaybePromise } from '../platform/index.ts'
+import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import { type Context, entryOf, entryTtlOf, reference, TTL_SEC } from './context.ts'
 import type { Attributes, Entry } from './filesystem.ts'
 import { readVisible, visibleAttributes } from './visible.ts'
 
 const DOT = 0x2e
 
+/** ENOENT; ENOTDIR when `parent` is no directory. */
 export function lookup(context: Context, parent: Ino, name: Uint8Array): MaybePromise<Entry> {
-  return context.database.run(() => {
-    const { metadata } = context
-    if (isDots(name)) return dotsEntry(context, parent, name)
-    const { bytes, start, key } = existing(context, parent, name)
-    const attributes = blankAttributes()
-    readVisible(context, bytes, start, attributes)
-    const shared = dentryIsShared(bytes, start)
-    metadata.places.reference(attributes.ino, shared ? IN_SHARED : parent, shared ? 0 : key)
-    const entryTtlSec = entryTtlOf(name, dentryName(bytes, start))
-    return { attributes, entryTtlSec, attributeTtlSec: TTL_SEC }
-  })
+  const entry = context.database.run(() => (isDots(name) ? dotsEntry : entryIfAny)(context, parent, name))
+  return isPromise(entry) ? entry.then(orMissing) : orMissing(entry)
 }
 
-/** ENOENT; ENOTDIR when `parent` is no directory. */
-function existing(context: Context, parent: Ino, name: Uint8Array): FoundName {
+/** Every create asks first for a name that is not there: thrown here, and not within `run`, which would catch it and throw it
+ *  again, it costs a third. */
+function orMissing(entry: Entry | null): Entry {
+  if (entry === null) throw errnoError('ENOENT')
+  return entry
+}
+
+function entryIfAny(context: Context, parent: Ino, name: Uint8Array): Entry | null {
   const { metadata } = context
-  if (name.length > NAME_MAX) metadata.directoryNode(parent)
+  if (name.length > NAME_MAX) metadata.assertDirectory(parent)
   const found = metadata.find(parent, name)
-  if (found !== null) return found
-  metadata.directoryNode(parent)
-  throw errnoError('ENOENT')
+  if (found === null) {
+    metadata.assertDirectory(parent)
+    return null
+  }
+  const { bytes, start, key } = found
+  const attributes = blankAttributes()
+  readVisible(context, bytes, start, attributes)
+  const shared = dentryIsShared(bytes, start)
+  metadata.places.reference(attributes.ino, shared ? IN_SHARED : parent, shared ? 0 : key)
+  const entryTtlSec = entryTtlOf(name, dentryName(bytes, start))
+  return { attributes, entryTtlSec, attributeTtlSec: TTL_SEC }
 }
 
 /** Whether a name is "." or "..". */
@@ -64,10 +69,15 @@ export function forget(context: Context, ino: Ino, count: number): void {
 }
 
 export function getattr(context: Context, ino: Ino): MaybePromise<{ attributes: Attributes; ttlSec: number }> {
-  return context.database.run(() => ({
-    attributes: visibleAttributes(context, context.metadata.nodeOf(ino)),
-    ttlSec: TTL_SEC,
-  }))
+  return context.database.run(() => ({ attributes: attributesOfIno(context, ino), ttlSec: TTL_SEC }))
+}
+
+function attributesOfIno(context: Context, ino: Ino): Attributes {
+  const dentry = context.metadata.knownDentry(ino)
+  if (dentry === null) return visibleAttributes(context, context.metadata.nodeOf(ino))
+  const attributes = blankAttributes()
+  readVisible(context, dentry, 0, attributes)
+  return attributes
 }
 
 export function readlink(context: Context, ino: Ino): MaybePromise<Uint8Array> {

@@ -4,9 +4,9 @@
 // together with the rename (design, section 5.3): writeback is told in the same turn, and may make such renames wait.
 import {
   DIRECTORY,
+  type DirectoryRecord,
   encodeDentry,
   encodeSharedDentry,
-  type FoundName,
   type Ino,
   isDirectory,
   isRegular,
@@ -15,7 +15,7 @@ import {
 } from '../meta/index.ts'
 import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import { assertWritable, type Context } from './context.ts'
-import { checkNewName, touchDirectory } from './create.ts'
+import { checkNewName } from './create.ts'
 import { dropDirectory, dropName, otherSpellingOf } from './link.ts'
 
 export const RENAME_NOREPLACE = 1
@@ -44,8 +44,8 @@ const DONE: Outcome = { gate: null }
 interface Plan {
   source: Node
   target: Node | null
-  oldParent: Node
-  newParent: Node
+  oldParent: DirectoryRecord
+  newParent: DirectoryRecord
   oldKey: number
   newKey: number
   /** Spellings that lead nowhere afterwards, besides those that were given. */
@@ -60,14 +60,13 @@ interface GoneName {
 /** Null: nothing to do. */
 function check(context: Context, from: NamePlace, to: NamePlace, flags: number): Plan | null {
   const { metadata } = context
-  const oldParent = metadata.directoryNode(from.parent)
-  const newParent = from.parent === to.parent ? oldParent : metadata.directoryNode(to.parent)
-  if (newParent.home === 'removed') throw errnoError('ENOENT')
+  const oldParent = metadata.directoryRecord(from.parent)
+  const newParent = from.parent === to.parent ? oldParent : metadata.directoryRecord(to.parent)
+  if (newParent.isRemoved) throw errnoError('ENOENT')
   const sourceName = metadata.find(from.parent, from.name)
   if (sourceName === null) throw errnoError('ENOENT')
-  const base = metadata.baseKey(to.parent, to.name)
   checkNewName(to.name)
-  const found: FoundName | null = metadata.find(to.parent, to.name, base)
+  const { found, key: newKey } = metadata.findOrFree(to.parent, to.name)
   if (found !== null && (flags & RENAME_NOREPLACE) !== 0) throw errnoError('EEXIST')
   // Where names fold, the new name may find the old one: it is then only spelled anew.
   const isRespelling = found !== null && from.parent === to.parent && found.key === sourceName.key
@@ -92,7 +91,6 @@ function check(context: Context, from: NamePlace, to: NamePlace, flags: number):
     if (!movesDirectory && replacesDirectory) throw errnoError('EISDIR')
     if (replacesDirectory && !metadata.isEmptyDirectory(target.inode.ino)) throw errnoError('ENOTEMPTY')
   }
-  const newKey = found?.key ?? metadata.freeKey(to.parent, base)
   return { source, target, oldParent, newParent, oldKey: sourceName.key, newKey, gone }
 }
 
@@ -122,15 +120,13 @@ function renameTurn(context: Context, from: NamePlace, to: NamePlace, flags: num
     if (source.home === 'directory') metadata.put(transaction, source)
     putParent(transaction, inode.ino, to.parent, newKey)
   }
-  if (isDirectory(inode.mode)) {
-    oldParent.inode.nlink--
-    newParent.inode.nlink++
+  const moved = isDirectory(inode.mode) ? 1 : 0
+  const replaced = target !== null && isDirectory(target.inode.mode) ? 1 : 0
+  if (newParent === oldParent) oldParent.touch(transaction, now, -replaced)
+  else {
+    oldParent.touch(transaction, now, -moved)
+    newParent.touch(transaction, now, moved - replaced)
   }
-  if (target !== null && isDirectory(target.inode.mode)) newParent.inode.nlink--
-  touchDirectory(oldParent, now)
-  touchDirectory(newParent, now)
-  metadata.put(transaction, oldParent)
-  if (newParent !== oldParent) metadata.put(transaction, newParent)
   database.apply(transaction)
 
   dropped()

@@ -3,6 +3,8 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Extent } from '../../src/data/index.ts'
 import {
+  DirectoryRecord,
+  DOT_KEY,
   decodeInode,
   decodeQuota,
   dentryIno,
@@ -93,6 +95,25 @@ test('an inode record says what the inode was', () => {
   )
 })
 
+test('a directory whose names change is the same, with other times and links', () => {
+  fc.assert(
+    fc.property(inode, time, fc.integer({ min: -1, max: 1 }), (one, now, moreLinks) => {
+      const before = { ...one, nlink: 1 + (one.nlink % 1000) }
+      const record = Buffer.concat([encodeInode(before), Buffer.from('and what follows')])
+      const put: unknown[] = []
+      const transaction = { put: (...what: unknown[]) => put.push(what), delete() {}, clear() {} }
+      const directory = new DirectoryRecord(before.ino, record)
+      expect([directory.mode, directory.gid, directory.realm, directory.flags, directory.isRemoved]).toEqual([
+        ...[before.mode, before.gid, before.realm, before.flags, false],
+      ])
+      directory.touch(transaction, now, moreLinks)
+      const after = { ...before, mtime: now, ctime: now, nlink: before.nlink + moreLinks }
+      expect(put).toEqual([[DIRECTORY, before.ino, DOT_KEY, encodeInode(after)]])
+      expect(decodeInode(record, 0)).toEqual(before)
+    }),
+  )
+})
+
 test('a dentry record says its name, its type and its inode', () => {
   fc.assert(
     fc.property(inode, fc.uint8Array({ minLength: 1, maxLength: 255 }), (one, name) => {
@@ -127,12 +148,27 @@ test('names are hashed by SipHash-2-4: the vector of its paper', () => {
   )
 })
 
+test('a name has one key, whatever was asked for before it and in whatever buffer', () => {
+  const hashKey = Buffer.alloc(16, 7)
+  const keys = nameKeys(hashKey)
+  const buffer = Buffer.alloc(300)
+  const someName = fc.oneof(fc.constantFrom('a', 'b', 'ab', 'aa', 'a'.repeat(255), 'a'.repeat(256)), fc.string())
+  fc.assert(
+    fc.property(fc.array(someName, { maxLength: 20 }), (names) => {
+      for (const text of names) {
+        const length = buffer.write(text, 0, 'latin1')
+        expect(keys(buffer.subarray(0, length))).toBe(nameKeys(hashKey)(Buffer.from(text, 'latin1')))
+      }
+    }),
+  )
+})
+
 test('names of one hash get the lowest free ordinal each, and are told apart', async () => {
   const { database } = await mount()
   const metadata = new Metadata({ database, nameKeys: () => 512 })
   const put = (text: string, ino: number) => {
     const name = Buffer.from(text)
-    const key = metadata.freeKey(ROOT_INO, metadata.baseKey(ROOT_INO, name))
+    const { key } = metadata.findOrFree(ROOT_INO, name)
     const transaction = database.transaction()
     const now = { sec: 0, nsec: 0 }
     transaction.put(

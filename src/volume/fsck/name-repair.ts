@@ -70,9 +70,8 @@ export class NameRepair {
     const directory = this.#lostFound(transaction, isDirectoryEntry ? 1 : 0)
     for (let copy = 0; ; copy++) {
       const name = Buffer.from(copy === 0 ? `#${ino}` : `#${ino}.${copy}`)
-      const base = metadata.baseKey(directory, name)
-      if (metadata.find(directory, name, base) === null)
-        return { directory, key: metadata.freeKey(directory, base), name }
+      const { found, key } = metadata.findOrFree(directory, name)
+      if (found === null) return { directory, key, name }
     }
   }
 
@@ -81,8 +80,7 @@ export class NameRepair {
     const { clock, database, metadata } = this.#repair
     for (let copy = 0; ; copy++) {
       const name = Buffer.from(copy === 0 ? LOST_FOUND : `${LOST_FOUND}.${copy}`)
-      const base = metadata.baseKey(ROOT_INO, name)
-      const found = metadata.find(ROOT_INO, name, base)
+      const { found, key } = metadata.findOrFree(ROOT_INO, name)
       if (found !== null) {
         const ino = dentryIno(found.bytes, found.start)
         if (!isDirectory(dentryType(found.bytes, found.start)) || this.#dot(ino) === null) continue
@@ -93,7 +91,6 @@ export class NameRepair {
       const ino = this.#spareIno
       const inode = newInode({ ino, mode: S_IFDIR | 0o700, uid: 0, gid: 0, now: clock.now() })
       inode.nlink += newSubdirectories
-      const key = metadata.freeKey(ROOT_INO, base)
       transaction.clear(DIRECTORY, ino)
       transaction.put(DIRECTORY, ino, DOT_KEY, encodeInode(inode))
       transaction.put(DIRECTORY, ROOT_INO, key, encodeDentry(name, inode))
@@ -134,13 +131,11 @@ export class NameRepair {
       const record = this.#get(directory, key)
       if (record === null) return
       const name = dentryName(record, 0)
-      const base = metadata.baseKey(directory, name)
-      const there = metadata.find(directory, name, base)
+      const { found: there, key: right } = metadata.findOrFree(directory, name)
       if (there !== null) {
         if (there.key !== key) this.#moveAway(transaction, directory, key)
         return
       }
-      const right = metadata.freeKey(directory, base)
       transaction.delete(DIRECTORY, directory, key)
       transaction.put(DIRECTORY, directory, right, Buffer.from(record))
       if (!dentryIsShared(record, 0)) putParent(transaction, dentryIno(record, 0), directory, right)
