@@ -2,7 +2,7 @@
 // every change. One per filesystem.
 
 import type { Stream, StreamAttributes, Streams } from '../data/index.ts'
-import type { Ino, Metadata, Node } from '../meta/index.ts'
+import type { Ino, Metadata, NameKeys, Node } from '../meta/index.ts'
 import { type Clock, errnoError, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import type { SegmentStore } from '../segments/index.ts'
 import type { Database } from '../tables/index.ts'
@@ -21,8 +21,8 @@ export interface FilesystemOptions {
   streams: Streams
   segments: SegmentStore
   clock: Clock
-  /** 16 bytes of volume.json: the key of the names' hash. */
-  hashKey: Uint8Array
+  /** From names to their keys in directories: by the hash key of volume.json. */
+  nameKeys: NameKeys
   log: Log
   readOnly?: boolean
   /** A commit begins this long after the first change: mount option `commit`; 5 s unless told. */

@@ -2,16 +2,7 @@
 //
 // Life: createFilesystem, `start` (before the first operation), operations, `close`. Its volume opens the database, the
 // segments and the streams before, and closes the database after, with `checkpointHooks`.
-import {
-  CASEFOLD_FLAG,
-  type Ino,
-  Metadata,
-  nameKeys,
-  newInode,
-  putRootDirectory,
-  ROOT_INO,
-  S_IFDIR,
-} from '../meta/index.ts'
+import { CASEFOLD_FLAG, type Ino, Metadata, newInode, putRootDirectory, ROOT_INO, S_IFDIR } from '../meta/index.ts'
 import { FsError, ruleHolds } from '../platform/index.ts'
 import type { CheckpointHooks } from '../tables/index.ts'
 import { dropSetId, setattr } from './attributes.ts'
@@ -84,7 +75,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
   const cleaner = new Cleaner(get, options.graceMs ?? 3_600_000)
   const checkpoints = new Checkpoints(get, () => cleaner.checkpointWritten())
   const reaper = new Reaper(get)
-  const metadata = new Metadata({ database, nameKeys: nameKeys(options.hashKey) })
+  const metadata = new Metadata({ database, nameKeys: options.nameKeys })
   const handles = new Handles()
   const context: Context = {
     database,

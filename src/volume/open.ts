@@ -8,7 +8,7 @@
 //   `abandon` leaves slot and journal as they are, for the next mount.
 // - The store given in stays the caller's: it is not closed here.
 import { createStreams } from '../data/index.ts'
-import { DIRECTORY, ROOT_INO, TABLE_KINDS } from '../meta/index.ts'
+import { DIRECTORY, nameKeys, ROOT_INO, TABLE_KINDS } from '../meta/index.ts'
 import type { Clock, FsError, Random } from '../platform/index.ts'
 import { createSegmentStore, type SegmentId, type SegmentStore } from '../segments/index.ts'
 import type { ObjectStore } from '../store/index.ts'
@@ -168,7 +168,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     streams,
     segments,
     clock,
-    hashKey: identity.hashKey,
+    nameKeys: nameKeys(identity.hashKey),
     log,
     readOnly: writer === null,
     commitIntervalMs: commitMs,

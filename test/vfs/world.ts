@@ -1,7 +1,7 @@
 // A whole filesystem in memory, without a kernel: a volume in a memory store, mounted as often as a test likes, and a
 // clock that the test drives.
 import { createStreams, type OwnedStreams } from '../../src/data/index.ts'
-import { PINNED_TABLES, TABLE_KINDS } from '../../src/meta/index.ts'
+import { nameKeys as keysByHash, PINNED_TABLES, TABLE_KINDS } from '../../src/meta/index.ts'
 import { type Clock, FsError, seededRandom, type Timer, type Timespec } from '../../src/platform/index.ts'
 import { createSegmentStore, type SegmentId, type SegmentStore } from '../../src/segments/index.ts'
 import type { ObjectStore } from '../../src/store/index.ts'
@@ -69,10 +69,18 @@ export interface MountOptions
   extends Partial<
     Pick<
       FilesystemOptions,
-      'casefold' | 'onNameGone' | 'readOnly' | 'inlineBytesMax' | 'truncateHoldMs' | 'graceMs' | 'shareMinBytes'
+      | 'casefold'
+      | 'graceMs'
+      | 'inlineBytesMax'
+      | 'nameKeys'
+      | 'onNameGone'
+      | 'readOnly'
+      | 'shareMinBytes'
+      | 'truncateHoldMs'
     >
   > {
   store?: ObjectStore
+  clock?: TestClock
   segmentSizeBytes?: number
   dirtyLimitBytes?: number
   pageCacheBytes?: number
@@ -102,7 +110,7 @@ export async function formatVolume(store: ObjectStore = createMemoryStore()): Pr
 
 export async function mount(options: MountOptions = {}): Promise<World> {
   const store = options.store ?? (await formatVolume())
-  const clock = new TestClock()
+  const clock = options.clock ?? new TestClock()
   const log =
     options.log ?? ((level, message) => level === 'error' && process.env.CAIRNFS_TEST_LOG && console.log(message))
   const segments = createSegmentStore({
@@ -122,13 +130,14 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     takeSegmentId: () => database.takeId('segment') as SegmentId,
     onPressure: () => fs.writeBackUnderPressure(),
   })
-  const { readOnly = false, casefold, onNameGone, inlineBytesMax, truncateHoldMs, graceMs, shareMinBytes } = options
+  const { readOnly = false, casefold, nameKeys, onNameGone } = options
+  const { inlineBytesMax, truncateHoldMs, graceMs, shareMinBytes } = options
   const fs = createFilesystem({
     database,
     streams,
     segments,
     clock,
-    hashKey: HASH_KEY,
+    nameKeys: nameKeys ?? keysByHash(HASH_KEY),
     log,
     readOnly,
     ...(inlineBytesMax === undefined ? {} : { inlineBytesMax }),
