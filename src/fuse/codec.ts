@@ -25,6 +25,10 @@ import {
 } from './wire.ts'
 
 const TWO_32 = 4294967296
+/** Of a cookie's high half: 2^53 is the largest. Above it stands a listing's generation, of 9 bits; the last is the sign. */
+const COOKIE_HIGH_BITS = 22
+export const GENERATIONS = 512
+const QUIET_END_BYTES = 8
 const S_IFMT = 0o170000
 const S_IFDIR = 0o040000
 /** st_blksize of what is no directory. */
@@ -97,6 +101,12 @@ export class RequestBuffer {
   }
   u64(at: number): number {
     return this.#words[at >> 2]! + this.#words[(at >> 2) + 1]! * TWO_32
+  }
+  /** A cookie of readdir, and the generation above it. */
+  cookie(at: number): { cookie: number; generation: number } {
+    const high = this.#words[(at >> 2) + 1]!
+    const cookie = this.#words[at >> 2]! + (high & (2 ** COOKIE_HIGH_BITS - 1)) * TWO_32
+    return { cookie, generation: high >>> COOKIE_HIGH_BITS }
   }
   i64(at: number): number {
     return this.#words[at >> 2]! + (this.#words[(at >> 2) + 1]! | 0) * TWO_32
@@ -292,7 +302,8 @@ export class ReplyBuffer {
     return at + StatfsOut.sizeof
   }
 
-  /** fuse_dirent with its name, `from[nameStart, nameEnd)`, and padding. Returns the end. */
+  /** fuse_dirent with its name, `from[nameStart, nameEnd)`, and padding. `generation` stands above the cookie's bits. Returns
+   *  the end. */
   dirent(
     at: number,
     from: Uint8Array,
@@ -301,10 +312,12 @@ export class ReplyBuffer {
     ino: number,
     mode: number,
     cookie: number,
+    generation: number,
   ): number {
     const nameBytes = nameEnd - nameStart
     this.putU64(at + Dirent.ino, ino)
     this.putU64(at + Dirent.off, cookie)
+    this.#words[((at + Dirent.off) >> 2) + 1]! |= generation << COOKIE_HIGH_BITS
     this.putU32(at + Dirent.namelen, nameBytes)
     this.putU32(at + Dirent.type, (mode >> 12) & 15)
     const end = (at + Dirent.name + nameBytes + 7) & ~7
@@ -331,6 +344,7 @@ export class DirectoryReply {
   at: number = OutHeader.sizeof
   /** Whether an entry was refused for want of room. */
   isFull = false
+  #generation = 0
   #end = 0
   #plus = false
   #entryTtlSec = 0
@@ -340,13 +354,26 @@ export class DirectoryReply {
     this.reply = new ReplyBuffer(capacityBytes)
   }
 
-  begin(options: { sizeBytes: number; plus: boolean; entryTtlSec: number; attributeTtlSec: number }): void {
+  begin(options: {
+    sizeBytes: number
+    plus: boolean
+    generation: number
+    entryTtlSec: number
+    attributeTtlSec: number
+  }): void {
     this.at = OutHeader.sizeof
     this.isFull = false
+    this.#generation = options.generation
     this.#end = Math.min(OutHeader.sizeof + options.sizeBytes, this.reply.capacity)
     this.#plus = options.plus
     this.#entryTtlSec = options.entryTtlSec
     this.#attributeTtlSec = options.attributeTtlSec
+  }
+
+  /** An end that leaves the kernel's cache of the directory as it is: less than an entry, but not nothing. */
+  addQuietEnd(): void {
+    this.reply.zero(this.at, this.at + QUIET_END_BYTES)
+    this.at += QUIET_END_BYTES
   }
 
   readonly #take: NonNullable<DirectorySink['inPlace']> = (
@@ -368,7 +395,7 @@ export class DirectoryReply {
       if (attributes === null) this.reply.zero(this.at, direntAt)
       else this.reply.entry(this.at, attributes, this.#entryTtlSec, this.#attributeTtlSec)
     }
-    this.at = this.reply.dirent(direntAt, bytes, nameStart, nameEnd, ino, mode, cookie)
+    this.at = this.reply.dirent(direntAt, bytes, nameStart, nameEnd, ino, mode, cookie, this.#generation)
     return true
   }
 

@@ -30,7 +30,7 @@ async function mount(filesystem: Filesystem, request: MountRequest): Promise<Mou
     const majorMinor = findMountAt(path)?.majorMinor
     if (majorMinor === undefined) throw endedEarly(path)
     if (request.readAheadKib !== undefined) tryReadAhead(majorMinor, request.readAheadKib, request)
-    return new ServedMount(path, majorMinor, loop)
+    return new ServedMount(path, majorMinor, { loop, session })
   } catch (error) {
     loop.stop()
     if (findMountAt(path) !== undefined) await unmountAt(path, { mode: 'lazy' })
@@ -56,13 +56,15 @@ class ServedMount implements Mounted {
   readonly majorMinor: string
   readonly ended: Mounted['ended']
   readonly #loop: DeviceLoop
+  readonly #session: Session
   readonly #notifier: Notifier
 
-  constructor(mountpoint: string, majorMinor: string, loop: DeviceLoop) {
+  constructor(mountpoint: string, majorMinor: string, { loop, session }: { loop: DeviceLoop; session: Session }) {
     this.mountpoint = mountpoint
     this.majorMinor = majorMinor
     this.ended = loop.ended
     this.#loop = loop
+    this.#session = session
     this.#notifier = new Notifier((message) => loop.notify(message))
   }
 
@@ -75,10 +77,12 @@ class ServedMount implements Mounted {
   }
 
   invalidateInode(ino: Ino, offset: number, lengthBytes: number): Promise<void> {
+    this.#session.namesChange(ino)
     return this.#notifier.send(encodeInvalidateInode(ino, offset, lengthBytes))
   }
 
   invalidateEntry(parent: Ino, name: Uint8Array): Promise<void> {
+    this.#session.namesChange(parent)
     return this.#notifier.send(encodeInvalidateEntry(parent, name))
   }
 

@@ -17,14 +17,14 @@
 // may be in the journal already), and answering EINTR to a read of a mapped page would kill its process with SIGBUS,
 // on any signal, caught or not. So a process waiting for us is not interrupted, as on a disk filesystem; a fatal signal
 // still ends one whose request we have not yet read. Waits are bounded below by the store's deadlines.
-import assert from 'node:assert'
 import { constants as fsConstants } from 'node:fs'
 import { constants } from 'node:os'
-import { errnoError, FsError, isPromise, type MaybePromise } from '../platform/index.ts'
+import { errnoError, FsError, isPromise, type MaybePromise, systemClock } from '../platform/index.ts'
 import type { Attributes, Caller, Entry, Filesystem, Handle, Ino, Opened } from '../vfs/index.ts'
-import { DirectoryReply, MalformedRequest, ReplyBuffer, type RequestBuffer, totalLengthBytes } from './codec.ts'
+import { MalformedRequest, ReplyBuffer, type RequestBuffer, totalLengthBytes } from './codec.ts'
+import { DirectoryRequests } from './directory-requests.ts'
 import { runIoctl } from './ioctl.ts'
-import { grantedNames, type Negotiated, negotiate, TRANSFER_MAX_BYTES } from './negotiation.ts'
+import { grantedNames, type Negotiated, negotiate } from './negotiation.ts'
 import { withoutSetId } from './set-id.ts'
 import type { TransportLog } from './transport.ts'
 import {
@@ -72,9 +72,6 @@ const COPY_BYTES = 2048
 /** The older answer to COPY_FILE_RANGE has 32 bits: whole pages of them. */
 const COPIED_32_MAX = 0xfffff000
 
-/** Buffers for listings that are kept for the next one. */
-const SPARE_DIRECTORIES = 8
-
 /** Where replies go. Each call returns 0 or a negative errno, and has read the buffers when it returns. */
 export interface ReplyPort {
   send(reply: ReplyBuffer, lengthBytes: number): number
@@ -106,7 +103,7 @@ export class Session {
   /** Causes of I/O errors that the log has. */
   readonly #told = new Set<string>()
   readonly #reply = new ReplyBuffer(REPLY_BYTES)
-  readonly #directoryReplies: DirectoryReply[] = []
+  readonly #directories: DirectoryRequests
   #caller: Caller = { uid: 0, gid: 0, pid: 0 }
   #negotiated: Negotiated | undefined
   #onInitialized: ((negotiated: Negotiated) => void) | undefined
@@ -125,6 +122,12 @@ export class Session {
     this.#options = options
     this.#log = options.log
     this.#parts = { fs, log: options.log, notify: (message) => port.notify(message) }
+    this.#directories = new DirectoryRequests(fs, (...answer) => this.#sendFrom(...answer), systemClock)
+  }
+
+  /** Names in a directory change, or have changed, without a request of the kernel's. */
+  namesChange(directory: Ino): void {
+    this.#directories.namesChange(directory)
   }
 
   /** Answers one request, or starts it; a promise says when its buffer is free again. Never throws or rejects. */
@@ -137,6 +140,7 @@ export class Session {
       if (this.#negotiated === undefined && request.opcode !== Opcode.INIT) {
         throw new MalformedRequest(`opcode ${request.opcode} before INIT`)
       }
+      this.#directories.note(request)
       const pending = this.#dispatch(request)
       return pending === undefined ? undefined : this.#settle(request, pending)
     } catch (error) {
@@ -240,9 +244,9 @@ export class Session {
       case Opcode.COPY_FILE_RANGE_64:
         return this.#copy(r, Number.MAX_SAFE_INTEGER, this.#sendCopied)
       case Opcode.READDIR:
-        return this.#readdir(r, false)
+        return this.#directories.readdir(r, false)
       case Opcode.READDIRPLUS:
-        return this.#readdir(r, true)
+        return this.#directories.readdir(r, true)
       case Opcode.FSYNCDIR:
         return this.#then(r, this.#fs.fsyncdir(r.nodeid as Ino), this.#sendEmpty)
       case Opcode.STATFS:
@@ -399,40 +403,6 @@ export class Session {
       this.#fs.copyFileRange(from, to, lengthBytes, flags),
     )
     return this.#then(r, copied, send)
-  }
-
-  #readdir(r: RequestBuffer, plus: boolean): MaybePromise<void> {
-    r.need(ReadIn.sizeof)
-    const directory = this.#directoryReplies.pop() ?? new DirectoryReply(OutHeader.sizeof + TRANSFER_MAX_BYTES)
-    directory.begin({
-      sizeBytes: r.u32(InHeader.sizeof + ReadIn.size),
-      plus,
-      entryTtlSec: this.#fs.entryTtlSec,
-      attributeTtlSec: this.#fs.attributeTtlSec,
-    })
-    const cookie = r.u64(InHeader.sizeof + ReadIn.offset)
-    let filled: MaybePromise<void>
-    try {
-      filled = this.#fs.readdir(r.nodeid as Ino, cookie, plus, directory.sink)
-    } catch (error) {
-      return this.#sendDirectory(r, directory, error)
-    }
-    if (!isPromise(filled)) return this.#sendDirectory(r, directory, undefined)
-    return filled.then(
-      () => this.#sendDirectory(r, directory, undefined),
-      (error) => this.#sendDirectory(r, directory, error),
-    )
-  }
-
-  /** Entries already taken are answered although an error came after them: each carries a reference the kernel must
-   *  learn of. The error comes back with the next call. */
-  #sendDirectory(r: RequestBuffer, directory: DirectoryReply, error: unknown): void {
-    assert(!this.#directoryReplies.includes(directory), 'a listing is sent once')
-    if (this.#directoryReplies.length < SPARE_DIRECTORIES) this.#directoryReplies.push(directory)
-    const isEmpty = directory.at === OutHeader.sizeof
-    if (isEmpty && error !== undefined) throw error
-    if (isEmpty && directory.isFull) throw errnoError('EINVAL')
-    this.#sendFrom(r, directory.reply, directory.at)
   }
 
   // ---- answers ----

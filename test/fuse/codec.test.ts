@@ -98,26 +98,39 @@ describe('replies', () => {
     const directory = new DirectoryReply(4096 + 16)
     const entries = fc.array(fc.tuple(nameBytes, attributes, id, fc.boolean()), { maxLength: 40 })
     fc.assert(
-      fc.property(entries, fc.boolean(), fc.boolean(), fc.nat(8192), (entries, plus, isInPlace, sizeBytes) => {
-        directory.reply.bytes.fill(0xff)
-        directory.begin({ sizeBytes, plus, entryTtlSec: 1, attributeTtlSec: 2 })
-        const taken = entries.filter(([name, a, cookie, known]) => {
-          const shownAs = known ? a : null
-          if (!isInPlace) return directory.sink(name, a.ino, a.mode, cookie, shownAs)
-          const around = Buffer.concat([Buffer.from('before'), name, Buffer.from('behind')])
-          return directory.sink.inPlace!(around, 6, 6 + name.length, a.ino, a.mode, cookie, shownAs)
-        })
-        expect(directory.at - 16).toBeLessThanOrEqual(Math.min(sizeBytes, 4096))
-        expect(directory.isFull).toBe(taken.length < entries.length)
-        const parsed = parseDirents(directory.reply.bytes.subarray(16, directory.at), plus)
-        expect(parsed).toHaveLength(taken.length)
-        taken.forEach(([name, a, cookie, known], i) => {
-          const got = parsed[i]!
-          expect(got).toMatchObject({ ino: a.ino, cookie, type: (a.mode >> 12) & 15, name: name.toString('latin1') })
-          if (plus) expect(got.entry!.nodeid).toBe(known ? a.ino : 0)
-          if (plus && known) expect(got.entry!.attr).toEqual(shown(a))
-        })
-      }),
+      fc.property(
+        entries,
+        fc.boolean(),
+        fc.boolean(),
+        fc.nat(8192),
+        fc.nat(511),
+        (entries, plus, isInPlace, sizeBytes, generation) => {
+          directory.reply.bytes.fill(0xff)
+          directory.begin({ sizeBytes, plus, generation, entryTtlSec: 1, attributeTtlSec: 2 })
+          const taken = entries.filter(([name, a, cookie, known]) => {
+            const shownAs = known ? a : null
+            if (!isInPlace) return directory.sink(name, a.ino, a.mode, cookie, shownAs)
+            const around = Buffer.concat([Buffer.from('before'), name, Buffer.from('behind')])
+            return directory.sink.inPlace!(around, 6, 6 + name.length, a.ino, a.mode, cookie, shownAs)
+          })
+          expect(directory.at - 16).toBeLessThanOrEqual(Math.min(sizeBytes, 4096))
+          expect(directory.isFull).toBe(taken.length < entries.length)
+          const parsed = parseDirents(directory.reply.bytes.subarray(16, directory.at), plus)
+          expect(parsed).toHaveLength(taken.length)
+          taken.forEach(([name, a, cookie, known], i) => {
+            const got = parsed[i]!
+            expect(got).toMatchObject({
+              ino: a.ino,
+              cookie,
+              generation,
+              type: (a.mode >> 12) & 15,
+              name: name.toString('latin1'),
+            })
+            if (plus) expect(got.entry!.nodeid).toBe(known ? a.ino : 0)
+            if (plus && known) expect(got.entry!.attr).toEqual(shown(a))
+          })
+        },
+      ),
     )
   })
 

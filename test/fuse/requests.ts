@@ -94,7 +94,8 @@ export function parseDirents(bytes: Buffer, plus: boolean) {
     entries.push({
       entry,
       ino: Number(bytes.readBigUInt64LE(dirent)),
-      cookie: Number(bytes.readBigUInt64LE(dirent + 8)),
+      cookie: Number(BigInt.asUintN(54, bytes.readBigUInt64LE(dirent + 8))),
+      generation: bytes[dirent + 15]! * 4 + (bytes[dirent + 14]! >> 6),
       type: bytes.readUInt32LE(dirent + 20),
       name: bytes.toString('latin1', dirent + 24, dirent + 24 + length),
     })

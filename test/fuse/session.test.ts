@@ -99,6 +99,8 @@ const Op = {
   MKNOD: 8,
   MKDIR: 9,
   UNLINK: 10,
+  RMDIR: 11,
+  RENAME: 12,
 } as const
 const Op2 = { LINK: 13, OPEN: 14, READ: 15, WRITE: 16, STATFS: 17, RELEASE: 18, FSYNC: 20, SETXATTR: 21 } as const
 const Op3 = { GETXATTR: 22, LISTXATTR: 23, FLUSH: 25, OPENDIR: 27, READDIR: 28, ACCESS: 34, CREATE: 35 } as const
@@ -342,6 +344,43 @@ describe.each([
     expect(memory.violations).toEqual([])
     h.feed(request(Op.FORGET, 2, u64(1)))
     expect(memory.violations.length).toBe(1)
+  })
+
+  test('a listing that begins after a change has another generation, which goes back and forth with its cookies', async () => {
+    const list = async (ino: number, position: bigint) => {
+      const { payload } = await h.ask(request(Op3.READDIR, ino, u64(0, position), u32(80, 0), u64(0), u32(0, 0)))
+      return parseDirents(payload, false)
+    }
+    const begin = async (ino = 1) => (await list(ino, 0n))[0]!.generation
+    const sub = parseEntry((await h.ask(request(Op.MKDIR, 1, u32(0o755, 0), name('sub')))).payload).nodeid
+    const first = await begin()
+    expect(await begin()).toBe(first)
+    const changes = [
+      request(Op.MKNOD, 1, u32(0o100644, 0, 0, 0), name('a')),
+      request(Op3.CREATE, 1, u32(2, 0o644, 0, 0), name('b')),
+      request(Op.SYMLINK, 1, name('c'), name('target')),
+      request(Op.MKDIR, 1, u32(0o755, 0), name('d')),
+      request(Op4.RENAME2, sub, u64(1), u32(0, 0), name('none'), name('x')),
+      request(Op.RENAME, 1, u64(sub), name('a'), name('a')),
+      request(Op.UNLINK, 1, name('b')),
+      request(Op.RMDIR, 1, name('d')),
+      request(Op2.LINK, 1, u64(sub), name('e')),
+    ]
+    const generations = new Set([first])
+    for (const change of changes) {
+      await h.ask(change)
+      generations.add(await begin())
+    }
+    expect(generations.size).toBe(1 + changes.length)
+    const inSub = await begin(sub)
+    await h.ask(request(Op.MKNOD, 1, u32(0o100644, 0, 0, 0), name('f')))
+    expect(await begin(sub), 'of another directory').toBe(inSub)
+
+    // A listing keeps the generation with which it began.
+    const last = (await list(1, 0n)).at(-1)!
+    const next = await list(1, (BigInt(first) << 54n) | BigInt(last.cookie))
+    expect(next.length).toBeGreaterThan(0)
+    expect(next.every(({ generation, cookie }) => generation === first && cookie > last.cookie)).toBe(true)
   })
 
   test('a listing with no room for one entry is an error, not an end', async () => {

@@ -194,7 +194,7 @@ export class Pass {
     this.from = from
     this.at = from
     this.beganAt = history.moments.next()
-    this.#dotsToCome = ['.', '..'].filter((name) => from === 0 || (history.dots.get(name) ?? 0) > from)
+    this.#dotsToCome = ['.', '..'].filter((name) => from < (history.dots.get(name) ?? NEVER))
   }
 
   /** An entry is shown, by a call that began at `calledAt`. */
@@ -216,9 +216,10 @@ export class Pass {
     if (candidates.length === 0) throw wrong('was not there')
     const fitting = candidates.filter((life) => life.cookie === null || life.cookie === cookie)
     if (fitting.length === 0) throw wrong(`had cookie ${candidates[0]!.cookie}`)
-    const life = fitting.find((candidate) => !this.shown.has(candidate))
+    const leading = fitting.filter((life) => life.ledTo(ino, calledAt, now))
+    if (leading.length === 0) throw wrong(`did not lead to ${ino}`)
+    const life = leading.find((candidate) => !this.shown.has(candidate))
     if (life === undefined) throw wrong('is shown twice')
-    if (!life.ledTo(ino, calledAt, now)) throw wrong(`did not lead to ${ino}`)
     // Where two lives of one name may be meant, the cookie may be the other's.
     if (candidates.length === 1) life.cookie = cookie
     this.shown.add(life)

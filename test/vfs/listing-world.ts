@@ -13,6 +13,8 @@ export type Readdir = (ino: Ino, cookie: number, plus: boolean, sink: DirectoryS
 
 export interface ListingOptions {
   seed: number
+  /** Many names have one hash; in half of the worlds they have anyway. */
+  collide?: boolean
   /** Puts a flaw between the filesystem and its readers. */
   flaw?: (readdir: Readdir) => Readdir
 }
@@ -112,7 +114,7 @@ class Listing {
     this.#options = options
     const hashed = nameKeys(Buffer.alloc(16, 7))
     // Few hashes, so that many names have the same one; ordinals then come and go.
-    const hashes = random.next() < 0.5 ? 20 + Math.floor(random.next() * 300) : null
+    const hashes = random.next() < 0.5 || options.collide === true ? 20 + Math.floor(random.next() * 300) : null
     const keys = (name: Uint8Array) => (hashes === null ? hashed(name) : (1 + ((hashed(name) / 256) % hashes)) * 256)
     const size = hashes === null ? 500 + random.next() * 3000 : hashes * 10
     this.#directories = [
@@ -473,6 +475,7 @@ interface Call {
   names: string[]
   onReference?: (ino: Ino) => void
   hasWaited?: boolean
+  inPlace?: boolean
 }
 
 /** One call: shows the pass what is listed, and returns how many entries that were. */
@@ -480,7 +483,7 @@ async function readOnce(readdir: Readdir, ino: Ino, call: Call): Promise<number>
   let shown = 0
   let isFull = false
   let wrong: unknown = null
-  const answered = readdir(ino, call.pass.at, call.plus, (name, child, _mode, cookie, attributes) => {
+  const sink: DirectorySink = (name, child, _mode, cookie, attributes) => {
     if (isFull) wrong ??= new WrongListing('a full sink was offered more')
     isFull = shown === call.room
     if (isFull || wrong !== null) return false
@@ -498,7 +501,10 @@ async function readOnce(readdir: Readdir, ino: Ino, call: Call): Promise<number>
     call.names.push(text)
     shown++
     return true
-  })
+  }
+  // The transport has names shown where they lie.
+  if (call.inPlace === true) sink.inPlace = (bytes, start, end, ...rest) => sink(bytes.subarray(start, end), ...rest)
+  const answered = readdir(ino, call.pass.at, call.plus, sink)
   call.hasWaited = isPromise(answered)
   await answered
   if (wrong !== null) throw wrong
@@ -537,7 +543,8 @@ class Reader {
     const room = 1 + Math.floor(most * this.#random.next() ** 3)
     const calledAt = history.moments.next()
     const before = this.#pass.at
-    const call: Call = { pass: this.#pass, plus: this.#plus, room, calledAt, names: [], onReference: keep }
+    const inPlace = this.#random.next() < 0.5
+    const call: Call = { pass: this.#pass, plus: this.#plus, room, calledAt, names: [], onReference: keep, inPlace }
     const shown = await readOnce(readdir, this.#directory.ino, call)
     if (call.hasWaited === true) this.#seen.waits++
     this.#seen.entries += shown
