@@ -39,10 +39,7 @@ const BUSY_LOAD = 2
 const say = (line: string) => process.stderr.write(`bench: ${line}\n`)
 
 async function listing(options: ListingOptions): Promise<void> {
-  if (options.isPlanOnly) {
-    process.stdout.write(describePlan(makePlan(options).parts))
-    return
-  }
+  if (options.isPlanOnly) return tellPlan(options)
   const { CAIRNFS_TEST_S3: endpoint, AWS_ACCESS_KEY_ID } = process.env
   if (!endpoint || !AWS_ACCESS_KEY_ID)
     throw new Error('no MinIO: run it by scripts/bench, or eval "$(scripts/minio start)"')
@@ -70,9 +67,18 @@ async function listing(options: ListingOptions): Promise<void> {
   }
 }
 
+async function tellPlan(options: ListingOptions): Promise<void> {
+  const workspace = new Workspace()
+  try {
+    const { parts } = makePlan({ ...options, systems: (await findSystems(options, workspace)).here })
+    process.stdout.write(describePlan(parts, options.onceOverSec))
+  } finally {
+    await workspace.cleanUp()
+  }
+}
+
 async function measure(options: ListingOptions, workspace: Workspace, minio: Minio): Promise<Results> {
-  const found = await findSystems(options, workspace)
-  const here = options.systems.filter(({ id }) => found.systems.some((system) => system.id === id))
+  const { here, ...found } = await findSystems(options, workspace)
   const { parts, notTried } = makePlan({ ...options, systems: here })
   const results = { ...(await emptyResults(options, minio)), ...found, notTried }
   const keep = () => {
@@ -82,7 +88,7 @@ async function measure(options: ListingOptions, workspace: Workspace, minio: Min
     workspace,
     minio,
     meter: new Meter(workspace, minio, await FuseRequests.open(workspace)),
-    progress: new Progress(say),
+    progress: new Progress(options.onceOverSec, say),
     filler: LISTING.find(({ kind }) => kind === 'create')!,
     settings: {
       parts,
@@ -109,15 +115,18 @@ async function measure(options: ListingOptions, workspace: Workspace, minio: Min
 async function findSystems(
   options: ListingOptions,
   workspace: Workspace,
-): Promise<Pick<Results, 'systems' | 'absent'>> {
-  const [systems, absent]: [Results['systems'], Results['absent']] = [[], []]
+): Promise<Pick<Results, 'systems' | 'absent'> & { here: System[] }> {
+  const [here, systems, absent]: [System[], Results['systems'], Results['absent']] = [[], [], []]
   for (const system of options.systems) {
     const found = await system.probe(workspace)
     if ('missing' in found) absent.push(refuse(system, found.missing))
-    else systems.push(describe(system, found.version))
+    else {
+      here.push(system)
+      systems.push(describe(system, found.version))
+    }
   }
   for (const { title, reason } of absent) say(`${title} does not run: ${reason}`)
-  return { systems, absent }
+  return { here, systems, absent }
 }
 
 /** Everything but systems and measurements: on what they run. */

@@ -60,7 +60,7 @@ export function makeProgram(actions: Actions): Command {
       number(1),
       1800,
     )
-    .option('--once-over <S>', 'what took longer is measured in one round only, where that can be', number(1), 90)
+    .option('--once-over <S>', 'what took longer is measured in one round only, where that can be', number(1), 60)
     .option(
       '--most <ID=N,...>',
       'this system runs everything up to that size, and nothing above, in the place of its limits',

@@ -74,9 +74,9 @@ export function makePlan(wishes: Wishes): { parts: Part[]; notTried: NotTried[] 
   return { parts, notTried }
 }
 
-/** Where keys are read that lie in a bucket, there is nothing to create or remove. */
-function hasSuch({ filling }: System, { kind }: Workload): boolean {
-  return filling === 'created' || kind === 'mount' || kind === 'read'
+/** What is shared is neither created nor removed, and with keys alone it depends on the work. */
+function hasSuch({ filling, isFilesystem = true }: System, { kind, onBucket }: Workload): boolean {
+  return (filling === 'created' || kind === 'mount' || kind === 'read') && (isFilesystem || onBucket !== null)
 }
 
 function isWithinLimits({ limits }: System, workload: string, { entries, latencyMs }: Omit<Cell, 'round'>): boolean {

@@ -5,6 +5,7 @@ import type { Cell } from './results.ts'
 import type { System } from './systems/index.ts'
 
 export class Progress {
+  readonly #onceOverSec: number
   readonly #write: (line: string) => void
   readonly #now: () => number
   readonly #started: number
@@ -14,7 +15,8 @@ export class Progress {
   #doneSec = 0
 
   /** `now` in milliseconds. */
-  constructor(write: (line: string) => void, now: () => number = () => performance.now()) {
+  constructor(onceOverSec: number, write: (line: string) => void, now: () => number = () => performance.now()) {
+    this.#onceOverSec = onceOverSec
     this.#write = write
     this.#now = now
     this.#started = now()
@@ -25,13 +27,13 @@ export class Progress {
     for (const part of parts) {
       this.#rounds.set(keyOf(part), part.rounds)
       for (const task of part.tasks) {
-        for (let round = 1; round <= part.rounds; round++) this.#expectedSec += estimateSec(task, { ...part, round })
+        for (let round = 1; round <= part.rounds; round++) this.#expectedSec += this.#estimate(task, { ...part, round })
       }
     }
   }
 
   done(task: Task, cell: Cell): void {
-    this.#doneSec += estimateSec(task, cell)
+    this.#doneSec += this.#estimate(task, cell)
   }
 
   tell({ id }: System, { entries, latencyMs, round }: Cell, what: string): void {
@@ -40,6 +42,10 @@ export class Progress {
     const rounds = this.#rounds.get(keyOf({ entries, latencyMs }))
     const of = rounds === undefined ? '' : ` of ${rounds}`
     this.#write(`${size} entries${latency}, round ${round}${of}: ${id}: ${what}${this.#left()}`)
+  }
+
+  #estimate(task: Task, cell: Cell): number {
+    return estimateSec(task, cell, this.#onceOverSec)
   }
 
   #left(): string {

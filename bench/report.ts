@@ -60,7 +60,7 @@ function introduction(results: Results): string {
           `files, and of what took longer than ${onceOverSec} s. `
         : 'of one round. ') +
       'Cold: mounted again by a new daemon, the caches of the kernel and its own dropped, the directory itself looked up; ' +
-      'warm: once more right after. What writes is timed up to the barrier: an fsync of the root directory of the mount, or ' +
+      'warm: once more right after. Nothing is timed before the daemons have come to rest. What writes is timed up to the barrier: an fsync of the root directory of the mount, or ' +
       'what a system has. Lookups are the time of one, warm ones the mean of up to 1,000 names that were not asked for ' +
       'before. Requests to the store are those that MinIO counted, FUSE requests those that the kernel sent (but for FORGET, ' +
       'which nobody answers), CPU and memory those of the daemons while the work was done.',

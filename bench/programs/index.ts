@@ -13,7 +13,17 @@ export function python(script: string, ...args: (string | number)[]): Command {
   return { program: PYTHON, args: [join(REPOSITORY, 'bench/programs', script), ...args.map(String)] }
 }
 
-/** The program of a bucket without a filesystem: list-bucket.ts, compiled beside this file. */
+/** The program of a bucket without a filesystem. */
 export function listBucket(...args: (string | number)[]): Command {
-  return { program: process.execPath, args: [join(import.meta.dirname, 'list-bucket.js'), ...args.map(String)] }
+  return compiled('list-bucket', args)
+}
+
+/** The program that lets a directory of cairnfs grow. */
+export function grow(...args: (string | number)[]): Command {
+  return compiled('grow', args)
+}
+
+/** They are compiled beside this file. */
+function compiled(name: string, args: (string | number)[]): Command {
+  return { program: process.execPath, args: [join(import.meta.dirname, `${name}.js`), ...args.map(String)] }
 }

@@ -15,6 +15,7 @@ export const bucket: System = {
       'a HEAD of 100,000 keys, 20 at a time, takes minutes where latency is added, as does putting a million keys',
   },
   filling: KEYS,
+  isFilesystem: false,
   note:
     '"keys in MinIO" is no filesystem: ListObjectsV2 by the AWS SDK for names and sizes, a HEAD of each key besides for ' +
     '`ls -lU`, as s3fs does it; CPU is that of the program.',

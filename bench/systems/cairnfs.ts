@@ -1,11 +1,15 @@
 // cairnfs itself, as its users run it: dist/main.js, with the options that are the default.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { REGION } from '../minio.ts'
 import { REPOSITORY } from '../programs/index.ts'
+import type { Command } from '../workspace.ts'
 import { probeProgram } from './binaries.ts'
 import { MountedInstance } from './mounted.ts'
-import { NO_LIMITS, type System } from './system.ts'
+import { type Instance, NO_LIMITS, type Place, type System } from './system.ts'
 
+/** In its bucket. */
+export const VOLUME = 'volume'
 /** Where root's daemons have their locks and sockets. */
 const RUN = '/run/cairnfs'
 const MAIN = join(REPOSITORY, 'dist/main.js')
@@ -17,23 +21,55 @@ export const cairnfs: System = {
   filling: 'created',
   probe: (workspace) => probeProgram(workspace, MAIN, '--version'),
   async open(place) {
-    const { workspace, endpoint, bucket, name } = place
-    const store = `s3://${bucket}/volume`
-    const options = ['--endpoint', endpoint, '--path-style', '--region', REGION]
-    const run = (...args: string[]) => ({ program: process.execPath, args: [MAIN, ...args] })
-    const format = run('format', store, '--name', name, '--create-bucket', ...options)
-    const uuid = /uuid (\S+)/.exec(await workspace.expect(format, { limitMs: 60_000 }))?.[1]
-    return MountedInstance.mount(place, {
-      steps: (mountpoint) => [
-        // The pool's size is in the environment already: the daemon need not start itself again.
-        { daemon: { ...run('mount', '-f', store, mountpoint, ...options), env: { UV_THREADPOOL_SIZE: '8' } } },
-      ],
-      unmount: (mountpoint) => run('umount', mountpoint),
-      filesLeftByForce: (device) => [
-        join(RUN, `${uuid}-0.lock`),
-        ...(device === null ? [] : [join(RUN, `${device.replace(':', '-')}.sock`)]),
-      ],
-      unmountByForce: (mountpoint) => run('umount', '--force', mountpoint),
-    })
+    const { store, options } = storeOf(place)
+    const format = run('format', store, '--name', place.name, '--create-bucket', ...options)
+    await place.workspace.expect(format, { limitMs: 60_000 })
+    return mountVolume(place)
   },
+}
+
+/** Mounts the volume that is there. */
+export function mountVolume(place: Place): Promise<Instance> {
+  const { store, options } = storeOf(place)
+  return MountedInstance.mount(place, {
+    steps: (mountpoint) => [
+      // The pool's size is in the environment already: the daemon need not start itself again.
+      { daemon: { ...run('mount', '-f', store, mountpoint, ...options), env: { UV_THREADPOOL_SIZE: '8' } } },
+    ],
+    unmount: (mountpoint) => run('umount', mountpoint),
+    filesLeftByForce: (mountpoint, device) => [
+      ...locksOf(mountpoint),
+      ...(device === null ? [] : [join(RUN, `${device.replace(':', '-')}.sock`)]),
+    ],
+    unmountByForce: (mountpoint) => run('umount', '--force', mountpoint),
+  })
+}
+
+function storeOf({ endpoint, bucket }: Place): { store: string; options: string[] } {
+  return {
+    store: `s3://${bucket}/${VOLUME}`,
+    options: ['--endpoint', endpoint, '--path-style', '--region', REGION],
+  }
+}
+
+function run(...args: string[]): Command {
+  return { program: process.execPath, args: [MAIN, ...args] }
+}
+
+/** The locks of slots that a mount there holds, or held: they say so. */
+function locksOf(mountpoint: string): string[] {
+  if (!existsSync(RUN)) return []
+  return readdirSync(RUN)
+    .filter((name) => name.endsWith('.lock'))
+    .map((name) => join(RUN, name))
+    .filter((path) => textOf(path).includes(JSON.stringify(mountpoint)))
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    // Its owner has removed it meanwhile.
+    return ''
+  }
 }

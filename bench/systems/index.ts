@@ -3,6 +3,7 @@ import { bucket } from './bucket.ts'
 import { cairnfs } from './cairnfs.ts'
 import { ext4 } from './ext4.ts'
 import { geesefs } from './geesefs.ts'
+import { grown } from './grown.ts'
 import { juicefs } from './juicefs.ts'
 import { rclone } from './rclone.ts'
 import { s3fs } from './s3fs.ts'
@@ -10,8 +11,19 @@ import { seaweedfs } from './seaweedfs.ts'
 import type { System } from './system.ts'
 import { zerofs } from './zerofs.ts'
 
-export const SYSTEMS: readonly System[] = [cairnfs, juicefs, zerofs, geesefs, seaweedfs, s3fs, rclone, bucket, ext4]
+export const SYSTEMS: readonly System[] = [
+  cairnfs,
+  grown,
+  juicefs,
+  zerofs,
+  geesefs,
+  seaweedfs,
+  s3fs,
+  rclone,
+  bucket,
+  ext4,
+]
 /** What is no peer: run without those too. */
-export const NO_PEERS: readonly System[] = [cairnfs, bucket, ext4]
+export const NO_PEERS: readonly System[] = [cairnfs, grown, bucket, ext4]
 export type { Instance, Place, SharedDirectory, System } from './system.ts'
 export { NO_LIMITS } from './system.ts'

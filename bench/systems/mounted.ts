@@ -30,7 +30,7 @@ export interface MountPlan {
   unmountByForce?(mountpoint: string): Command
   /** Files outside the place's folder that an end by force leaves for the next mount, which there will not be: `device`
    *  is `MAJOR:MINOR` of the mount, if it is still there. */
-  filesLeftByForce?(device: string | null): string[]
+  filesLeftByForce?(mountpoint: string, device: string | null): string[]
   /** Folders of caches on the disk, emptied when it is to be cold. */
   cacheFolders?: string[]
   /** See Instance. */
@@ -169,7 +169,7 @@ export class MountedInstance implements Instance {
   }
 
   #noteFilesLeft(): void {
-    for (const path of this.#plan.filesLeftByForce?.(this.connection()) ?? []) {
+    for (const path of this.#plan.filesLeftByForce?.(this.#mountpoint, this.connection()) ?? []) {
       const stat = lstatSync(path, { throwIfNoEntry: false })
       if (stat !== undefined) this.#leftByForce.push({ path, ino: stat.ino })
     }

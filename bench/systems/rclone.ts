@@ -15,7 +15,9 @@ export const rclone: System = {
     reason: 'its listings with attributes are a HEAD of each key, one by one',
   },
   filling: KEYS,
-  note: 'rclone lists objects that were put straight into a bucket.',
+  note:
+    'rclone lists objects that were put straight into a bucket, and asks each for its time of modification, as is its ' +
+    'default (--use-server-modtime would not).',
   probe: (workspace) => probePeer(workspace, 'rclone', 'version'),
   open(place) {
     const { bucket, endpoint, folder } = place

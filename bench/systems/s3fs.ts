@@ -15,11 +15,13 @@ export const s3fs: System = {
     reason: 'every listing is a HEAD of each key, and takes as long as `ls -lU`',
   },
   filling: KEYS,
-  note: 's3fs lists objects that were put straight into a bucket: creating them through it takes minutes.',
+  note:
+    's3fs lists objects that were put straight into a bucket: creating them through it takes minutes. Its cache of ' +
+    'attributes has room for all of them (max_stat_cache_size).',
   probe: (workspace) => probeProgram(workspace, 's3fs', '--version'),
   open(place) {
     const { bucket, endpoint, folder } = place
-    const options = [`url=${endpoint}`, 'use_path_request_style', `tmpdir=${folder}`]
+    const options = [`url=${endpoint}`, 'use_path_request_style', `tmpdir=${folder}`, 'max_stat_cache_size=2000000']
     return MountedInstance.mount(place, {
       steps: (mountpoint) => [
         { daemon: { program: 's3fs', args: [bucket, mountpoint, '-f', ...options.flatMap((word) => ['-o', word])] } },

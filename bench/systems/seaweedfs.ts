@@ -15,7 +15,7 @@ export const seaweedfs: System = {
   limits: { entries: 10_000, withLatency: [], reason: 'it takes minutes to create and to remove more' },
   filling: 'created',
   note:
-    'SeaweedFS is not on MinIO but on a store of its own, on the same disk, without added latency; its server stays warm, ' +
+    'SeaweedFS is not on MinIO but on a store of its own, on the same disk, without added latency, which does not sync what it was told; its server stays warm, ' +
     'and CPU and memory count it.',
   // "version 8000GB 4.48": the size is no version.
   probe: (workspace) => probePeer(workspace, 'weed', 'version'),

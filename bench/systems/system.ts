@@ -10,6 +10,8 @@ export interface System {
   /** A column's head. */
   title: string
   limits: Limits
+  /** `false`: keys in a bucket, on which runs what workloads have for that. */
+  isFilesystem?: boolean
   /** How the directory comes about: through a mount of its own in each run, or once for all rounds, and for all systems
    *  that share it, so that only reading is measured. */
   filling: 'created' | SharedDirectory

@@ -67,7 +67,7 @@ class World {
       workspace: this.workspace,
       minio: this.minio,
       meter: { measure: (instance, step) => this.#measure(instance, step) },
-      progress: new Progress(() => {}),
+      progress: new Progress(60, () => {}),
       filler: LISTING[0]!,
       settings: { ...SETTINGS, parts },
       onMeasurement: (measurement) => this.measurements.push(measurement),

@@ -30,7 +30,8 @@ const children = new Set<ReturnType<typeof spawn>>()
 
 beforeAll(() => {
   const bench = join(REPOSITORY, 'bench')
-  if (reason === null) compiled = compile([join(bench, 'main.ts'), join(bench, 'programs/list-bucket.ts')])
+  if (reason === null)
+    compiled = compile(['main.ts', 'programs/list-bucket.ts', 'programs/grow.ts'].map((file) => join(bench, file)))
   folder = mkdtempSync(join(tmpdir(), 'cairnfs-test-'))
 })
 afterEach(() => {
@@ -98,16 +99,17 @@ async function leftOvers(): Promise<string[]> {
 }
 
 describe.skipIf(reason !== null)(`npm run bench -- listing${reason === null ? '' : ` (${reason})`}`, () => {
-  test('measures cairnfs beside the bucket, reports it, and leaves nothing', async () => {
+  test('measures cairnfs, grown or not, beside the bucket, reports it, and leaves nothing', async () => {
     const json = join(folder, 'results.json')
-    const sizes = ['--entries', '500', '--latency', '20', '--systems', 'cairnfs,bucket', '--most', 'bucket=500']
-    const { status, stdout, stderr } = await bench(['listing', ...sizes, ...WORK, '--json', json])
+    const sizes = ['--entries', '500', '--latency', '20', '--systems', 'cairnfs,grown,bucket']
+    const most = ['--most', 'grown=500,bucket=500']
+    const { status, stdout, stderr } = await bench(['listing', ...sizes, ...most, ...WORK, '--json', json])
     expect({ status, stderr }).toMatchObject({ status: 0 })
     const { measurements, failures } = JSON.parse(readFileSync(json, 'utf8')) as Results
     expect(failures).toEqual([])
     const find = (wantedSystem: string, wantedWorkload: string) =>
       measurements.find(({ system, workload }) => system === wantedSystem && workload === wantedWorkload)!
-    expect(measurements.map(({ outcome }) => outcome)).toEqual(Array(9).fill('measured'))
+    expect(measurements.map(({ outcome }) => outcome)).toEqual(Array(14).fill('measured'))
     // volume.json, root and the like.
     expect(find('cairnfs', 'mount').cost.requests.GetObject).toBeGreaterThan(0)
     const create = find('cairnfs', 'create')
