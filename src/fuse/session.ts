@@ -23,19 +23,18 @@ import { errnoError, FsError, isPromise, type MaybePromise, systemClock } from '
 import type { Attributes, Caller, Entry, Filesystem, Handle, Ino, Opened } from '../vfs/index.ts'
 import { MalformedRequest, ReplyBuffer, type RequestBuffer, totalLengthBytes } from './codec.ts'
 import { DirectoryRequests } from './directory-requests.ts'
+import { forgetBatch } from './forgets.ts'
 import { runIoctl } from './ioctl.ts'
 import { grantedNames, type Negotiated, negotiate } from './negotiation.ts'
 import { withoutSetId } from './set-id.ts'
 import type { TransportLog } from './transport.ts'
 import {
   AttrOut,
-  BatchForgetIn,
   CopyFileRangeIn,
   CopyFileRangeOut,
   CreateIn,
   EntryOut,
   ForgetIn,
-  ForgetOne,
   FSYNC_FDATASYNC,
   FsyncIn,
   GETATTR_FH,
@@ -167,7 +166,8 @@ export class Session {
         r.need(ForgetIn.sizeof)
         return this.#fs.forget(r.nodeid as Ino, r.u64(InHeader.sizeof))
       case Opcode.BATCH_FORGET:
-        return this.#batchForget(r)
+        r.answered = true
+        return forgetBatch(this.#fs, r, systemClock)
       case Opcode.GETATTR:
         return this.#getattr(r)
       case Opcode.SETATTR: {
@@ -301,17 +301,6 @@ export class Session {
     const ttlSec = this.#fs.negativeTtlSec(r.nodeid as Ino)
     if (!(error instanceof FsError) || error.code !== 'ENOENT' || ttlSec <= 0) throw error
     this.#send(r, this.#reply.negativeEntry(OutHeader.sizeof, ttlSec))
-  }
-
-  #batchForget(r: RequestBuffer): void {
-    r.answered = true
-    r.need(BatchForgetIn.sizeof)
-    const count = r.u32(InHeader.sizeof + BatchForgetIn.count)
-    r.need(BatchForgetIn.sizeof + count * ForgetOne.sizeof)
-    let at = InHeader.sizeof + BatchForgetIn.sizeof
-    for (let i = 0; i < count; i++, at += ForgetOne.sizeof) {
-      this.#fs.forget(r.u64(at + ForgetOne.nodeid) as Ino, r.u64(at + ForgetOne.nlookup))
-    }
   }
 
   #getattr(r: RequestBuffer): MaybePromise<void> {

@@ -64,7 +64,7 @@ export function forget(context: Context, ino: Ino, count: number): void {
   if (ino === ROOT_INO) return
   const { metadata, reaper } = context
   if (!metadata.places.forget(ino, count)) return
-  metadata.removed.delete(ino)
+  if (metadata.removed.size > 0) metadata.removed.delete(ino)
   reaper.unused(ino)
 }
 
