@@ -143,7 +143,8 @@ async function writeTables(
   pageSegments: Map<number, PageSegmentUse>,
 ): Promise<Written> {
   const { cache, clock, specs } = engine
-  const writer = new TreeWriter({ cache, packer, pageSegments, clock })
+  const segmentSizeBytes = engine.segments.maxPieceBytes
+  const writer = new TreeWriter({ cache, packer, pageSegments, clock, segmentSizeBytes })
   const arena = new RecordArena()
   const roots: [TableState, PagePointer | null][] = []
   const inRoot = new Map<string, RootTable>(root.tables.map((table) => [`${table.kind}/${table.owner}`, table]))

@@ -34,13 +34,14 @@ import {
   type PackedData,
   type SegmentId,
 } from '../segments/index.ts'
+import type { EncodedRecords } from './open-commit.ts'
 
 export const COMMIT_HEADER_BYTES = 80
 const MAGIC = 0x4a4e5243 // "CRNJ"
 const KIND_COMMIT = 3
 const KIND_SEAL = 4
-const TABLE_HEADER_BYTES = 16
-const RECORD_HEADER_BYTES = 16
+export const TABLE_HEADER_BYTES = 16
+export const RECORD_HEADER_BYTES = 16
 const DELETED = 0xffff
 
 export interface CommitIdentity {
@@ -81,26 +82,27 @@ export function journalKey(slot: number, epoch: number, seq: number): string {
   return `${journalPrefix(slot, epoch)}${seq.toString(16).padStart(14, '0')}`
 }
 
-/** The parts of a commit object, in order; the file data is not copied. */
+/** The parts of a commit object, in order; nothing of them is copied. */
 export function encodeCommit(
   volumeUuid: Buffer,
   identity: CommitIdentity,
-  tables: readonly CommitTable[],
+  records: EncodedRecords,
   data?: { id: SegmentId; packed: PackedData },
   acknowledgedSeq = 0,
 ): Buffer[] {
   const contents = encodeContents(data?.packed.contents ?? [])
-  const records = encodeRecords(tables)
   const header = encodeHeader(volumeUuid, identity, KIND_COMMIT)
   if (data !== undefined) {
     writeU64(header, 48, data.id)
     header.writeUInt32LE(data.packed.stored.length, 56)
     header.writeUInt32LE(data.packed.contents.length, 60)
   }
-  header.writeUInt32LE(records.length, 64)
+  header.writeUInt32LE(records.lengthBytes, 64)
   header.writeUInt32LE(acknowledgedSeq, 72)
-  header.writeUInt32LE(crc32c(records, crc32c(contents, crc32c(header.subarray(0, 76)))), 76)
-  return data === undefined ? [header, records] : [header, data.packed.stored, contents, records]
+  let crc = crc32c(contents, crc32c(header.subarray(0, 76)))
+  for (const part of records.parts) crc = crc32c(part, crc)
+  header.writeUInt32LE(crc, 76)
+  return data === undefined ? [header, ...records.parts] : [header, data.packed.stored, contents, ...records.parts]
 }
 
 export function encodeSeal(volumeUuid: Buffer, identity: CommitIdentity): Buffer[] {
@@ -131,35 +133,32 @@ function encodeContents(contents: readonly ContentsEntry[]): Buffer {
   return bytes
 }
 
-function encodeRecords(tables: readonly CommitTable[]): Buffer {
-  let length = 0
-  for (const table of tables) {
-    length += TABLE_HEADER_BYTES + table.records.size * RECORD_HEADER_BYTES
-    for (const { record } of table.records.values()) length += record?.length ?? 0
-  }
-  const bytes = Buffer.allocUnsafeSlow(length)
-  let at = 0
-  for (const table of tables) {
-    bytes[at] = table.kind
-    bytes[at + 1] = table.cleared ? 1 : 0
-    bytes.writeUInt16LE(0, at + 2)
-    bytes.writeUInt32LE(table.records.size, at + 4)
-    writeU64(bytes, at + 8, table.owner)
-    at += TABLE_HEADER_BYTES
-    for (const [key, { record, version }] of table.records) {
-      writeU64(bytes, at, key)
-      bytes.writeUInt32LE(version, at + 8)
-      bytes.writeUInt16LE(record === null ? DELETED : record.length, at + 12)
-      bytes.writeUInt16LE(0, at + 14)
-      at += RECORD_HEADER_BYTES
-      if (record !== null) {
-        bytes.set(record, at)
-        at += record.length
-      }
-    }
-  }
-  assert(at === length)
-  return bytes
+/** What stands in front of a table's records. */
+export function writeTableHeader(
+  bytes: Buffer,
+  at: number,
+  { kind, cleared, count, owner }: { kind: number; cleared: boolean; count: number; owner: number },
+): void {
+  bytes[at] = kind
+  bytes[at + 1] = cleared ? 1 : 0
+  bytes.writeUInt16LE(0, at + 2)
+  bytes.writeUInt32LE(count, at + 4)
+  writeU64(bytes, at + 8, owner)
+}
+
+/** A record with its header; null: the key is deleted. */
+export function writeRecord(bytes: Buffer, at: number, key: number, record: Uint8Array | null, version: number): void {
+  writeU64(bytes, at, key)
+  bytes.writeUInt32LE(version, at + 8)
+  bytes.writeUInt16LE(record === null ? DELETED : record.length, at + 12)
+  bytes.writeUInt16LE(0, at + 14)
+  if (record !== null) bytes.set(record, at + RECORD_HEADER_BYTES)
+}
+
+/** Bytes of the record behind the header at `at`. */
+export function readRecordBytes(bytes: Buffer, at: number): number {
+  const lengthBytes = bytes.readUInt16LE(at + 12)
+  return lengthBytes === DELETED ? 0 : lengthBytes
 }
 
 /** Decodes and checks a journal object. Throws FsError EIO naming `key` when it is damaged, foreign or misplaced. */

@@ -8,7 +8,7 @@
 import { ok as assert } from 'node:assert'
 import { type Clock, FsError, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import type { PackedData, PagePointer, SegmentId, SegmentStore } from '../segments/index.ts'
-import type { CommitRecord, CommitTable, DecodedCommit } from './commit-format.ts'
+import type { DecodedCommit } from './commit-format.ts'
 import {
   type CommitData,
   PageFault,
@@ -19,6 +19,7 @@ import {
   type Transaction,
 } from './database.ts'
 import type { JournalWriter } from './journal-writer.ts'
+import { OpenCommit } from './open-commit.ts'
 import { ENTRY_BYTES } from './ordered-changes.ts'
 import { decodePointer, RECORD_MAX_BYTES } from './page.ts'
 import type { PageCache } from './page-cache.ts'
@@ -71,8 +72,7 @@ export class Engine implements TableReader {
   frozenStates = new Set<TableState>()
   /** Tables whose root page `root` itself names, besides those alone of their kind. */
   readonly pinned = new Set<TableState>()
-  #openCommit = new Map<TableState, CommitTable>()
-  #openCommitBytes = 0
+  readonly #openCommit = new OpenCommit()
   #transactionsInCommit = 0
   carried: CarriedData[] = []
   /** Records of the active generation; of the frozen one, and of what failed checkpoints left frozen. */
@@ -191,7 +191,7 @@ export class Engine implements TableReader {
   }
 
   get openCommitBytes(): number {
-    return this.#openCommitBytes
+    return this.#openCommit.bytes
   }
 
   apply(transaction: EngineTransaction): void {
@@ -201,38 +201,16 @@ export class Engine implements TableReader {
     if (transaction.operations.length === 0) return
     const version = this.#transactionsInCommit++
     for (const operation of transaction.operations) {
-      const state = this.state(operation.kind, operation.owner)
+      const { kind, owner } = operation
+      const state = this.state(kind, owner)
       if (operation.what === 'clear') {
         this.#clear(state)
-        const table = this.#openTable(state)
-        if (ruleHolds('a clear stands before the records that follow it')) {
-          for (const { record } of table.records.values()) this.#openCommitBytes -= record?.length ?? 0
-          table.records.clear()
-        }
-        table.cleared = true
+        this.#openCommit.clear(kind, owner)
       } else {
         this.#change(state, operation.key, operation.record)
-        const { records } = this.#openTable(state)
-        const before: CommitRecord | undefined = records.get(operation.key)
-        this.#openCommitBytes +=
-          (operation.record?.length ?? 0) + (before === undefined ? 16 : -(before.record?.length ?? 0))
-        if (before === undefined) records.set(operation.key, { record: operation.record, version })
-        else if (ruleHolds('a commit holds the last record of a key')) {
-          before.record = operation.record
-          before.version = version
-        }
+        this.#openCommit.put(kind, owner, operation.key, operation.record, version)
       }
     }
-  }
-
-  #openTable(state: TableState): CommitTable {
-    let table = this.#openCommit.get(state)
-    if (table === undefined) {
-      table = { kind: state.kind, owner: state.owner, cleared: false, records: new Map() }
-      this.#openCommit.set(state, table)
-      this.#openCommitBytes += 16
-    }
-    return table
   }
 
   #active(state: TableState): TableChanges {
@@ -287,12 +265,10 @@ export class Engine implements TableReader {
         ? Promise.reject(journal.failure)
         : Promise.resolve()
     }
-    if (this.#openCommit.size === 0 && data === undefined) return journal.settled()
-    const tables = [...this.#openCommit.values()]
-    this.#openCommit = new Map()
-    this.#openCommitBytes = 0
+    if (this.#openCommit.isEmpty && data === undefined) return journal.settled()
+    const records = this.#openCommit.close()
     this.#transactionsInCommit = 0
-    const acknowledged = journal.close(tables, data)
+    const acknowledged = journal.close(records, data)
     if (data !== undefined) {
       this.carried.push({ seq: journal.closedSeq, ...data })
       this.segments.keepInMemory(data.id, data.packed.stored)

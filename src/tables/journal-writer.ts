@@ -7,8 +7,9 @@
 import { ok as assert } from 'node:assert'
 import { FsError, ruleHolds } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
-import { type CommitIdentity, type CommitTable, decodeCommit, encodeCommit, journalKey } from './commit-format.ts'
+import { type CommitIdentity, decodeCommit, encodeCommit, journalKey } from './commit-format.ts'
 import type { CommitData } from './database.ts'
+import type { EncodedRecords } from './open-commit.ts'
 import { readDecoded } from './read-object.ts'
 import { describeTaker } from './writer-slot.ts'
 
@@ -74,10 +75,10 @@ export class JournalWriter {
 
   /** Closes a commit in this turn. Resolves when it and all before it are durable. Rejects with FsError EIO when that
    *  cannot be: then it is kept, for `resume`. */
-  close(tables: readonly CommitTable[], data: CommitData | undefined): Promise<void> {
+  close(records: EncodedRecords, data: CommitData | undefined): Promise<void> {
     assert(this.#failure === null, 'nothing is closed behind a commit that failed')
     const identity = { ...this.#tenure, seq: ++this.closedSeq }
-    const parts = encodeCommit(this.#volumeUuid, identity, tables, data, this.acknowledgedSeq)
+    const parts = encodeCommit(this.#volumeUuid, identity, records, data, this.acknowledgedSeq)
     const bytes = parts.reduce((sum, part) => sum + part.length, 0)
     const commit: ClosedCommit = { identity, parts, bytes }
     this.objects++

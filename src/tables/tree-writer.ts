@@ -12,17 +12,18 @@
 import { ok as assert } from 'node:assert'
 import { type Clock, FsError } from '../platform/index.ts'
 import type { PagePacker, PagePointer } from '../segments/index.ts'
-import { type ChangeCursor, OrderedChanges } from './ordered-changes.ts'
+import { GATHERED_MAX_BYTES, type GatherBudget, leavesToGather, type StayingLeaf } from './gathering.ts'
+import type { ChangeCursor } from './ordered-changes.ts'
 import { buildPage, encodeStored, type Page } from './page.ts'
 import type { PageCache } from './page-cache.ts'
-import { RecordArena } from './record-arena.ts'
 import type { PageSegmentUse } from './root.ts'
+import { TableChanges } from './table-state.ts'
 import { TreeBuilder } from './tree-builder.ts'
 import { childPlace, KEYS_END, type Place, ROOT_PLACE } from './tree-reader.ts'
 
 const YIELD_MS = 5
 const ENTRIES_PER_LOOK = 256
-const NO_CHANGES = new OrderedChanges(new RecordArena()).cursor(0)
+const NONE: ReadonlySet<number> = new Set()
 
 interface TableName {
   kind: number
@@ -51,7 +52,9 @@ export class TreeWriter {
   readonly #clock: Clock
   readonly #tree: TreeBuilder
   #table: TableName = { kind: 0, owner: 0, groupBits: 0 }
-  #source = new ChangeSource(NO_CHANGES, [])
+  #changed: Changed = new TableChanges()
+  #source = new ChangeSource(this.#changed.changes.cursor(0), [])
+  readonly #gatherBudget: GatherBudget | null
   #lastYieldMs: number
   #entriesUntilLook = ENTRIES_PER_LOOK
   pagesWritten = 0
@@ -63,10 +66,14 @@ export class TreeWriter {
     clock: Clock
     /** As the page cache does, unless told: what cannot be read is an error. */
     read?: PageReader
+    /** What segments hold: then leaves that lie in too many of them are gathered. */
+    segmentSizeBytes?: number
   }) {
     this.#cache = options.cache
     this.#read = options.read ?? ((pointer, table) => options.cache.load(pointer, table))
     this.#packer = options.packer
+    const { segmentSizeBytes } = options
+    this.#gatherBudget = segmentSizeBytes === undefined ? null : { segmentSizeBytes, bytes: GATHERED_MAX_BYTES }
     this.#pageSegments = options.pageSegments
     this.#clock = options.clock
     this.#lastYieldMs = options.clock.monotonicMs()
@@ -92,6 +99,7 @@ export class TreeWriter {
     touched: readonly number[] = [],
   ): Promise<PagePointer | null> {
     this.#table = table
+    this.#changed = changed
     this.#source = new ChangeSource(changed.changes.cursor(0), touched)
     this.#tree.reset(table.groupBits)
     if (changed.cleared && oldRoot !== null) await this.#dropTree(oldRoot)
@@ -121,10 +129,17 @@ export class TreeWriter {
     }
     this.#drop(pointer)
     if (page.level === 0) return this.#merge(page, place.to)
+    const gathered = page.level === 1 ? this.#leavesToGather(page, place) : NONE
     for (let index = 0; index < page.count; index++) {
       const below = childPlace(page, index, place)
       if (this.#source.key < below.to) {
         await this.#rewrite(page.pointer(index), below)
+        continue
+      }
+      const leaf = gathered.has(index) ? await this.#loadToJoin(page.pointer(index)) : null
+      if (leaf !== null) {
+        this.#drop(page.pointer(index))
+        await this.#merge(leaf, below.to)
         continue
       }
       const taken = this.#tree.pass(page.level - 1, page.key(index), page.pointer(index))
@@ -156,6 +171,25 @@ export class TreeWriter {
     }
     assert(page === null || at === count, 'a leaf has no key beyond its place')
     await this.#pause()
+  }
+
+  /** Which leaves below an inner page are to be written again though nothing changed in them, so that all of them lie in few
+   *  segments. */
+  #leavesToGather(page: Page, place: Place): ReadonlySet<number> {
+    if (this.#gatherBudget === null) return NONE
+    const { changes } = this.#changed
+    const staying: StayingLeaf[] = []
+    let changedBytes = 0
+    for (let index = 0; index < page.count; index++) {
+      const { from, to } = childPlace(page, index, place)
+      const { segment, storedBytes } = page.pointer(index)
+      // The first child's range begins where that of its parent does.
+      if (changes.cursor(index === 0 ? place.from : from).key < to) changedBytes += storedBytes
+      else staying.push({ index, segment, storedBytes })
+    }
+    const { indexes, bytes } = leavesToGather(staying, changedBytes, this.#gatherBudget)
+    this.#gatherBudget.bytes -= bytes
+    return indexes
   }
 
   /** A page that need not be read: where it cannot be, it is left alone, and whoever wants it is told. */

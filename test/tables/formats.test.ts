@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { SegmentId } from '../../src/segments/index.ts'
 import { decodeCommit, encodeCommit, encodeSeal, journalKey } from '../../src/tables/commit-format.ts'
+import { OpenCommit } from '../../src/tables/open-commit.ts'
 import { buildPage, decodeStored, encodeStored } from '../../src/tables/page.ts'
 import type { PackedEntries } from '../../src/tables/page-builder.ts'
 import { decodeRoot, encodeRoot, type Root } from '../../src/tables/root.ts'
@@ -60,18 +61,26 @@ describe('commits', () => {
         [2 ** 52, { record: null, version: 2 }],
       ]),
     },
-    { kind: 20, owner: 0, cleared: false, records: new Map() },
+    { kind: 1, owner: 6, cleared: false, records: new Map([[1, { record: null, version: 3 }]]) },
+    { kind: 20, owner: 0, cleared: true, records: new Map() },
   ]
   const packed = {
     stored: Buffer.from('data'),
     contents: [{ owner: 5, key: 4096, tableKind: 0, offset: 0, lengthBytes: 4 }],
   }
-  const object = Buffer.concat(encodeCommit(uuid, identity, tables, { id: 99 as SegmentId, packed }))
+  const open = new OpenCommit()
+  open.clear(1, 5)
+  for (const [at, { record, version }] of tables[0]!.records) open.put(1, 5, at, record, version)
+  open.put(1, 6, 1, null, 3)
+  open.clear(20, 0)
+  const object = Buffer.concat(encodeCommit(uuid, identity, open.close(), { id: 99 as SegmentId, packed }))
 
   test('keep records and data', () => {
     const commit = decodeCommit(object, key, uuid)
     expect(commit).toMatchObject({ ...identity, isSeal: false, dataId: 99, packed, tables })
-    expect(decodeCommit(Buffer.concat(encodeCommit(uuid, identity, [])), key, uuid).dataId).toBe(null)
+    expect(decodeCommit(Buffer.concat(encodeCommit(uuid, identity, new OpenCommit().close())), key, uuid).dataId).toBe(
+      null,
+    )
     expect(decodeCommit(Buffer.concat(encodeSeal(uuid, identity)), key, uuid).isSeal).toBe(true)
   })
 

@@ -33,7 +33,9 @@ export class Tree {
     { touched = [], clock = stillClock }: { touched?: readonly number[]; clock?: Clock } = {},
   ): Promise<TreeWriter> {
     const packer = this.segments.pagePacker(() => ++this.#lastSegment as SegmentId)
-    const writer = new TreeWriter({ cache: this.cache, packer, pageSegments: this.pageSegments, clock })
+    const { cache, pageSegments } = this
+    const segmentSizeBytes = this.segments.maxPieceBytes
+    const writer = new TreeWriter({ cache, packer, pageSegments, clock, segmentSizeBytes })
     this.root = await writer.write(this.table, this.root, changed, touched)
     await packer.upload()
     this.pagesWritten = writer.pagesWritten

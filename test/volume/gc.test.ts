@@ -6,6 +6,7 @@ import { parseSegmentKey, segmentKey } from '../../src/segments/index.ts'
 import { createMemoryStore, type ObjectStore } from '../../src/store/index.ts'
 import { encodeCommit, journalKey } from '../../src/tables/commit-format.ts'
 import type { Judgement } from '../../src/tables/index.ts'
+import { OpenCommit } from '../../src/tables/open-commit.ts'
 import { type Filesystem, ROOT_INO } from '../../src/vfs/index.ts'
 import {
   formatVolume,
@@ -122,7 +123,7 @@ async function withLeftovers(): Promise<{ leftovers: string[]; data: string }> {
   const commit = keys.filter((key) => key.startsWith('journal/')).at(-1)!
   const identity = { slot: 0, epoch: Number.parseInt(commit.split('/')[2]!, 16), seq: 99, session: Buffer.alloc(16) }
   const { uuid } = await readVolumeJson(store)
-  await store.put(journalKey(0, identity.epoch, 99), encodeCommit(uuid, identity, []))
+  await store.put(journalKey(0, identity.epoch, 99), encodeCommit(uuid, identity, new OpenCommit().close()))
   const probe = `probe/${'ab'.repeat(12)}`
   await store.put(probe, [Buffer.from('x')])
   await store.put('holiday.jpg', [Buffer.from('x')])

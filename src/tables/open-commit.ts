@@ -1,0 +1,197 @@
+// The commit that is open: its records, encoded as they come, so that closing it costs no look at them. Records of one table
+// lie end to end in buffers outside the JavaScript heap, as they will in the commit; where that of a key lies is remembered
+// in one hash table over all of them.
+//
+// Must stay true:
+// - One record per key, the last: one of the same length is replaced where it lies, another leaves a gap, which is closed
+//   when the commit is.
+// - What `close` gave out is not written to again.
+import { ok as assert } from 'node:assert'
+import { ruleHolds } from '../platform/index.ts'
+import {
+  RECORD_HEADER_BYTES,
+  readRecordBytes,
+  TABLE_HEADER_BYTES,
+  writeRecord,
+  writeTableHeader,
+} from './commit-format.ts'
+import { KeyIndex } from './key-index.ts'
+
+const FIRST_CHUNK_BYTES = 512
+const CHUNK_BYTES = 1 << 18
+/** Pieces up to this size are copied together, so that a commit of many tables is not thousands of socket writes. */
+const COPY_BELOW_BYTES = 1 << 15
+/** A place in a table: the chunk, and where in it. */
+const PLACES_PER_CHUNK = 1 << 20
+
+interface Chunk {
+  bytes: Buffer
+  end: number
+}
+
+class OpenTable {
+  readonly chunks: Chunk[] = []
+  /** Places of records that were replaced by others of another length. */
+  readonly gaps: number[] = []
+  cleared = false
+  count = 0
+  /** Without gaps. */
+  recordBytes = 0
+
+  constructor(
+    readonly kind: number,
+    readonly owner: number,
+    /** Tells it from others in the index; another one once it was cleared. */
+    readonly serial: number,
+  ) {}
+
+  /** Room for a record behind all others. */
+  append(lengthBytes: number): number {
+    let chunk = this.chunks.at(-1)
+    if (chunk === undefined || chunk.end + lengthBytes > chunk.bytes.length) {
+      const size = chunk === undefined ? FIRST_CHUNK_BYTES : Math.min(CHUNK_BYTES, chunk.bytes.length * 2)
+      chunk = { bytes: Buffer.allocUnsafeSlow(Math.max(size, lengthBytes)), end: 0 }
+      this.chunks.push(chunk)
+    }
+    const place = (this.chunks.length - 1) * PLACES_PER_CHUNK + chunk.end
+    chunk.end += lengthBytes
+    this.count++
+    this.recordBytes += lengthBytes
+    return place
+  }
+
+  bufferOf(place: number): Buffer {
+    return (this.chunks[Math.floor(place / PLACES_PER_CHUNK)] as Chunk).bytes
+  }
+
+  /** Calls back for what lies between gaps, in order. */
+  eachPiece(visit: (bytes: Buffer, start: number, end: number) => void): void {
+    const gaps = Float64Array.from(this.gaps).sort()
+    let next = 0
+    for (const [index, { bytes, end }] of this.chunks.entries()) {
+      let start = 0
+      for (; next < gaps.length && gaps[next]! < (index + 1) * PLACES_PER_CHUNK; next++) {
+        const gap = gaps[next]! - index * PLACES_PER_CHUNK
+        if (gap > start) visit(bytes, start, gap)
+        start = gap + RECORD_HEADER_BYTES + readRecordBytes(bytes, gap)
+      }
+      if (end > start) visit(bytes, start, end)
+    }
+  }
+}
+
+/** The records of a commit, encoded: parts of an object. */
+export interface EncodedRecords {
+  parts: Buffer[]
+  lengthBytes: number
+}
+
+export class OpenCommit {
+  /** By kind, then owner. */
+  #tables = new Map<number, Map<number, OpenTable>>()
+  readonly #index = new KeyIndex()
+  #serial = 0
+  #bytes = 0
+
+  /** What the records take. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get isEmpty(): boolean {
+    return this.#tables.size === 0
+  }
+
+  /** A record, or null: the key is deleted. */
+  put(kind: number, owner: number, key: number, record: Uint8Array | null, version: number): void {
+    const table = this.#table(kind, owner)
+    const lengthBytes = RECORD_HEADER_BYTES + (record?.length ?? 0)
+    const before = this.#index.get(table.serial, key)
+    if (before !== undefined) {
+      if (!ruleHolds('a commit holds the last record of a key')) return
+      const bytes = table.bufferOf(before)
+      const start = before % PLACES_PER_CHUNK
+      const bytesBefore = RECORD_HEADER_BYTES + readRecordBytes(bytes, start)
+      if (bytesBefore === lengthBytes) {
+        writeRecord(bytes, start, key, record, version)
+        return
+      }
+      table.gaps.push(before)
+      table.count--
+      table.recordBytes -= bytesBefore
+      this.#bytes -= bytesBefore
+    }
+    const place = table.append(lengthBytes)
+    writeRecord(table.bufferOf(place), place % PLACES_PER_CHUNK, key, record, version)
+    this.#index.set(table.serial, key, place)
+    this.#bytes += lengthBytes
+  }
+
+  /** The table holds nothing any more but what follows. */
+  clear(kind: number, owner: number): void {
+    let table = this.#table(kind, owner)
+    if (ruleHolds('a clear stands before the records that follow it') && table.chunks.length > 0) {
+      this.#bytes -= table.recordBytes
+      table = new OpenTable(kind, owner, ++this.#serial)
+      this.#tables.get(kind)?.set(owner, table)
+    }
+    table.cleared = true
+  }
+
+  /** The records so far; then the next commit is open. */
+  close(): EncodedRecords {
+    const parts: Buffer[] = []
+    let staging = Buffer.alloc(0)
+    let [start, end] = [0, 0]
+    const flush = () => {
+      if (end > start) parts.push(staging.subarray(start, end))
+      start = end
+    }
+    const reserve = (lengthBytes: number) => {
+      if (end + lengthBytes <= staging.length) return
+      flush()
+      staging = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, this.#bytes))
+      start = 0
+      end = 0
+    }
+    for (const owners of this.#tables.values()) {
+      for (const table of owners.values()) {
+        reserve(TABLE_HEADER_BYTES)
+        writeTableHeader(staging, end, table)
+        end += TABLE_HEADER_BYTES
+        table.eachPiece((bytes, from, to) => {
+          if (to - from > COPY_BELOW_BYTES) {
+            flush()
+            parts.push(bytes.subarray(from, to))
+            return
+          }
+          reserve(to - from)
+          bytes.copy(staging, end, from, to)
+          end += to - from
+        })
+      }
+    }
+    flush()
+    const lengthBytes = parts.reduce((sum, part) => sum + part.length, 0)
+    assert(lengthBytes === this.#bytes, 'the records of a commit take what was counted')
+    this.#tables = new Map()
+    this.#index.clear()
+    this.#bytes = 0
+    return { parts, lengthBytes }
+  }
+
+  #table(kind: number, owner: number): OpenTable {
+    let owners = this.#tables.get(kind)
+    if (owners === undefined) {
+      owners = new Map()
+      this.#tables.set(kind, owners)
+    }
+    let table = owners.get(owner)
+    if (table === undefined) {
+      table = new OpenTable(kind, owner, ++this.#serial)
+      owners.set(owner, table)
+      this.#bytes += TABLE_HEADER_BYTES
+    }
+    return table
+  }
+}
