@@ -109,13 +109,18 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
   log.info('mounting', { version: VERSION, store: storeName, volume: identity.json.uuid, mountpoint, pid: process.pid })
 
   const slot = settings.kernel.readOnly ? null : await takeSlot(order, identity, mountpoint, undo)
+  let kernel: Mounted | null = null
   let whenMounted: (mounted: Mounted) => void = () => {}
   const mounting = new Promise<Mounted>((resolve) => {
     whenMounted = resolve
   })
   const volume = await open(order, identity, opened, slot, log, {
     onRefreshed: async (known) => dropKernelCaches(await mounting, known, log),
-    onNameGone: async (parent, name) => dropKernelName(await mounting, parent, name, log),
+    // At once, where that can be: see src/fuse/notify.ts.
+    onNameGone: (parent, name) =>
+      kernel === null
+        ? mounting.then((mounted) => dropKernelName(mounted, parent, name, log))
+        : dropKernelName(kernel, parent, name, log),
   })
   undo.add(async () => {
     await volume.close()
@@ -129,6 +134,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     ...(isRoot() ? { readAheadKib: READ_AHEAD_KIB } : {}),
     log: fieldsFirst(log.child('fuse')),
   })
+  kernel = mounted
   whenMounted(mounted)
   undo.add(async () => {
     await mounted.unmount({ mode: 'lazy' })

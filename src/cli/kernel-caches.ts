@@ -21,7 +21,7 @@ export async function dropKernelCaches(mounted: Mounted, known: readonly Ino[], 
   }
 }
 
-/** Has the kernel forget a name. Never rejects. */
+/** Has the kernel forget a name. Never rejects, and begins at once. */
 export async function dropKernelName(mounted: Mounted, parent: Ino, name: Buffer, log: Logger): Promise<void> {
   try {
     await mounted.invalidateEntry(parent, name)

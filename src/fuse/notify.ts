@@ -4,8 +4,8 @@
 // Must stay true: no notification is written by the serving thread. The kernel carries it out within the write, and
 // waits there for locks: INVAL_INODE for pages that a READ of ours is to fill, INVAL_ENTRY for the directory that a
 // CREATE or UNLINK holds while it waits for us, even one that we have not read yet. The thread that could answer must
-// not be the one that waits. (Within a handler the kernel waits for that very handler's reply: hence "after the reply".
-// The write begins in a later turn of the event loop, when the handler's synchronous reply has left.)
+// not be the one that waits. Within a handler the kernel waits for that very handler's reply, which must not wait for the
+// notification. It begins at once, mostly before the reply: it is then the first to get the directory that the reply frees.
 import { constants } from 'node:os'
 import { FsError } from '../platform/index.ts'
 
@@ -40,7 +40,7 @@ export class Notifier {
       this.#queue.push({ message, resolve, reject })
       if (this.#sending) return
       this.#sending = true
-      setImmediate(() => void this.#drain())
+      void this.#drain()
     })
   }
 

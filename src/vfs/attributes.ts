@@ -6,6 +6,7 @@ import { type Ino, type Inode, isDirectory, isRegular, type Node, S_IFMT, S_ISGI
 import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream, TTL_SEC } from './context.ts'
 import type { Attributes, Caller, SetAttributes } from './filesystem.ts'
+import { staleGate } from './stale-names.ts'
 import { visibleAttributes } from './visible.ts'
 
 const S_IXGRP = 0o010
@@ -18,6 +19,11 @@ export function setattr(
 ): MaybePromise<{ attributes: Attributes; ttlSec: number }> {
   assertWritable(context)
   const { database, metadata, clock, writeback } = context
+  // truncate(2) of a name; ftruncate(2) comes with a handle.
+  if (changes.sizeBytes !== undefined && changes.handle === undefined) {
+    const stale = staleGate(context, ino)
+    if (stale !== null) return stale
+  }
   return database.run(() => {
     const node = metadata.nodeOf(ino)
     const { inode } = node

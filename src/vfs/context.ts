@@ -11,6 +11,7 @@ import type { Entry } from './filesystem.ts'
 import type { Handles } from './handles.ts'
 import { placeOf } from './place.ts'
 import type { Reaper } from './reaper.ts'
+import type { StaleNames } from './stale-names.ts'
 import { visibleAttributes } from './visible.ts'
 import type { Writeback } from './writeback.ts'
 
@@ -35,9 +36,9 @@ export interface FilesystemOptions {
   inlineBytesMax?: number
   /** Extents from this length on are shared by copies; 64 KiB unless told. */
   shareMinBytes?: number
-  /** A name went by another spelling than the stored one: whoever cached it is to forget it. Called in the turn of the change;
-   *  `name` is the callee's. */
-  onNameGone?: (parent: Ino, name: Buffer) => void
+  /** A name went by another spelling than the stored one: whoever cached it is to forget it, and has when the promise resolves
+   *  (it never rejects). Called in the turn of the change; `name` is the callee's. */
+  onNameGone?: (parent: Ino, name: Buffer) => Promise<void> | void
   /** Whether the root directory of a volume that has none yet folds names. */
   casefold?: boolean
 }
@@ -55,7 +56,8 @@ export interface Context {
   readonly reaper: Reaper
   readonly defragmenter: Defragmenter
   readonly shareMinBytes: number
-  readonly onNameGone: (parent: Ino, name: Buffer) => void
+  readonly onNameGone: (parent: Ino, name: Buffer) => Promise<void> | void
+  readonly staleNames: StaleNames
 }
 
 /** The sole writer's kernel may believe what it was told: nobody else changes it. */

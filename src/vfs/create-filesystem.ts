@@ -22,6 +22,7 @@ import { link, rmdir, unlink } from './link.ts'
 import { forget, getattr, lookup, negativeTtlSec, readlink } from './lookup.ts'
 import { Reaper } from './reaper.ts'
 import { rename } from './rename.ts'
+import { StaleNames } from './stale-names.ts'
 import { statfs } from './statfs.ts'
 import { Writeback } from './writeback.ts'
 import { getxattr, removexattr, setxattr } from './xattr.ts'
@@ -91,6 +92,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     defragmenter: new Defragmenter(get),
     shareMinBytes: options.shareMinBytes ?? 64 * 1024,
     onNameGone: options.onNameGone ?? (() => {}),
+    staleNames: new StaleNames(),
   }
   if (!readOnly) {
     writeback.onCommitted = () => {

@@ -8,6 +8,7 @@ import { errnoError, isPromise, type MaybePromise, ruleHolds } from '../platform
 import { sliceRange } from '../segments/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { Handle, Opened, OpenFlags } from './filesystem.ts'
+import { staleGate } from './stale-names.ts'
 
 const O_TRUNC = 0o1000
 const O_DIRECT = 0o40000
@@ -16,6 +17,8 @@ const ZEROS = Buffer.alloc(128 * 1024)
 
 export function open(context: Context, ino: Ino, { flags }: OpenFlags): MaybePromise<Opened> {
   if ((flags & O_ACCMODE) !== 0 || (flags & O_TRUNC) !== 0) assertWritable(context)
+  const stale = staleGate(context, ino)
+  if (stale !== null) return stale
   return afterGate(context, ino, flags, () =>
     context.database.run(() => openNode(context, context.metadata.nodeOf(ino), flags)),
   )

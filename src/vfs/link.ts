@@ -24,6 +24,7 @@ import type { Transaction } from '../tables/index.ts'
 import { assertWritable, type Context, entryOf, LINK_MAX, reference } from './context.ts'
 import { freeName } from './create.ts'
 import type { Caller, Entry } from './filesystem.ts'
+import { nameGone } from './stale-names.ts'
 
 /** link(2). Order of checks as in vfs_link: EEXIST, EPERM for directories, ENOENT for a file without a name, EMLINK. */
 export function link(
@@ -133,7 +134,7 @@ export function unlink(context: Context, _caller: Caller, parent: Ino, name: Uin
     directory.touch(transaction, now)
     database.apply(transaction)
     applied()
-    if (otherSpelling !== null) context.onNameGone(parent, otherSpelling)
+    if (otherSpelling !== null) nameGone(context, parent, otherSpelling, node.inode)
     writeback.changed()
   })
 }
@@ -165,7 +166,7 @@ export function rmdir(context: Context, _caller: Caller, parent: Ino, name: Uint
     directory.touch(transaction, now, -1)
     database.apply(transaction)
     applied()
-    if (otherSpelling !== null) context.onNameGone(parent, otherSpelling)
+    if (otherSpelling !== null) nameGone(context, parent, otherSpelling, node.inode)
     writeback.changed()
   })
 }

@@ -65,10 +65,13 @@ export function forget(context: Context, ino: Ino, count: number): void {
   const { metadata, reaper } = context
   if (!metadata.places.forget(ino, count)) return
   if (metadata.removed.size > 0) metadata.removed.delete(ino)
+  context.staleNames.forget(ino)
   reaper.unused(ino)
 }
 
 export function getattr(context: Context, ino: Ino): MaybePromise<{ attributes: Attributes; ttlSec: number }> {
+  const untold = context.staleNames.untoldIn(ino)
+  if (untold !== null) return untold.then(() => getattr(context, ino))
   return context.database.run(() => ({ attributes: attributesOfIno(context, ino), ttlSec: TTL_SEC }))
 }
 

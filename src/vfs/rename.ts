@@ -17,6 +17,7 @@ import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import { assertWritable, type Context } from './context.ts'
 import { checkNewName } from './create.ts'
 import { dropDirectory, dropName, otherSpellingOf } from './link.ts'
+import { nameGone } from './stale-names.ts'
 
 export const RENAME_NOREPLACE = 1
 
@@ -55,6 +56,7 @@ interface Plan {
 interface GoneName {
   parent: Ino
   name: Buffer
+  ledTo: Node
 }
 
 /** Null: nothing to do. */
@@ -75,11 +77,10 @@ function check(context: Context, from: NamePlace, to: NamePlace, flags: number):
   const targetName = isRespelling ? null : found
   const gone: GoneName[] = []
   const storedSource = isRespelling ? null : otherSpellingOf(from.name, sourceName)
-  if (storedSource !== null) gone.push({ parent: from.parent, name: storedSource })
-  if (storedTarget !== null) gone.push({ parent: to.parent, name: storedTarget })
-
   const source = metadata.nodeAt(from.parent, sourceName)
   const target = targetName === null ? null : metadata.nodeAt(to.parent, targetName)
+  if (storedSource !== null) gone.push({ parent: from.parent, name: storedSource, ledTo: source })
+  if (storedTarget !== null) gone.push({ parent: to.parent, name: storedTarget, ledTo: target ?? source })
   const movesDirectory = isDirectory(source.inode.mode)
   const otherParent = from.parent !== to.parent
   if (movesDirectory && otherParent && metadata.isWithin(to.parent, source.inode.ino)) throw errnoError('EINVAL')
@@ -132,7 +133,7 @@ function renameTurn(context: Context, from: NamePlace, to: NamePlace, flags: num
   dropped()
   if (source.home !== 'shared') metadata.places.move(inode.ino, to.parent, newKey)
   if (bringsData) writeback.renamedOver(inode.ino)
-  for (const { parent, name } of gone) context.onNameGone(parent, name)
+  for (const { parent, name, ledTo } of gone) nameGone(context, parent, name, ledTo.inode)
   writeback.changed()
   return DONE
 }

@@ -33,6 +33,27 @@ describeStores('a directory with chattr +F', (kind) => {
     expect(await said('ls d; cat d/README d/two')).toBe('ReadMe\nTWO\nx\none')
     await volume.unmount()
   })
+  test('never leads a writer to a file that went by another spelling', async () => {
+    const volume = await volumes.create(kind)
+    await volume.shell('mkdir d; chattr +F d')
+    const told = await volume.shell(`/usr/bin/python3 -c '
+import os
+def write(name, text):
+    with open(name, "w") as f: f.write(text)
+wrong = []
+for i in range(200):
+    stored, other, elsewhere = f"d/name{i}", f"d/NAME{i}", f"d/else{i}"
+    write(stored, "old")
+    os.stat(stored)
+    os.unlink(other) if i % 2 else os.rename(other, elsewhere)
+    write(stored, "new")
+    if open(other).read() != "new" or i % 2 == 0 and open(elsewhere).read() != "old": wrong.append(i)
+print(wrong)
+'`)
+    expect(told).toBe('[]\n')
+    await volume.unmount()
+  })
+
   test('by command: a whole volume, one directory, another spelling', async () => {
     const volume = await volumes.create(kind, { format: ['--casefold'] })
     const said = async (script: string) => (await volume.shell(script)).trimEnd()

@@ -36,11 +36,6 @@ export const EXCEPTIONS: readonly AmbientException[] = [
     reason:
       'the kernel is on the other side: its turns are those of the event loop, its busy poll is real time, its device a file',
   },
-  {
-    path: 'src/fuse/notify.ts',
-    uses: ['setImmediate'],
-    reason: 'notifications go out after the reply, in a later turn',
-  },
 ]
 
 /** Modules of Node's that are ambient as a whole. */

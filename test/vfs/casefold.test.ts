@@ -26,7 +26,11 @@ async function entry(path: string) {
 
 beforeEach(async () => {
   gone = []
-  world = await mount({ onNameGone: (parent, name) => gone.push(`${parent}/${name}`) })
+  world = await mount({
+    onNameGone: (parent, name) => {
+      gone.push(`${parent}/${name}`)
+    },
+  })
   paths = new Paths(world.fs)
   await paths.mkdir('/d')
   await fold('/d')
@@ -193,6 +197,84 @@ describe('what the kernel may cache', () => {
     await paths.rmdir('/d/DIR')
     await paths.rename('/d/BB', '/d/e')
     expect(gone).toEqual([`${ino}/c`, `${ino}/Dir`, `${ino}/bb`, `${ino}/E`])
+  })
+})
+
+describe('until the kernel has forgotten a name that went by another spelling', () => {
+  /** Tells it. */
+  let tell: () => void
+
+  beforeEach(async () => {
+    const options = { onNameGone: () => new Promise<void>((resolve) => (tell = resolve)) }
+    world = await mount(options)
+    paths = new Paths(world.fs)
+    await paths.mkdir('/d')
+    await fold('/d')
+    await paths.write('/d/Name', 'x')
+  })
+
+  /** Does `change` while the kernel knows the file, and says what the file's opener gets, and when. */
+  async function openedMeanwhile(change: () => Promise<unknown>, open: (ino: Ino) => Promise<unknown> | unknown) {
+    const found = await paths.in('/d/Name', (parent, name) => world.fs.lookup(CALLER, parent, name))
+    const { ino } = found.attributes
+    await change()
+    let isAnswered = false
+    const opening = errnoOf(() => open(ino)).finally(() => (isAnswered = true))
+    await world.clock.yield()
+    const waits = !isAnswered
+    tell()
+    const first = await opening
+    const second = await errnoOf(() => open(ino))
+    world.fs.forget(ino, 1)
+    return { waits, first, second }
+  }
+  const open = (ino: Ino) => world.fs.open(CALLER, ino, { flags: 1 })
+
+  test('a file that was renamed is opened anew by its name, once the kernel has', async () => {
+    const renamed = await openedMeanwhile(() => paths.rename('/d/NAME', '/d/other'), open)
+    expect(renamed).toEqual({ waits: true, first: 'ESTALE', second: 'none' })
+  })
+
+  test('a file that was removed, or replaced, is opened no more, but by who has it open', async () => {
+    const stale = { waits: true, first: 'ESTALE', second: 'ESTALE' }
+    expect(await openedMeanwhile(() => paths.unlink('/d/NAME'), open)).toEqual(stale)
+    await paths.write('/d/Name', 'x')
+    await paths.write('/d/new', 'y')
+    expect(await openedMeanwhile(() => paths.rename('/d/new', '/d/NAME'), open)).toEqual(stale)
+    expect(await paths.text('/d/name')).toBe('y')
+    await paths.unlink('/d/name')
+    await paths.write('/d/Name', 'x')
+    const holding = async () => {
+      const { attributes } = await entry('/d/Name')
+      await world.fs.open(CALLER, attributes.ino, { flags: 0 })
+      await paths.unlink('/d/NAME')
+    }
+    expect(await openedMeanwhile(holding, open)).toEqual({ ...stale, second: 'none' })
+  })
+
+  test('truncation by name waits too, by handle and of other files it does not', async () => {
+    const truncate = (ino: Ino) => world.fs.setattr(CALLER, ino, { sizeBytes: 0 })
+    const rename = () => paths.rename('/d/NAME', '/d/other')
+    expect(await openedMeanwhile(rename, truncate)).toEqual({ waits: true, first: 'ESTALE', second: 'none' })
+    await paths.write('/d/Name', 'x')
+    await paths.unlink('/d/NAME')
+    await paths.write('/d/third', 'x')
+    await paths.at('/d/third', async (ino) => {
+      expect(await errnoOf(() => open(ino))).toBe('none')
+      expect(await errnoOf(() => truncate(ino))).toBe('none')
+    })
+  })
+
+  test('who looks at the directory is answered when it has', async () => {
+    const { ino } = await paths.stat('/d')
+    await paths.unlink('/d/NAME')
+    let isAnswered = false
+    const looking = Promise.resolve(world.fs.getattr(ino)).then(() => (isAnswered = true))
+    await Promise.resolve()
+    expect(isAnswered).toBe(false)
+    tell()
+    await looking
+    expect((await world.fs.getattr(ino)).attributes.ino).toBe(ino)
   })
 })
 
