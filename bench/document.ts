@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { drawResults } from './chart.ts'
 import { writeReport } from './report.ts'
 import type { Results } from './results.ts'
+import { type SmbResults, writeSmbReport } from './smb/smb.ts'
 
+const SAMBA = 'docs/SAMBA.md'
 const DOCUMENT = 'docs/BENCHMARKS.md'
 const README = 'README.md'
 /** Of its heading in the document. */
@@ -26,6 +28,14 @@ export function writeDocument(repository: string, results: Results): string[] {
   write(README, `[${picture('docs/')}](${DOCUMENT}#${ANCHOR})\n`)
   writeFileSync(join(repository, 'docs', chartName), chart)
   return [DOCUMENT, README, `docs/${chartName}`]
+}
+
+/** Puts the report of `smb` into docs/SAMBA.md. */
+export function writeSmbDocument(repository: string, results: SmbResults): void {
+  const path = join(repository, SAMBA)
+  const { benchmark } = results
+  const marks = { file: SAMBA, benchmark, content: writeSmbReport(results) }
+  writeFileSync(path, replaceMarked(readFileSync(path, 'utf8'), marks))
 }
 
 /** `text` with what stands between the marks of `benchmark` replaced. */

@@ -1,5 +1,5 @@
-// `npm run bench -- listing`: large directories on cairnfs and on its peers, side by side on one MinIO. scripts/bench
-// starts this, with all that it needs; --help tells the options.
+// `npm run bench -- listing`: large directories on cairnfs and on its peers, side by side on one MinIO; `smb`: one that Samba
+// shares, smb/. scripts/bench starts this, with all that it needs; --help tells the options.
 //
 // What is where:
 //   systems/     what is compared, one file each (System, Instance: systems/system.ts)
@@ -16,7 +16,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { CommanderError, InvalidArgumentError } from 'commander'
-import { writeDocument } from './document.ts'
+import { writeDocument, writeSmbDocument } from './document.ts'
 import { describePlan } from './estimate.ts'
 import { FuseRequests } from './fuse-requests.ts'
 import { Meter } from './measure.ts'
@@ -28,6 +28,7 @@ import { Progress } from './progress.ts'
 import { writeReport } from './report.ts'
 import { mergeResults, type Results } from './results.ts'
 import { Runner } from './runner.ts'
+import { measureSmb, type SmbOptions, type SmbResults, writeSmbReport } from './smb/smb.ts'
 import { NO_PEERS, type System } from './systems/index.ts'
 import { LISTING } from './workloads/index.ts'
 import { Interrupted, Workspace } from './workspace.ts'
@@ -40,6 +41,35 @@ const say = (line: string) => process.stderr.write(`bench: ${line}\n`)
 
 async function listing(options: ListingOptions): Promise<void> {
   if (options.isPlanOnly) return tellPlan(options)
+  await inWorkspace(async (workspace, minio) => {
+    const results = await measure(options, workspace, minio)
+    const written = options.write ? writeDocument(REPOSITORY, results) : []
+    for (const path of written) say(`wrote ${path}`)
+    process.stdout.write(writeReport(results))
+    if (results.failures.length > 0) process.exitCode = 1
+  })
+}
+
+async function smb(options: SmbOptions): Promise<void> {
+  await inWorkspace(async (workspace, minio) => {
+    const version = await workspace.expect({ program: 'smbd', args: ['--version'] }, { limitMs: 10_000 })
+    const results: SmbResults = {
+      benchmark: 'smb',
+      commands: [commandLine()],
+      date: new Date().toISOString(),
+      machine: describeMachine(),
+      samba: version.trim().replace('Version', 'Samba'),
+      entries: options.entries,
+      measurements: await measureSmb({ workspace, minio, say }, options),
+    }
+    if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`)
+    if (options.write) writeSmbDocument(REPOSITORY, results)
+    process.stdout.write(writeSmbReport(results))
+  })
+}
+
+/** Runs what leaves things behind, and takes them away. */
+async function inWorkspace(work: (workspace: Workspace, minio: Minio) => Promise<void>): Promise<void> {
   const { CAIRNFS_TEST_S3: endpoint, AWS_ACCESS_KEY_ID } = process.env
   if (!endpoint || !AWS_ACCESS_KEY_ID)
     throw new Error('no MinIO: run it by scripts/bench, or eval "$(scripts/minio start)"')
@@ -54,11 +84,7 @@ async function listing(options: ListingOptions): Promise<void> {
     })
   }
   try {
-    const results = await measure(options, workspace, minio)
-    const written = options.write ? writeDocument(REPOSITORY, results) : []
-    for (const path of written) say(`wrote ${path}`)
-    process.stdout.write(writeReport(results))
-    if (results.failures.length > 0) process.exitCode = 1
+    await work(workspace, minio)
   } finally {
     const failures = await workspace.cleanUp()
     minio.close()
@@ -133,7 +159,7 @@ async function findSystems(
 async function emptyResults(options: ListingOptions, minio: Minio): Promise<Results> {
   return {
     benchmark: 'listing',
-    commands: [['npm run bench --', ...process.argv.slice(2)].join(' ')],
+    commands: [commandLine()],
     date: new Date().toISOString(),
     machine: describeMachine(),
     minio: minioVersion(await minio.version()),
@@ -146,6 +172,11 @@ async function emptyResults(options: ListingOptions, minio: Minio): Promise<Resu
     measurements: [],
     failures: [],
   }
+}
+
+/** What was typed. */
+function commandLine(): string {
+  return ['npm run bench --', ...process.argv.slice(2)].join(' ')
 }
 
 function describeMachine(): string {
@@ -192,7 +223,7 @@ async function report(files: string[], { write }: { write: boolean }): Promise<v
 // Of Node and the SDK: nothing that a reader could do something about.
 process.removeAllListeners('warning')
 try {
-  await makeProgram({ listing, report }).parseAsync(process.argv)
+  await makeProgram({ listing, smb, report }).parseAsync(process.argv)
 } catch (error) {
   if (error instanceof CommanderError && !(error instanceof InvalidArgumentError)) process.exitCode = error.exitCode
   else {

@@ -1,6 +1,7 @@
 // The command line of the bench.
 import { Command, InvalidArgumentError } from 'commander'
 import type { Wishes } from './plan.ts'
+import type { SmbOptions } from './smb/smb.ts'
 import { NO_PEERS, SYSTEMS } from './systems/index.ts'
 import { LISTING } from './workloads/index.ts'
 
@@ -35,6 +36,7 @@ interface Given {
 
 export interface Actions {
   listing(options: ListingOptions): Promise<void>
+  smb(options: SmbOptions): Promise<void>
   /** A report of results that were kept as JSON; at least one file. */
   report(files: string[], options: { write: boolean }): Promise<void>
 }
@@ -71,6 +73,17 @@ export function makeProgram(actions: Actions): Command {
     .option('--json <FILE>', 'keep the results there, as they come')
     .option('--write', 'put the report into docs/BENCHMARKS.md', false)
     .action((given: Given) => actions.listing(readOptions(given)))
+  program
+    .command('smb')
+    .description('a large directory shared by Samba, whose names cairnfs matches or Samba itself')
+    .option('--entries <N>', 'files in the directory', number(1), 100_000)
+    .option('--rounds <N>', 'how often everything runs', number(1), 3)
+    .option('--operations <N>', 'of each kind in a round; a tenth where Samba looks through all names', number(10), 200)
+    .option('--json <FILE>', 'keep the results there')
+    .option('--write', 'put the report into docs/SAMBA.md', false)
+    .action((given: Omit<SmbOptions, 'json'> & { json?: string }) =>
+      actions.smb({ ...given, json: given.json ?? null }),
+    )
   program
     .command('report <FILE...>')
     .description(

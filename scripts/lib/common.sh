@@ -49,6 +49,23 @@ require_packages() {
   rm -f "$log"
 }
 
+# Samba's server, its clients, python3's bindings and its modules. Debian's services are not started with it: who needs an
+# smbd runs one.
+require_samba() {
+  local policy=/usr/sbin/policy-rc.d status=0
+  if ((EUID != 0)) || have smbd || [[ -e $policy ]]; then
+    policy=
+  else
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+  fi
+  (require_packages smbd:samba smbclient:smbclient /usr/lib/python3/dist-packages/samba:python3-samba ip:iproute2 \
+    unshare:util-linux nsenter:util-linux \
+    "/usr/lib/$(uname -m)-linux-gnu/samba/vfs/glusterfs_fuse.so:samba-vfs-modules") || status=$?
+  [[ -z $policy ]] || rm -f "$policy"
+  return "$status"
+}
+
 # Whether node_modules is what package-lock.json says. Packages for other machines are not there, and need not be.
 node_modules_are_current() {
   [[ -f node_modules/.package-lock.json ]] || return 1

@@ -2,12 +2,13 @@
 import { describe, expect, test, vi } from 'vitest'
 import { type ListingOptions, makeProgram } from '../../bench/options.ts'
 import { EARLIER } from '../../bench/ratios.ts'
+import type { SmbOptions } from '../../bench/smb/smb.ts'
 import { NO_PEERS, SYSTEMS } from '../../bench/systems/index.ts'
 import { LISTING } from '../../bench/workloads/index.ts'
 
 async function parse(...args: string[]): Promise<ListingOptions> {
   const listing = vi.fn(async (_: ListingOptions) => {})
-  const program = makeProgram({ listing, report: async () => {} })
+  const program = makeProgram({ listing, smb: async () => {}, report: async () => {} })
   for (const command of [program, ...program.commands]) command.configureOutput({ writeErr: () => {} })
   await program.parseAsync(['node', 'bench', 'listing', ...args])
   return listing.mock.calls[0]![0]
@@ -79,4 +80,12 @@ test('systems and workloads have ids of their own, and ratios are of some that e
     expect(SYSTEMS.map(({ id }) => id)).toEqual(expect.arrayContaining(Object.keys(others)))
     expect(LISTING.find(({ id }) => id === workload)?.temperatures).toContain(temperature)
   }
+})
+
+test('npm run bench -- smb runs on 100,000 files unless told otherwise', async () => {
+  const smb = vi.fn(async (_: SmbOptions) => {})
+  const program = makeProgram({ listing: async () => {}, smb, report: async () => {} })
+  await program.parseAsync(['node', 'bench', 'smb', '--rounds', '2', '--json', 'x'])
+  const rest = { operations: 200, json: 'x', write: false }
+  expect(smb).toHaveBeenCalledWith({ entries: 100_000, rounds: 2, ...rest })
 })
