@@ -13,6 +13,7 @@ import { placeOf } from './place.ts'
 import type { Reaper } from './reaper.ts'
 import type { StaleNames } from './stale-names.ts'
 import { visibleAttributes } from './visible.ts'
+import type { Walks } from './walks.ts'
 import type { Writeback } from './writeback.ts'
 
 export type Log = (level: 'info' | 'warn' | 'error', message: string) => void
@@ -36,6 +37,8 @@ export interface FilesystemOptions {
   inlineBytesMax?: number
   /** Extents from this length on are shared by copies; 64 KiB unless told. */
   shareMinBytes?: number
+  /** How much memory directories may take that are loaded ahead of who walks through a tree; 16 MiB unless told, 0: none is. */
+  walkAheadBytes?: number
   /** A name went by another spelling than the stored one: whoever cached it is to forget it, and has when the promise resolves
    *  (it never rejects). Called in the turn of the change; `name` is the callee's. */
   onNameGone?: (parent: Ino, name: Buffer) => Promise<void> | void
@@ -55,6 +58,7 @@ export interface Context {
   readonly writeback: Writeback
   readonly reaper: Reaper
   readonly defragmenter: Defragmenter
+  readonly walks: Walks
   readonly shareMinBytes: number
   readonly onNameGone: (parent: Ino, name: Buffer) => Promise<void> | void
   readonly staleNames: StaleNames

@@ -24,6 +24,7 @@ import { Reaper } from './reaper.ts'
 import { rename } from './rename.ts'
 import { StaleNames } from './stale-names.ts'
 import { statfs } from './statfs.ts'
+import { Walks } from './walks.ts'
 import { Writeback } from './writeback.ts'
 import { getxattr, removexattr, setxattr } from './xattr.ts'
 
@@ -37,6 +38,8 @@ export interface FilesystemStatus {
   /** Streams held back by O_TRUNC. */
   heldStreams: number
   cleaner: CleanerStatus
+  /** Directories loaded ahead of walks, and those of them that were then listed. */
+  walks: { loaded: number; used: number }
 }
 
 /** What its volume may do with a filesystem besides. */
@@ -78,6 +81,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
   const reaper = new Reaper(get)
   const metadata = new Metadata({ database, nameKeys: options.nameKeys })
   const handles = new Handles()
+  const walks = new Walks({ database, metadata, clock, aheadBytesMax: options.walkAheadBytes ?? 16 << 20 })
   const context: Context = {
     database,
     metadata,
@@ -90,6 +94,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     writeback,
     reaper,
     defragmenter: new Defragmenter(get),
+    walks,
     shareMinBytes: options.shareMinBytes ?? 64 * 1024,
     onNameGone: options.onNameGone ?? (() => {}),
     staleNames: new StaleNames(),
@@ -109,6 +114,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
           includeHeld: true,
         })
   const stop = () => {
+    walks.stop()
     cleaner.stop()
     reaper.stop()
     checkpoints.stop()
@@ -224,6 +230,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
       referencedInodes: metadata.places.size,
       heldStreams: writeback.heldStreams,
       cleaner: cleaner.status,
+      walks: { ...walks.counters },
     }),
   }
 }

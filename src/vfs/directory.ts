@@ -20,7 +20,7 @@ import {
   KEY_MAX,
   S_IFDIR,
 } from '../meta/index.ts'
-import type { MaybePromise } from '../platform/index.ts'
+import { isPromise, type MaybePromise } from '../platform/index.ts'
 import { PageFault, type Table } from '../tables/index.ts'
 import type { Context } from './context.ts'
 import type { Attributes, DirectorySink } from './filesystem.ts'
@@ -36,11 +36,12 @@ export function readdir(
   plus: boolean,
   sink: DirectorySink,
 ): MaybePromise<void> {
-  const { database, metadata } = context
+  const { database, metadata, walks } = context
   const attributes = blankAttributes()
-  return database.run(() => {
+  let parent = ino
+  const listed = database.run(() => {
     const directory = metadata.directoryNode(ino)
-    const parent = cookie <= DOT_DOT_KEY ? metadata.parentDirectory(ino) : ino
+    if (cookie <= DOT_DOT_KEY) parent = metadata.parentDirectory(ino)
     const table = metadata.directory(ino)
     const removed = directory.home === 'removed'
     // Loads the first page before anything is taken.
@@ -51,6 +52,9 @@ export function readdir(
     const from = Math.max(FIRST_NAME_KEY, cookie)
     scanEntries(context, table, from, cookie <= DOT_DOT_KEY, plus ? attributes : null, sink)
   })
+  if (cookie !== 0) return listed
+  if (isPromise(listed)) return listed.then(() => walks.listed(ino, parent, true))
+  walks.listed(ino, parent, false)
 }
 
 function scanEntries(

@@ -171,6 +171,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     nameKeys: nameKeys(identity.hashKey),
     log,
     readOnly: writer === null,
+    walkAheadBytes: shares.pageBytes / 4,
     commitIntervalMs: commitMs,
     ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
     ...(options.inlineBytesMax === undefined ? {} : { inlineBytesMax: options.inlineBytesMax }),

@@ -92,7 +92,7 @@ export async function letting<T>({ waiting, letGo }: Delayed, promise: Promise<T
 
 type Around = (method: string, key: string, call: () => Promise<unknown>, args: unknown[]) => Promise<unknown>
 
-function intercepted(store: ObjectStore, around: Around): ObjectStore {
+export function intercepted(store: ObjectStore, around: Around): ObjectStore {
   return new Proxy(store, {
     get(target, property) {
       const member = Reflect.get(target, property) as unknown

@@ -77,6 +77,7 @@ export interface MountOptions
       | 'readOnly'
       | 'shareMinBytes'
       | 'truncateHoldMs'
+      | 'walkAheadBytes'
     >
   > {
   store?: ObjectStore
@@ -131,7 +132,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     onPressure: () => fs.writeBackUnderPressure(),
   })
   const { readOnly = false, casefold, nameKeys, onNameGone } = options
-  const { inlineBytesMax, truncateHoldMs, graceMs, shareMinBytes } = options
+  const { inlineBytesMax, truncateHoldMs, graceMs, shareMinBytes, walkAheadBytes } = options
   const fs = createFilesystem({
     database,
     streams,
@@ -146,6 +147,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     ...(casefold === undefined ? {} : { casefold }),
     ...(onNameGone === undefined ? {} : { onNameGone }),
     ...(shareMinBytes === undefined ? {} : { shareMinBytes }),
+    ...(walkAheadBytes === undefined ? {} : { walkAheadBytes }),
   })
   await fs.start()
   return {
