@@ -64,7 +64,7 @@ export interface Move extends Found {
   isShared: boolean
 }
 
-/** Files looked at, or recorded, in one turn. */
+/** Files looked at, moved, or recorded, in one turn. */
 const FILES_PER_TURN = 64
 
 export interface RepointOptions {
@@ -109,7 +109,8 @@ export async function moveExtents(sources: readonly MoveSource[], options: Repoi
   const moves: Move[] = []
   const damagedBytes = new Map<SegmentId, number>()
   try {
-    for (const common of commonRanges(found)) {
+    for (const [index, common] of commonRanges(found).entries()) {
+      if (index % FILES_PER_TURN === FILES_PER_TURN - 1) await yieldTurn()
       const owner = common.members.find(({ at }) => at === 0)!.item
       for (const { extent, parts } of await readInPieces(common.range, segments, priority)) {
         const isLost = parts instanceof FsError

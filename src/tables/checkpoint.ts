@@ -18,6 +18,9 @@ import { type PageSegmentUse, ROWS, type Root, type RootTable } from './root.ts'
 import { TableChanges, type TableState } from './table-state.ts'
 import { TreeWriter } from './tree-writer.ts'
 
+/** How long others wait while this works. */
+const YIELD_MS = 5
+
 export interface CheckpointContext {
   engine: Engine
   journal: JournalWriter
@@ -118,8 +121,14 @@ export async function writeCheckpoint(
 /** Derived records (copies of what other tables hold) go into the frozen generation, not into the journal. One table at
  *  a time: each may have to wait for pages. */
 async function derive(engine: Engine, hooks: CheckpointHooks): Promise<void> {
+  const { clock } = engine
+  let lastYieldMs = clock.monotonicMs()
   for (const { kind, owner } of [...engine.frozenStates]) {
     if (!engine.specs.get(kind)?.perOwner) continue
+    if (clock.monotonicMs() - lastYieldMs >= YIELD_MS) {
+      await clock.yield()
+      lastYieldMs = clock.monotonicMs()
+    }
     const derived = await engine.run(() => {
       const out = new EngineTransaction()
       hooks.derive(engine.frozenView, [{ kind, owner }], out)
@@ -128,6 +137,18 @@ async function derive(engine: Engine, hooks: CheckpointHooks): Promise<void> {
     engine.applyDerived(derived)
     if (!ruleHolds('what checkpoints derive stays out of the journal')) engine.apply(derived)
   }
+}
+
+/** Each once, by kind and owner; rows tables are left out. Many tables may have changed: numbers are sorted faster. */
+function* inOrder(states: readonly TableState[]): Generator<TableState> {
+  const byKind = new Map<number, Map<number, TableState>>()
+  for (const state of states) {
+    if (state.kind >= ROWS) continue
+    const owners = byKind.get(state.kind) ?? new Map<number, TableState>()
+    byKind.set(state.kind, owners.set(state.owner, state))
+  }
+  for (const [, owners] of [...byKind].sort(([a], [b]) => a - b))
+    for (const owner of Float64Array.from(owners.keys()).sort()) yield owners.get(owner) as TableState
 }
 
 interface Written {
@@ -159,10 +180,7 @@ async function writeTables(
     touchedKeys.set(engine.state(kind, owner), keys)
   }
   // Tables of one kind lie together, in order of their owners: those made together are read together.
-  const states = [...new Set([...engine.frozenStates, ...touchedKeys.keys()])]
-    .filter(({ kind }) => kind < ROWS)
-    .sort((a, b) => a.kind - b.kind || a.owner - b.owner)
-  for (const state of states) {
+  for (const state of inOrder([...engine.frozenStates, ...touchedKeys.keys()])) {
     const spec = specs.get(state.kind)
     const changed = state.frozen ?? new TableChanges(arena)
     assert(spec !== undefined)

@@ -10,7 +10,7 @@
 /** Leaves gathered by one checkpoint, in stored bytes. */
 export const GATHERED_MAX_BYTES = 32 << 20
 /** Leaves below an inner page may lie in this many segments, however few would do... */
-const SEGMENTS_ALLOWED = 8
+const SEGMENTS_ALLOWED = 16
 /** ...but small tables only in as many as they have of these bytes. */
 const BYTES_PER_SEGMENT = 256 * 1024
 
@@ -48,10 +48,11 @@ export function leavesToGather(
   )
   const indexes = new Set<number>()
   let bytes = 0
+  if (bySegment.size + Math.ceil(changedBytes / segmentSizeBytes) <= allowed) return { indexes, bytes }
   const fewestFirst = [...bySegment.values()].sort((a, b) => a.bytes - b.bytes)
   for (const [taken, held] of fewestFirst.entries()) {
     const written = Math.ceil((changedBytes + bytes) / segmentSizeBytes)
-    if (bySegment.size - taken + written <= allowed || bytes + held.bytes > budgetBytes) break
+    if (bySegment.size - taken + written <= Math.ceil(allowed / 2) || bytes + held.bytes > budgetBytes) break
     bytes += held.bytes
     for (const index of held.indexes) indexes.add(index)
   }

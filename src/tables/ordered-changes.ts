@@ -88,7 +88,10 @@ export class OrderedChanges {
     if (keys.length > CHUNK_MAX) {
       // Appending in order leaves full chunks behind; elsewhere both halves get room.
       const keep = at === keys.length - 1 ? CHUNK_MAX : CHUNK_MAX >>> 1
-      this.#chunks.splice(chunkIndex + 1, 0, { keys: keys.splice(keep), records: records.splice(keep) })
+      this.#chunks.splice(chunkIndex + 1, 0, { keys: keys.slice(keep), records: records.slice(keep) })
+      // A copy has no room to grow.
+      chunk.keys = keys.slice(0, keep)
+      chunk.records = records.slice(0, keep)
     }
     return true
   }

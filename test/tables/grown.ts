@@ -20,8 +20,9 @@ export interface Grown {
   writeAmplification: number
 }
 
-/** `each` entries, with keys as hashes have them, at each of `checkpoints`; then all of it is read through empty caches. */
-export async function growAndList(checkpoints: number, each: number): Promise<Grown> {
+/** `atFirst` entries, with keys as hashes have them, at a first checkpoint, and `each` at each of `checkpoints`; then all of it
+ *  is read through empty caches. */
+export async function growAndList(checkpoints: number, each: number, atFirst = 0): Promise<Grown> {
   const random = seededRandom(17)
   const store = createMemoryStore()
   await formatDatabase(store, uuid)
@@ -30,9 +31,9 @@ export async function growAndList(checkpoints: number, each: number): Promise<Gr
   let writtenBytes = 0
   const seen = new Set<number>()
   const keys = new Set<number>()
-  for (let checkpoint = 0; checkpoint < checkpoints; checkpoint++) {
+  for (let checkpoint = atFirst === 0 ? 1 : 0; checkpoint <= checkpoints; checkpoint++) {
     const transaction = database.transaction()
-    for (let index = 0; index < each; index++) {
+    for (let index = checkpoint === 0 ? atFirst : each; index > 0; index--) {
       const key = Math.floor(random.next() * 2 ** 45) * 16
       keys.add(key)
       // A quarter of it random: about what dentries with their inodes deflate to.
