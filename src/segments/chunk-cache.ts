@@ -3,7 +3,7 @@
 //
 // Windows and rent-or-buy: a first miss in a segment fetches an aligned window around it. The next one (for data: when
 // it is near, or the third) fetches all that is missing of the segment in one GET. So a cold walk costs two GETs per
-// segment, and one random read little.
+// segment, and one random read little. Who knows what he will read rents it all (`never`), in fetches of their own.
 //
 // Must stay true:
 // - Chunks of a segment never contain each other; they may overlap. Their bytes never change.
@@ -81,8 +81,9 @@ export interface ReadWish {
   windowBytes: number
   priority: ReadPriority
   /** `near`: buy the rest of the segment when the miss lies near to what is held. `always`: on any second miss.
-   *  `now`: at once. */
-  buy: 'near' | 'always' | 'now'
+   *  `now`: at once. `never`: the windows alone; no fetch of another
+   *  priority grows by them. */
+  buy: 'near' | 'always' | 'now' | 'never'
 }
 
 export interface ChunkCacheOptions {
@@ -119,10 +120,18 @@ export class ChunkCache {
     return this.#bytes
   }
 
-  /** Whether one more whole segment may be fetched: what is on its way is not counted as cached yet, but takes memory. */
+  get budgetBytes(): number {
+    return this.#budgetBytes
+  }
+
+  /** Whether one more whole segment may be fetched. */
   get canBuy(): boolean {
-    if (this.#segmentSizeBytes * 4 > this.#budgetBytes) return false
-    let bytes = this.#segmentSizeBytes
+    return this.#segmentSizeBytes * 4 <= this.#budgetBytes && this.hasRoomFor(this.#segmentSizeBytes)
+  }
+
+  /** Whether so much more may be fetched: what is on its way is not counted as cached yet, but takes memory. */
+  hasRoomFor(lengthBytes: number): boolean {
+    let bytes = lengthBytes
     for (const { start, end } of this.#fetching) bytes += Math.min(end - start, this.#segmentSizeBytes)
     return bytes <= this.#budgetBytes / 2
   }
@@ -131,6 +140,20 @@ export class ChunkCache {
   get isBusy(): boolean {
     for (const { priority } of this.#fetching) if (priority === 'demand') return true
     return false
+  }
+
+  /** How much of [start, end) is neither held nor on its way. */
+  missingBytes(segment: SegmentId, start: number, end: number): number {
+    const held = this.#segments.get(segment)
+    const parts = held === undefined ? [] : [...held.chunks, ...held.fetches].sort((a, b) => a.start - b.start)
+    let missing = 0
+    let at = start
+    for (const part of parts) {
+      if (part.start >= end) break
+      missing += Math.max(0, part.start - at)
+      at = Math.max(at, part.end)
+    }
+    return missing + Math.max(0, end - at)
   }
 
   /** A new budget; what does not fit any more goes. */
@@ -211,8 +234,9 @@ export class ChunkCache {
   /** Makes a fetch, or lets one that has not begun grow, so that the byte `at` is on its way. */
   #fetchMissing(held: CachedSegment, at: number, wish: ReadWish): void {
     const { start, end } = this.#shouldBuy(held, at, wish) ? unheld(held) : window(held, at, wish)
+    const mayJoin = (fetch: Fetch) => !fetch.begun && (wish.buy !== 'never' || fetch.priority === wish.priority)
     const waiting = held.fetches.find(
-      (fetch) => !fetch.begun && start <= fetch.end + MERGE_GAP_BYTES && fetch.start <= end + MERGE_GAP_BYTES,
+      (fetch) => mayJoin(fetch) && start <= fetch.end + MERGE_GAP_BYTES && fetch.start <= end + MERGE_GAP_BYTES,
     )
     if (waiting === undefined) {
       this.#fetch(held, start, end, wish.priority)
@@ -223,7 +247,7 @@ export class ChunkCache {
   }
 
   #shouldBuy(held: CachedSegment, at: number, wish: ReadWish): boolean {
-    if (!this.canBuy) return false
+    if (wish.buy === 'never' || !this.canBuy) return false
     if (wish.buy === 'now') return true
     if (held.fetchCount === 0) return false
     if (wish.buy === 'always' || held.fetchCount >= RENTED_WINDOWS_MAX) return true

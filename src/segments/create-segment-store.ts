@@ -35,6 +35,8 @@ import {
 
 const DATA_WINDOW_BYTES = 256 * 1024
 const PAGE_WINDOW_BYTES = 1024 * 1024
+/** Of pages ahead of a reader: at 10 MB/s, as `ls -l` takes them, more than a second of a slow store. */
+const PAGES_AHEAD_MAX_BYTES = 16 << 20
 
 export interface SegmentStoreOptions {
   store: ObjectStore
@@ -138,21 +140,43 @@ class PackedSegmentStore implements TunableSegmentStore {
     this.#cache.read(range.segment, wish).catch(() => {})
   }
 
-  async readPage(pointer: PagePointer): Promise<Uint8Array> {
+  async readPage(pointer: PagePointer, { isScan = false } = {}): Promise<Uint8Array> {
     const { segment, offset, storedBytes } = pointer
     const wish: ReadWish = {
       start: offset,
       end: offset + storedBytes,
       windowBytes: PAGE_WINDOW_BYTES,
       priority: 'demand',
-      buy: 'always',
+      buy: isScan ? 'never' : 'always',
     }
-    return await this.#readVerified(segment, wish, (chunks) => {
-      const stored = bytesAt(chunks, wish.start, wish.end)
-      if (crc32c(stored) !== pointer.crc && ruleHolds('pages are verified'))
-        throw new DamagedError(`${segmentKey(segment)} has a damaged page at ${offset}`)
-      return stored
-    })
+    return await this.#readVerified(segment, wish, (chunks) => wantedPage(pointer, chunks))
+  }
+
+  cachedPage(pointer: PagePointer): Uint8Array | null {
+    const { segment, offset, storedBytes } = pointer
+    const chunks = this.#cache.cached(segment, offset, offset + storedBytes)
+    if (chunks === null) return null
+    try {
+      return wantedPage(pointer, chunks)
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error
+      this.#giveUp(segment, chunks, error)
+      return null
+    }
+  }
+
+  prefetchPages({ segment, start, end }: { segment: SegmentId; start: number; end: number }): boolean {
+    const missingBytes = this.#cache.missingBytes(segment, start, end)
+    if (missingBytes === 0) return true
+    if (!this.#cache.hasRoomFor(missingBytes)) return false
+    const wish: ReadWish = { start, end, windowBytes: PAGE_WINDOW_BYTES, priority: 'read-ahead', buy: 'never' }
+    // The read that comes will try again and report.
+    this.#cache.read(segment, wish).catch(() => {})
+    return true
+  }
+
+  get pagesAheadBytes(): number {
+    return Math.min(PAGES_AHEAD_MAX_BYTES, this.#cache.budgetBytes / 4)
   }
 
   async delete(ids: readonly SegmentId[]): Promise<void> {
@@ -281,6 +305,15 @@ function bytesAt(chunks: readonly Chunk[], start: number, end: number): Uint8Arr
   }
   if (at < end) throw new DamagedError(`${segmentKey(chunks[0]!.segment)} ends at ${at}, wanted were bytes to ${end}`)
   return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+}
+
+/** The stored bytes of a page, verified. */
+function wantedPage({ segment, offset, storedBytes, crc }: PagePointer, chunks: readonly Chunk[]): Uint8Array {
+  const stored = bytesAt(chunks, offset, offset + storedBytes)
+  if (crc32c(stored) !== crc && ruleHolds('pages are verified')) {
+    throw new DamagedError(`${segmentKey(segment)} has a damaged page at ${offset}`)
+  }
+  return stored
 }
 
 /** The wanted bytes of a range, block by block, each verified once per chunk. */

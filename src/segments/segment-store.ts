@@ -98,8 +98,16 @@ export interface SegmentStore {
   /** Begins fetching a range that will be wanted, with the rest of its segment; errors are kept for the read that comes.
    *  Does nothing while as much is on its way as half the cache holds. */
   prefetchData(range: DataRange): void
-  /** The stored bytes of a page. Fetches its neighbours too (about 1 MiB around it) and keeps them in the cache. */
-  readPage(pointer: PagePointer): Promise<Uint8Array>
+  /** The stored bytes of a page. Fetches its neighbours too (about 1 MiB around it) and keeps them in the cache; when more
+   *  of its segment was missing before, all of it, unless the reader sees to that itself (`isScan`, prefetchPages). */
+  readPage(pointer: PagePointer, options?: { isScan?: boolean }): Promise<Uint8Array>
+  /** The same, at once, when they are in the cache and whole; else null. */
+  cachedPage(pointer: PagePointer): Uint8Array | null
+  /** Begins fetching stored pages that will be wanted, bytes of one segment; errors are kept for the read that comes. Does
+   *  nothing and returns false while as much is on its way as half the cache holds. */
+  prefetchPages(span: { segment: SegmentId; start: number; end: number }): boolean
+  /** How far ahead of one reader pages may be prefetched, in stored bytes, and still be there when he comes. */
+  readonly pagesAheadBytes: number
   /** Deletes segments, in batches. Ids that are not there are no error. */
   delete(ids: readonly SegmentId[]): Promise<void>
   /** A segment's table of contents, by two or three small requests. FsError EIO when it is missing or damaged. */

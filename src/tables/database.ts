@@ -11,6 +11,7 @@
 // - A record given out is a view into a page or into a change: it must not be written to, and not be kept past the turn.
 import type { MaybePromise } from '../platform/index.ts'
 import type { PackedData, SegmentId } from '../segments/index.ts'
+import type { PageCounters } from './page-cache.ts'
 import type { Root } from './root.ts'
 
 /** A small number per sort of table; the layer above chooses them (1 to 127). */
@@ -99,6 +100,7 @@ export interface DatabaseStatus {
   unacknowledgedBytes: number
   changeBytes: number
   cachedPageBytes: number
+  pages: Readonly<PageCounters>
   /** Set once a journal write failed for good, or the slot was lost. */
   failure: Error | null
   readOnly: boolean

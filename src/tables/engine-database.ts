@@ -106,6 +106,7 @@ export abstract class EngineDatabase {
       unacknowledgedBytes: 0,
       changeBytes: engine.changeBytes,
       cachedPageBytes: engine.cache.bytes,
+      pages: engine.cache.counters,
       failure: null,
       readOnly: true,
       replayedCommits: engine.replayedCommits,

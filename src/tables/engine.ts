@@ -25,7 +25,8 @@ import { decodePointer, RECORD_MAX_BYTES } from './page.ts'
 import type { PageCache } from './page-cache.ts'
 import { RecordArena } from './record-arena.ts'
 import { ROWS } from './root.ts'
-import { TableChanges, TableState, TableView, TreePageFault } from './table-state.ts'
+import { ScanAhead } from './scan-ahead.ts'
+import { type PageSource, TableChanges, TableState, TableView, TreePageFault } from './table-state.ts'
 
 /** Unchanged table states kept around, to spare asking for their roots again. */
 const STATES_KEPT = 50_000
@@ -65,6 +66,7 @@ export class Engine implements TableReader {
   readonly segments: SegmentStore
   readonly clock: Clock
   readonly specs = new Map<number, TableKindSpec>()
+  readonly #pages: PageSource
   readonly #states = new Map<number, Map<number, TableState>>()
   /** States with changes in the active generation. */
   activeStates = new Set<TableState>()
@@ -94,6 +96,7 @@ export class Engine implements TableReader {
     kinds: readonly TableKindSpec[]
   }) {
     this.cache = options.cache
+    this.#pages = { cache: options.cache, scanAhead: new ScanAhead(options.cache, options.segments, options.clock) }
     this.segments = options.segments
     this.clock = options.clock
     for (const spec of options.kinds) {
@@ -155,12 +158,12 @@ export class Engine implements TableReader {
   }
 
   table(kind: TableKind, owner = 0): Table {
-    return new TableView(this.state(kind, owner), this.cache, this.#resolveRoot, true)
+    return new TableView(this.state(kind, owner), this.#pages, this.#resolveRoot, true)
   }
 
   /** Reads as of the frozen generation. */
   readonly frozenView: TableReader = {
-    table: (kind, owner = 0) => new TableView(this.state(kind, owner), this.cache, this.#resolveRoot, false),
+    table: (kind, owner = 0) => new TableView(this.state(kind, owner), this.#pages, this.#resolveRoot, false),
   }
 
   run<T>(operation: () => T): MaybePromise<T> {
@@ -176,7 +179,7 @@ export class Engine implements TableReader {
     const unpin: (() => void)[] = []
     try {
       for (;;) {
-        if (fault instanceof TreePageFault) unpin.push(await this.cache.pin(fault.pointer, fault.of))
+        if (fault instanceof TreePageFault) unpin.push(await this.cache.pin(fault.pointer, fault.of, fault.isScan))
         else await fault.load()
         try {
           return operation()

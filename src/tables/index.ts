@@ -13,6 +13,7 @@ export {
   type WritableDatabase,
   type WriterOptions,
 } from './open-database.ts'
+export type { PageCounters } from './page-cache.ts'
 export { readDecoded } from './read-object.ts'
 export { type RecoveryOptions, recoverRoot } from './recover-root.ts'
 export { type RestoreOptions, restoreRoot } from './restore-root.ts'

@@ -26,6 +26,8 @@ import type { PackedEntries } from './page-builder.ts'
 
 export const PAGE_TARGET_BYTES = 64 * 1024
 export const RECORD_MAX_BYTES = 16 * 1024
+/** No page gets larger: of one group of keys alone, 256 of the largest records. */
+const RAW_BYTES_MAX = 8 * 1024 * 1024
 const HEADER_BYTES = 16
 const STORED_HEADER_BYTES = 8
 export const POINTER_BYTES = 20
@@ -79,6 +81,23 @@ export class Page {
     return this.#offsets[index + 1]!
   }
 
+  /** Whether keys increase strictly, and offsets never decrease. */
+  isOrderly(): boolean {
+    const keys = this.#keys
+    const offsets = this.#offsets
+    let low = 0
+    let high = -1
+    for (let index = 0; index < this.count; index++) {
+      const nextLow = keys[index * 2]!
+      const nextHigh = keys[index * 2 + 1]!
+      const isKeyGreater = nextHigh > high || (nextHigh === high && nextLow > low)
+      if (!isKeyGreater || offsets[index + 1]! < offsets[index]!) return false
+      low = nextLow
+      high = nextHigh
+    }
+    return true
+  }
+
   record(index: number): Buffer {
     return this.bytes.subarray(this.start(index), this.end(index))
   }
@@ -103,6 +122,11 @@ export class Page {
 
   pointer(index: number): PagePointer {
     return decodePointer(this.bytes, this.start(index))
+  }
+
+  /** Of the child alone: how many bytes it has as stored. */
+  storedBytes(index: number): number {
+    return this.bytes.readUInt32LE(this.start(index) + 12)
   }
 }
 
@@ -181,7 +205,9 @@ export function decodeStored(stored: Uint8Array, where: string, table: { kind: n
   const coded = buffer.subarray(STORED_HEADER_BYTES)
   let raw: Buffer
   try {
-    if (buffer[0] === 1) raw = inflateRawSync(coded, { maxOutputLength: Math.max(1, rawBytes) })
+    // In one chunk, which is then the page: by default it would be put together of pieces of 16 KiB.
+    const chunkSize = Math.max(64, Math.min(rawBytes, RAW_BYTES_MAX))
+    if (buffer[0] === 1) raw = inflateRawSync(coded, { maxOutputLength: Math.max(1, rawBytes), chunkSize })
     else if (buffer[0] === 0) raw = Buffer.from(coded)
     else throw bad(`unknown page codec ${buffer[0]}`)
   } catch (error) {
@@ -199,9 +225,6 @@ export function decodeStored(stored: Uint8Array, where: string, table: { kind: n
   }
   if (page.start(0) !== HEADER_BYTES + count * 12 + 4 || page.start(count) !== raw.length)
     throw bad('page is inconsistent')
-  for (let index = 0; index < count; index++) {
-    const orderly = index === 0 || page.key(index - 1) < page.key(index)
-    if (!orderly || page.end(index) < page.start(index)) throw bad('page is inconsistent')
-  }
+  if (!page.isOrderly()) throw bad('page is inconsistent')
   return page
 }

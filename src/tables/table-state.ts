@@ -11,9 +11,7 @@ import { type ChangeCursor, OrderedChanges } from './ordered-changes.ts'
 import type { Page } from './page.ts'
 import type { PageCache } from './page-cache.ts'
 import { RecordArena } from './record-arena.ts'
-
-/** How much of a table is asked for ahead, in stored bytes, when a scan meets a page not in memory. */
-const SCAN_AHEAD_BYTES = 8 << 20
+import type { ScanAhead, Step } from './scan-ahead.ts'
 
 /** The changes of one table in one generation. */
 export class TableChanges {
@@ -42,11 +40,18 @@ export class TreePageFault extends PageFault {
     readonly cache: PageCache,
     readonly pointer: PagePointer,
     readonly of: { kind: number; owner: number },
+    readonly isScan: boolean,
   ) {
     super(async () => {
-      await cache.load(pointer, of)
+      await cache.load(pointer, of, isScan)
     })
   }
+}
+
+/** Where the pages of tables are had from. */
+export interface PageSource {
+  cache: PageCache
+  scanAhead: ScanAhead
 }
 
 export class TableState {
@@ -73,13 +78,13 @@ export type RootResolver = (state: TableState) => PagePointer | null
 /** What readers see of a table: with or without the active generation. */
 export class TableView implements Table {
   readonly #state: TableState
-  readonly #cache: PageCache
+  readonly #pages: PageSource
   readonly #resolveRoot: RootResolver
   readonly #withActive: boolean
 
-  constructor(state: TableState, cache: PageCache, resolveRoot: RootResolver, withActive: boolean) {
+  constructor(state: TableState, pages: PageSource, resolveRoot: RootResolver, withActive: boolean) {
     this.#state = state
-    this.#cache = cache
+    this.#pages = pages
     this.#resolveRoot = resolveRoot
     this.#withActive = withActive
   }
@@ -112,31 +117,37 @@ export class TableView implements Table {
     if (changed !== undefined) return changed
     const root = this.#rootPointer()
     if (root === null) return null
-    const { page } = this.#findLeaf(root, key, false)
+    const { page } = this.#findLeaf(root, key, key)
     const at = page.lowerBound(key)
     return at < page.count && page.key(at) === key ? page.record(at) : null
   }
 
   isEmpty(from = 0): boolean {
     let empty = true
-    this.scan(from, Number.MAX_SAFE_INTEGER, () => {
+    const visit = () => {
       empty = false
       return false
-    })
+    }
+    this.#scan(from, Number.MAX_SAFE_INTEGER, from, visit)
     return empty
   }
 
   scan(from: number, to: number, visit: ScanVisitor): void {
+    this.#scan(from, to, to, visit)
+  }
+
+  /** `aheadTo`: the keys that are read for sure, if nobody stops. */
+  #scan(from: number, to: number, aheadTo: number, visit: ScanVisitor): void {
     const active = this.#withActive ? this.#state.active : null
     const frozen = active?.cleared ? null : this.#state.frozen
     const newer = active === null ? NOTHING : active.changes.cursor(from)
     const older = frozen === null ? NOTHING : frozen.changes.cursor(from)
     const root = active?.cleared || frozen?.cleared ? null : this.#rootPointer()
-    let leaf = root === null ? null : this.#findLeaf(root, from, true)
+    let leaf = root === null ? null : this.#findLeaf(root, from, aheadTo)
     let at = leaf === null ? 0 : leaf.page.lowerBound(from)
     for (;;) {
       while (leaf !== null && at >= leaf.page.count) {
-        leaf = leaf.upper > to ? null : this.#findLeaf(root as PagePointer, leaf.upper, true)
+        leaf = leaf.upper > to ? null : this.#findLeaf(root as PagePointer, leaf.upper, aheadTo)
         at = 0
       }
       const pageKey = leaf === null ? Number.POSITIVE_INFINITY : leaf.page.key(at)
@@ -166,34 +177,34 @@ export class TableView implements Table {
     return this.#state.root
   }
 
-  /** The leaf whose range holds `key`, and the first key beyond its range. */
-  #findLeaf(root: PagePointer, key: number, ahead: boolean): Leaf {
+  /** The leaf whose range holds `key`, and the first key beyond its range. `to`: how far the scan goes, or `key`. */
+  #findLeaf(root: PagePointer, key: number, to: number): Leaf {
+    const { cache, scanAhead } = this.#pages
+    const table = this.#state
     let pointer = root
     let upper = Number.POSITIVE_INFINITY
-    let parent: Page | null = null
-    let childIndex = 0
+    let above: Step | null = null
+    let at: Step | null = null
     for (;;) {
-      const page = this.#cache.get(pointer)
+      const isLeaf = at?.page.level === 1
+      // Of a leaf that the scan goes beyond, the others are wanted too, each once.
+      const isScan = isLeaf && upper <= to
+      const page = cache.find(pointer, table, isScan)
       if (page === undefined) {
-        if (ahead && parent !== null) this.#askAhead(parent, childIndex + 1)
-        throw new TreePageFault(this.#cache, pointer, this.#state)
+        // The leaf is asked for first: it is waited for.
+        if (isScan) cache.load(pointer, table, true).catch(() => {})
+        if (isScan) scanAhead.reached(table, at as Step, above, true)
+        throw new TreePageFault(cache, pointer, table, isScan)
       }
-      if (page.level === 0) return { page, upper }
-      parent = page
-      childIndex = page.childIndex(key)
-      if (childIndex + 1 < page.count) upper = page.key(childIndex + 1)
-      pointer = page.pointer(childIndex)
-    }
-  }
-
-  /** Begins loading the siblings that a scan will want next. */
-  #askAhead(parent: Page, from: number): void {
-    let bytes = 0
-    for (let index = from; index < parent.count && bytes < SCAN_AHEAD_BYTES; index++) {
-      const pointer = parent.pointer(index)
-      bytes += pointer.storedBytes
-      // A failure is met again, and reported, by the read that wants the page.
-      this.#cache.load(pointer, this.#state).catch(() => undefined)
+      if (page.level === 0) {
+        if (isScan) scanAhead.reached(table, at as Step, above, false)
+        return { page, upper }
+      }
+      const index = page.childIndex(key)
+      if (index + 1 < page.count) upper = page.key(index + 1)
+      pointer = page.pointer(index)
+      above = at
+      at = { page, index }
     }
   }
 }

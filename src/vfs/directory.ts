@@ -44,8 +44,8 @@ export function readdir(
     if (cookie <= DOT_DOT_KEY) parent = metadata.parentDirectory(ino)
     const table = metadata.directory(ino)
     const removed = directory.home === 'removed'
-    // Loads the first page before anything is taken.
-    if (!removed && cookie <= DOT_DOT_KEY) table.isEmpty(FIRST_NAME_KEY)
+    // Loads the first page, and asks for more, before anything is taken.
+    if (!removed && cookie <= DOT_DOT_KEY) table.scan(FIRST_NAME_KEY, KEY_MAX, () => false)
     if (cookie <= DOT_KEY && !sink(DOT_NAME, ino, S_IFDIR, cookieOf(DOT_KEY), null)) return
     if (cookie <= DOT_DOT_KEY && !sink(DOT_DOT_NAME, parent, S_IFDIR, cookieOf(DOT_DOT_KEY), null)) return
     if (removed) return

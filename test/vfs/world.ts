@@ -20,7 +20,7 @@ import {
 
 export const CALLER: Caller = { uid: 1000, gid: 1000, pid: 1 }
 const UUID = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
-const HASH_KEY = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex')
+export const HASH_KEY = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex')
 
 /** Wall time ticks a millisecond each time it is asked for; timers fire when the test says so. */
 export class TestClock implements Clock {
