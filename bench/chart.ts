@@ -12,6 +12,7 @@ const WIDTH = 800
 const LABELS = 130
 const PLOT = 560
 const ROW = 18
+const LINE = 17
 const TEXT = '#1f2933'
 const QUIET = '#5f6b7a'
 const GRID = '#dde3ea'
@@ -38,7 +39,8 @@ export function drawResults(results: Results): string | null {
   const measurements = select(results.measurements, { latencyMs: 0 })
   const sizesOf = (workload: string): number[] =>
     [...new Set(select(measurements, { workload }).map(({ entries }) => entries))].toSorted((a, b) => a - b)
-  const sizes = sizesOf('ls-lU')
+  const listed = sizesOf('ls-lU')
+  const sizes = listed.filter((size) => [listed[0], PREFERRED_ENTRIES, listed.at(-1)].includes(size))
   const one = (workload: string): number[] => {
     const measured = sizesOf(workload)
     return measured.includes(PREFERRED_ENTRIES) ? [PREFERRED_ENTRIES] : measured.slice(-1)
@@ -54,12 +56,15 @@ export function drawResults(results: Results): string | null {
     return dots.length === 0 ? [] : [{ title, dots }]
   })
   if (!groups.some(({ dots }) => dots.some(({ seconds }) => seconds !== null))) return null
-  const where = `${results.machine}; MinIO ${results.minio} on the loopback; ${results.date.slice(0, 10)}`
+  const where = [
+    `Empty files in one directory, with one MinIO (${results.minio}) on the loopback; ${results.date.slice(0, 10)}`,
+    results.machine,
+  ]
   return draw({ title: 'Large directories: time, shorter is better (logarithmic)', where }, groups)
 }
 
 function work(workload: string, temperature: 'cold' | 'warm', entries: number, what: string) {
-  return { workload, temperature, entries, title: `${what}: ${formatCount(entries)} empty files in one directory` }
+  return { workload, temperature, entries, title: `${what}: ${formatCount(entries)} files` }
 }
 
 function dotsOf({ systems, stepLimitSec }: Results, measurements: readonly Measurement[]): Dot[] {
@@ -75,13 +80,13 @@ function dotsOf({ systems, stepLimitSec }: Results, measurements: readonly Measu
 }
 
 /** At least one dot has a time. */
-export function draw({ title, where }: { title: string; where: string }, groups: readonly Group[]): string {
+export function draw({ title, where }: { title: string; where: readonly string[] }, groups: readonly Group[]): string {
   const times = groups.flatMap(({ dots }) => dots.flatMap(({ seconds }) => (seconds === null ? [] : [seconds])))
   const first = Math.floor(Math.log10(Math.min(...times.map(({ least }) => least))))
   const last = Math.max(first + 1, Math.ceil(Math.log10(Math.max(...times.map(({ most }) => most)))))
   const place = (seconds: number): number => LABELS + ((Math.log10(seconds) - first) / (last - first)) * PLOT
   const rows: string[] = []
-  const top = 66
+  const top = 50 + LINE * where.length
   let y = top
   for (const { title: name, dots } of groups) {
     y += 20
@@ -104,10 +109,10 @@ export function draw({ title, where }: { title: string; where: string }, groups:
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" ` +
       'font-family="system-ui, sans-serif" font-size="13" role="img">',
-    `<title>${escaped(`${title}. ${where}`)}</title>`,
+    `<title>${escaped([title, ...where].join('. '))}</title>`,
     `<rect x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="6" fill="#ffffff" stroke="${GRID}"/>`,
     text(16, 28, title, 'font-size="16" font-weight="600"'),
-    text(16, 48, where, `fill="${QUIET}"`),
+    ...where.map((line, index) => text(16, 48 + index * LINE, line, `fill="${QUIET}"`)),
     ...axis,
     ...rows,
     '</svg>',

@@ -106,6 +106,8 @@ async function tellPlan(options: ListingOptions): Promise<void> {
 async function measure(options: ListingOptions, workspace: Workspace, minio: Minio): Promise<Results> {
   const { here, ...found } = await findSystems(options, workspace)
   const { parts, notTried } = makePlan({ ...options, systems: here })
+  if (parts.length === 0)
+    throw new Error('nothing to run: all of it is beyond the limits of systems, which --most lifts')
   const results = { ...(await emptyResults(options, minio)), ...found, notTried }
   const keep = () => {
     if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`)
@@ -174,9 +176,13 @@ async function emptyResults(options: ListingOptions, minio: Minio): Promise<Resu
   }
 }
 
-/** What was typed. */
+/** What was typed, but for what becomes of the results. */
 function commandLine(): string {
-  return ['npm run bench --', ...process.argv.slice(2)].join(' ')
+  const words = process.argv.slice(2)
+  const isOutput = (word: string | undefined) => word === '--write' || word?.startsWith('--json') === true
+  return ['npm run bench --', ...words.filter((word, index) => !isOutput(word) && words[index - 1] !== '--json')].join(
+    ' ',
+  )
 }
 
 function describeMachine(): string {

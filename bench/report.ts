@@ -90,7 +90,7 @@ function timesTable(results: Results, here: readonly Measurement[]): string {
     const verdicts = columns.map(({ id }) => judgeRounds(select(here, { system: id, ...query })))
     if (verdicts.every(({ kind }) => kind === 'nothing')) return []
     const cells = verdicts.map((verdict, index) =>
-      verdict.kind === 'nothing' && isNotTried(results, here[0]!, columns[index]!.id, row.workload.id)
+      verdict.kind === 'nothing' && isNotTried(results, here[0]!, columns[index]!.id, row)
         ? 'not tried'
         : verdictCell(verdict, results.stepLimitSec),
     )
@@ -101,13 +101,20 @@ function timesTable(results: Results, here: readonly Measurement[]): string {
   return table(['', ...columns.map(({ title }) => title)], rows)
 }
 
-function isNotTried({ notTried }: Results, { entries, latencyMs }: Measurement, id: string, workload: string): boolean {
+function isNotTried(
+  { notTried, measurements }: Results,
+  { entries, latencyMs }: Measurement,
+  id: string,
+  { workload, temperature }: Row,
+): boolean {
+  // Keys in a bucket are never warm.
+  if (select(measurements, { system: id, temperature }).length === 0) return false
   return notTried.some(
     (each) =>
       each.system === id &&
       each.entries === entries &&
       each.latencyMs === latencyMs &&
-      each.workloads.includes(workload),
+      each.workloads.includes(workload.id),
   )
 }
 

@@ -24,7 +24,7 @@ export const grown: System = {
     reason: 'it is about 1,000 checkpoints, which take minutes to write',
   },
   filling: GROWN,
-  note: `"cairnfs, grown" is a directory that grew by ${EACH} files at each of so many checkpoints.`,
+  note: `It lists a directory that grew by ${EACH} files at each checkpoint.`,
   probe: cairnfs.probe,
   open: mountVolume,
 }

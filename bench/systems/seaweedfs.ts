@@ -1,4 +1,5 @@
 // SeaweedFS on its own store, a folder: it has no use for a bucket underneath.
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { until } from '../waiting.ts'
 import { logEnd } from '../workspace.ts'
@@ -15,7 +16,7 @@ export const seaweedfs: System = {
   limits: { entries: 10_000, withLatency: [], reason: 'it takes minutes to create and to remove more' },
   filling: 'created',
   note:
-    'SeaweedFS is not on MinIO but on a store of its own, on the same disk, without added latency, which does not sync what it was told; its server stays warm, ' +
+    'SeaweedFS is not on MinIO but on a store of its own, on the same disk, without added latency; its server stays warm, ' +
     'and CPU and memory count it.',
   // "version 8000GB 4.48": the size is no version.
   probe: (workspace) => probePeer(workspace, 'weed', 'version'),
@@ -41,6 +42,12 @@ export const seaweedfs: System = {
       },
       { part: name, log },
     )
+    // It puts them there, whatever TMPDIR says, and leaves them.
+    workspace.onCleanUp('the sockets of SeaweedFS', () => {
+      for (const socket of [`master-grpc-${masterGrpc}`, `volume-grpc-${volumeGrpc}`, `filer-grpc-${filerGrpc}`]) {
+        rmSync(`/tmp/seaweedfs-${socket}.sock`, { force: true })
+      }
+    })
     let isAnswering = false
     const ask = async () => {
       while (!isAnswering && !hasEnded(server)) {

@@ -123,6 +123,7 @@ describe('the report', () => {
     const both = [
       ...rounds('cairnfs', [0.5]),
       ...rounds('cairnfs', [0.5], { workload: 'ls-f' }),
+      ...rounds('cairnfs', [0.5], { workload: 'ls-f', temperature: 'warm' }),
       ...rounds('s3fs', [9]),
     ]
     const notTried = [
@@ -131,6 +132,8 @@ describe('the report', () => {
     ]
     const report = writeReport(results({ systems: limited, measurements: both, notTried }))
     expect(cellsOf(report, '`ls -f`, cold')).toEqual(['0.500 s', 'not tried'])
+    // It never has anything warm.
+    expect(cellsOf(report, '`ls -f`, warm')).toEqual(['0.500 s', '-'])
     expect(cellsOf(report, '`ls -lU`, cold')).toEqual(['0.500 s', '9.00 s'])
     expect(report.replaceAll('\n  ', ' ')).toContain(
       '- **s3fs** 1.90. Not tried where the tables say so, or have no column for it: it is slow.',

@@ -149,6 +149,13 @@ describe.skipIf(reason !== null)(`npm run bench -- listing${reason === null ? ''
     expect(await leftOvers()).toEqual([])
   })
 
+  test('says so when limits leave nothing to run', async () => {
+    const args = ['listing', '--entries', '50', '--latency', '5', '--systems', 'ext4', '--without-peers']
+    const { status, stderr } = await bench(args)
+    expect({ status, stderr }).toMatchObject({ status: 1, stderr: expect.stringContaining('which --most lifts') })
+    expect(await leftOvers()).toEqual([])
+  })
+
   test('fails without JuiceFS, unless that is said', async () => {
     const { status, stderr } = await bench(['listing', '--entries', '10'])
     expect(status).toBe(1)
