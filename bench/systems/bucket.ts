@@ -18,7 +18,8 @@ export const bucket: System = {
   isFilesystem: false,
   note:
     '"keys in MinIO" is no filesystem: ListObjectsV2 by the AWS SDK for names and sizes, a HEAD of each key besides for ' +
-    '`ls -lU`, as s3fs does it; CPU is that of the program.',
+    '`ls -lU`, as s3fs does it; before that one HEAD, of the directory; ' +
+    'CPU is that of the program.',
   probe: async () => ({ version: '' }),
   async open({ endpoint, bucket: name, entries }) {
     return {

@@ -75,6 +75,8 @@ export class MountedInstance implements Instance {
   static async mount(place: Place, plan: MountPlan): Promise<MountedInstance> {
     const instance = new MountedInstance(place, plan)
     try {
+      // What those before it left to be written is not to be written while we measure.
+      await instance.#syncDisk()
       await instance.#mount()
     } catch (error) {
       await instance.stop({ force: true })
@@ -87,7 +89,7 @@ export class MountedInstance implements Instance {
     await this.#unmount()
     for (const folder of this.#plan.cacheFolders ?? []) rmSync(folder, { recursive: true, force: true })
     // What the store still has to write would be written while we measure. Other mounts are none of our business.
-    await this.#expect({ program: 'sync', args: ['--file-system', this.#place.folder] }, UNMOUNT_MS)
+    await this.#syncDisk()
     await this.#expect({ program: 'bash', args: ['-c', 'echo 3 > /proc/sys/vm/drop_caches'] }, UNMOUNT_MS)
   }
 
@@ -123,6 +125,11 @@ export class MountedInstance implements Instance {
       }
       this.#settled()
     }
+  }
+
+  /** The one under the store, and under what systems have beside it. */
+  async #syncDisk(): Promise<void> {
+    await this.#expect({ program: 'sync', args: ['--file-system', this.#place.folder] }, UNMOUNT_MS)
   }
 
   async #mount(): Promise<void> {
