@@ -110,6 +110,8 @@ export interface DatabaseStatus {
 
 export interface Database extends TableReader {
   readonly status: DatabaseStatus
+  /** How many pages were not in memory when they were asked for, so far; whether the store was asked or not. */
+  readonly pagesLoaded: number
   /** The next id of its sort; never given out before or again. */
   takeId(sort: IdSort): number
   /** What `root` says: for finding objects that nothing refers to. */

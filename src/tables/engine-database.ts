@@ -88,6 +88,10 @@ export abstract class EngineDatabase {
     return this.engine.table(kind, owner)
   }
 
+  get pagesLoaded(): number {
+    return this.engine.cache.counters.loaded
+  }
+
   run<T>(operation: () => T): MaybePromise<T> {
     return this.engine.run(operation)
   }

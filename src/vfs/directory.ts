@@ -39,6 +39,7 @@ export function readdir(
   const { database, metadata, walks } = context
   const attributes = blankAttributes()
   let parent = ino
+  const loadedBefore = database.pagesLoaded
   const listed = database.run(() => {
     const directory = metadata.directoryNode(ino)
     if (cookie <= DOT_DOT_KEY) parent = metadata.parentDirectory(ino)
@@ -54,7 +55,7 @@ export function readdir(
   })
   if (cookie !== 0) return listed
   if (isPromise(listed)) return listed.then(() => walks.listed(ino, parent, true))
-  walks.listed(ino, parent, false)
+  walks.listed(ino, parent, database.pagesLoaded !== loadedBefore)
 }
 
 function scanEntries(

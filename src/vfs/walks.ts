@@ -2,7 +2,7 @@
 // directories, one after another, and without this waits for the store at each of them.
 //
 // A walk is recognised when a directory has been listed and then three of its child directories, in whatever order, each
-// from its beginning and each of them waited for. From then on all that is listed below it is part of the walk. Nearest in
+// from its beginning and none of them in memory. From then on all that is listed below it is part of the walk. Nearest in
 // listing order is loaded first: what lies below a directory before its next sibling, as far as it is known.
 //
 // Must stay true:
@@ -15,7 +15,7 @@ import { dentryIno, dentryType, FIRST_NAME_KEY, type Ino, KEY_MAX, type Metadata
 import { type Clock, isPromise } from '../platform/index.ts'
 import type { Database } from '../tables/index.ts'
 
-/** Child directories that were waited for after which a walk is on. */
+/** Child directories that were not in memory after which a walk is on. */
 const RECOGNISED_AT = 3
 /** Directories of which it is remembered that they were listed. */
 const LISTED_MAX = 8192
@@ -46,8 +46,8 @@ export interface WalksOptions {
 
 /** What is known of a listed directory. */
 interface Listed {
-  /** Child directories that had to be waited for. */
-  waitedFor: number
+  /** Child directories that were not in memory. */
+  missing: number
   isWalked: boolean
 }
 
@@ -97,8 +97,8 @@ export class Walks {
     this.#aheadBytesMax = options.aheadBytesMax
   }
 
-  /** A directory is listed from its beginning. `waited`: it was not in memory. */
-  listed(ino: Ino, parent: Ino, waited: boolean): void {
+  /** A directory is listed from its beginning. `wasMissing`: it was not in memory. */
+  listed(ino: Ino, parent: Ino, wasMissing: boolean): void {
     if (this.#aheadBytesMax === 0 || this.#isStopped) return
     const nowMs = this.#clock.monotonicMs()
     if (nowMs - this.#lastMs > OVER_MS) this.#forget()
@@ -106,15 +106,15 @@ export class Walks {
     this.#takeFromAhead(ino)
     const above = this.#listed.get(parent)
     let isWalked = above?.isWalked ?? false
-    if (above !== undefined && !isWalked && waited && ++above.waitedFor === RECOGNISED_AT) {
+    if (above !== undefined && !isWalked && wasMissing && ++above.missing === RECOGNISED_AT) {
       isWalked = true
       above.isWalked = true
       this.#branch(parent, this.#keyOf(ino) + 1).isListed = true
     }
-    this.#listed.set(ino, { waitedFor: 0, isWalked })
+    this.#listed.set(ino, { missing: 0, isWalked })
     if (!isWalked) return
     this.#walked++
-    if (waited) this.#inMemory = 0
+    if (wasMissing) this.#inMemory = 0
     this.#branch(ino, FIRST_NAME_KEY).isListed = true
     this.#wake()
   }
@@ -228,8 +228,9 @@ export class Walks {
     branch.turns++
     this.#loads++
     try {
+      const loadedBefore = this.#database.pagesLoaded
       const searching = this.#database.run(() => this.#entriesOf(branch))
-      if (isPromise(searching)) this.#inMemory = 0
+      if (isPromise(searching) || this.#database.pagesLoaded !== loadedBefore) this.#inMemory = 0
       else this.#inMemory++
       const found = await searching
       for (const child of found.children) branch.children.push(child)

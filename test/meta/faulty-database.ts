@@ -55,6 +55,9 @@ export class FaultyDatabase implements Database {
     this.#quietReads = Math.floor(this.#random.next() * 8)
   }
 
+  get pagesLoaded() {
+    return this.#inner.pagesLoaded
+  }
   get rootInForce() {
     return this.#inner.rootInForce
   }
