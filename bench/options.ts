@@ -55,7 +55,7 @@ export function makeProgram(actions: Actions): Command {
     .option('--systems <ID,...>', `of ${SYSTEMS.map(({ id }) => id).join(', ')} (default: all that are here)`, words)
     .option('--workloads <ID,...>', `of ${LISTING.map(({ id }) => id).join(', ')} (default: all)`, words)
     .option('--without-peers', 'cairnfs, the bucket and ext4 alone', false)
-    .option('--step-limit <S>', 'a step that takes longer is ended', number(1), 180)
+    .option('--step-limit <S>', 'a step that takes longer is ended', number(1), 600)
     .option(
       '--fill-limit <S>',
       'the same for creating where there is no faster way to fill a directory',

@@ -22,7 +22,7 @@ describe('npm run bench -- listing', () => {
       rounds: null,
       systems: SYSTEMS,
       workloads: LISTING,
-      stepLimitSec: 180,
+      stepLimitSec: 600,
       fillLimitSec: 1800,
       onceOverSec: 60,
       isPlanOnly: false,
