@@ -13,6 +13,8 @@ export class Progress {
   /** By the estimate; the time left is in proportion to what was needed so far. */
   #expectedSec = 0
   #doneSec = 0
+  /** Of what is under way: its estimate, and since when. */
+  #current: { sec: number; since: number } | null = null
 
   /** `now` in milliseconds. */
   constructor(onceOverSec: number, write: (line: string) => void, now: () => number = () => performance.now()) {
@@ -32,7 +34,12 @@ export class Progress {
     }
   }
 
+  begin(task: Task, cell: Cell): void {
+    this.#current = { sec: this.#estimate(task, cell), since: this.#now() }
+  }
+
   done(task: Task, cell: Cell): void {
+    this.#current = null
     this.#doneSec += this.#estimate(task, cell)
   }
 
@@ -51,8 +58,11 @@ export class Progress {
   #left(): string {
     const leftSec = this.#expectedSec - this.#doneSec
     if (leftSec <= 0) return ''
-    const pace = this.#doneSec === 0 ? 1 : (this.#now() - this.#started) / 1000 / this.#doneSec
-    return ` (about ${formatMinutes(leftSec * pace)} left)`
+    const { sec, since } = this.#current ?? { sec: 0, since: this.#now() }
+    const pace = this.#doneSec === 0 ? 1 : (since - this.#started) / 1000 / this.#doneSec
+    // What takes longer than it should is about to end, for all that is known.
+    const current = Math.min((this.#now() - since) / 1000, sec * pace)
+    return ` (about ${formatMinutes(leftSec * pace - current)} left)`
   }
 }
 

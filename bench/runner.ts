@@ -71,6 +71,7 @@ export class Runner {
       const endpoint = await this.#endpoint(latencyMs)
       for (let round = 1; round <= rounds; round++) {
         for (const task of round % 2 === 1 ? tasks : tasks.toReversed()) {
+          progress.begin(task, { entries, latencyMs, round })
           await this.#runSystem(task, { entries, latencyMs, round }, endpoint)
           progress.done(task, { entries, latencyMs, round })
         }

@@ -139,6 +139,12 @@ describe('the time that is left', () => {
     progress.done(parts[0]!.tasks[0]!, { entries: 100_000, latencyMs: 0, round: 1 })
     expect(left()).toBe(120)
     expect(first).not.toBe(120)
+    // Meanwhile it goes down, by no more than what is under way should take.
+    progress.begin(parts[0]!.tasks[0]!, { entries: 100_000, latencyMs: 0, round: 2 })
+    now = 50 * 60_000
+    expect(left()).toBe(110)
+    now = 200 * 60_000
+    expect(left()).toBe(80)
     for (const round of [2, 3, 4]) progress.done(parts[0]!.tasks[0]!, { entries: 100_000, latencyMs: 0, round })
     expect(left()).toBeNaN()
   })
