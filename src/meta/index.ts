@@ -24,11 +24,17 @@ export {
   attributesOf,
   blankAttributes,
   decodeInode,
+  EXTENTS_IN_TABLE,
   encodeInode,
+  INLINE_EXTENTS_MAX,
   type Inode,
   inodeFlags,
   newInode,
   readAttributes,
+  recordMode,
+  recordNlink,
+  recordRealm,
+  recordTail,
   SYMLINK_TARGET_MAX,
 } from './inode-record.ts'
 export {

@@ -1,26 +1,27 @@
 // The record of an inode. It stands in the dentry that names it (dentry-record.ts), in a directory's table under key 0
-// ("."), or in the tables SHARED and ORPHANS. Little-endian:
+// ("."), or in the tables SHARED and ORPHANS. Most inodes have little to say beyond what every inode has, and there are very
+// many: what is as usual takes no room. Little-endian:
 //
 //   0    u64  ino
-//   8    u32  generation (0: inos are never used again)
-//   12   u32  mode: type and permissions, as st_mode
-//   16   u32  uid
-//   20   u32  gid
-//   24   u32  nlink
-//   28   u32  rdev, as makedev(3) encodes it in 32 bits
-//   32   u64  size in bytes
-//   40   u64  allocated bytes: the sum of the extents' lengths
-//   48   i64  atime, seconds          80  u32  atime, nanoseconds
-//   56   i64  mtime, seconds          84  u32  mtime, nanoseconds
-//   64   i64  ctime, seconds          88  u32  ctime, nanoseconds
-//   72   i64  btime, seconds          92  u32  btime, nanoseconds
-//   96   u32  flags, as FS_IOC_GETFLAGS has them; only CASEFOLD (attributes.ts) is built
-//   100  u64  realm (directories; 0: none)
-//   108  u16  extents that follow, at most INLINE_EXTENTS_MAX; 0xffff: they lie in the table EXTENTS
-//   110  u16  bytes of the symlink's target, at most 4,095
-//   112  u16  bytes of inline xattrs
-//   114  u16  0
-//   116  extents: 32 bytes each (u64 file offset, then 24 as data/extents.ts has them); sorted, without overlaps
+//   8    u16  mode: type and permissions, as st_mode
+//   10   u16  which fields follow, in the order of their bits
+//   12   u32  uid
+//   16   u32  gid
+//   20   i64  mtime, seconds     28  u32  mtime, nanoseconds
+//   32   ..   bit 0   i64, u32   ctime; else it is mtime
+//        ..   bit 1   i64, u32   atime; else it is mtime
+//        ..   bit 2   i64, u32   btime; else it is atime
+//        ..   bit 3   u32        nlink; else 1
+//        ..   bit 4   u64        size in bytes; else 0, as for all that follow
+//        ..   bit 5   u64        allocated bytes: the sum of the extents' lengths
+//        ..   bit 6   u32        generation (inos are never used again: 0)
+//        ..   bit 7   u32        rdev, as makedev(3) encodes it in 32 bits
+//        ..   bit 8   u32        flags, as FS_IOC_GETFLAGS has them; only CASEFOLD (attributes.ts) is built
+//        ..   bit 9   u64        realm (directories)
+//        ..   bit 10  u16        extents that follow, at most INLINE_EXTENTS_MAX; 0xffff: they lie in the table EXTENTS
+//                     u16        bytes of the symlink's target, at most 4,095
+//                     u16        bytes of inline xattrs
+//   ..   extents: 32 bytes each (u64 file offset, then 24 as data/extents.ts has them); sorted, without overlaps
 //   ..   target
 //   ..   xattrs
 //
@@ -28,18 +29,40 @@
 // allocated, extents, mtime) is what was last recorded of the file's stream. ctime and atime belong to both: the later
 // ctime counts.
 //
-// Must stay true: decode(encode(x)) is x; a record fits RECORD_MAX_BYTES of tables/ together with a name of 255 bytes.
+// Must stay true: decode(encode(x)) is x; a field that is as usual is left out, so that equal inodes have equal records; a
+// record fits RECORD_MAX_BYTES of tables/ together with a name of 255 bytes.
 import { ok as assert } from 'node:assert'
 import { decodeInlineExtent, type Extent, encodeInlineExtent, INLINE_EXTENT_BYTES } from '../data/index.ts'
 import { readI64, readU64, type Timespec, writeI64, writeU64 } from '../platform/index.ts'
 import { type Attributes, DIRECTORY_SIZE_BYTES, type Ino, isDirectory } from './attributes.ts'
 
-export const INODE_FIXED_BYTES = 116
-const NLINK_AT = 24
-const FLAGS_AT = 96
-/** Where the seconds are, and the nanoseconds. */
-const MTIME_AT = [56, 84] as const
-const CTIME_AT = [64, 88] as const
+const HEAD_BYTES = 32
+const MODE_AT = 8
+const PRESENT_AT = 10
+const UID_AT = 12
+const GID_AT = 16
+const MTIME_AT = 20
+const NSEC_AT = 8
+
+const CTIME = 1 << 0
+const ATIME = 1 << 1
+const BTIME = 1 << 2
+const NLINK = 1 << 3
+const SIZE = 1 << 4
+const ALLOCATED = 1 << 5
+const GENERATION = 1 << 6
+const RDEV = 1 << 7
+const FLAGS = 1 << 8
+const REALM = 1 << 9
+const LENGTHS = 1 << 10
+/** Bytes of each optional field, in the order of their bits. */
+const FIELD_BYTES = [12, 12, 12, 4, 8, 8, 4, 4, 4, 8, 6]
+const PRESENT_END = 1 << FIELD_BYTES.length
+/** How many bytes the fields take that a set of bits names. So a field begins behind those of the lower bits. */
+const OPTIONAL_BYTES = Uint8Array.from({ length: PRESENT_END }, (_, present) =>
+  FIELD_BYTES.reduce((sum, bytes, bit) => sum + (((present >>> bit) & 1) === 1 ? bytes : 0), 0),
+)
+const USUAL_NLINK = 1
 export const INLINE_EXTENTS_MAX = 4
 export const SYMLINK_TARGET_MAX = 4095
 export const EXTENTS_IN_TABLE = 0xffff
@@ -115,38 +138,62 @@ export function newInode({
 
 export function inodeRecordBytes(inode: Inode): number {
   const extents = inode.extents?.length ?? 0
-  return INODE_FIXED_BYTES + extents * INLINE_EXTENT_BYTES + inode.target.length + inode.xattrs.length
+  const tail = extents * INLINE_EXTENT_BYTES + inode.target.length + inode.xattrs.length
+  return HEAD_BYTES + OPTIONAL_BYTES[presentOf(inode)]! + tail
+}
+
+function presentOf(inode: Inode): number {
+  const { atime, mtime, ctime, btime, extents } = inode
+  let present = 0
+  if (!isSameTime(ctime, mtime)) present |= CTIME
+  if (!isSameTime(atime, mtime)) present |= ATIME
+  if (!isSameTime(btime, atime)) present |= BTIME
+  if (inode.nlink !== USUAL_NLINK) present |= NLINK
+  if (inode.sizeBytes !== 0) present |= SIZE
+  if (inode.allocatedBytes !== 0) present |= ALLOCATED
+  if (inode.generation !== 0) present |= GENERATION
+  if (inode.rdev !== 0) present |= RDEV
+  if (inode.flags !== 0) present |= FLAGS
+  if (inode.realm !== 0) present |= REALM
+  if (extents === null || extents.length + inode.target.length + inode.xattrs.length > 0) present |= LENGTHS
+  return present
+}
+
+function isSameTime(a: Timespec, b: Timespec): boolean {
+  return a === b || (a.sec === b.sec && a.nsec === b.nsec)
+}
+
+function writeTime(bytes: Buffer, at: number, { sec, nsec }: Timespec): number {
+  writeI64(bytes, at, sec)
+  return bytes.writeUInt32LE(nsec, at + NSEC_AT)
 }
 
 /** Writes the record at `at`; returns where it ends. */
 export function encodeInodeInto(inode: Inode, bytes: Buffer, at: number): number {
-  writeU64(bytes, at, inode.ino)
-  bytes.writeUInt32LE(inode.generation, at + 8)
-  bytes.writeUInt32LE(inode.mode, at + 12)
-  bytes.writeUInt32LE(inode.uid, at + 16)
-  bytes.writeUInt32LE(inode.gid, at + 20)
-  bytes.writeUInt32LE(inode.nlink, at + 24)
-  bytes.writeUInt32LE(inode.rdev, at + 28)
-  writeU64(bytes, at + 32, inode.sizeBytes)
-  writeU64(bytes, at + 40, inode.allocatedBytes)
-  writeI64(bytes, at + 48, inode.atime.sec)
-  writeI64(bytes, at + 56, inode.mtime.sec)
-  writeI64(bytes, at + 64, inode.ctime.sec)
-  writeI64(bytes, at + 72, inode.btime.sec)
-  bytes.writeUInt32LE(inode.atime.nsec, at + 80)
-  bytes.writeUInt32LE(inode.mtime.nsec, at + 84)
-  bytes.writeUInt32LE(inode.ctime.nsec, at + 88)
-  bytes.writeUInt32LE(inode.btime.nsec, at + 92)
-  bytes.writeUInt32LE(inode.flags, at + FLAGS_AT)
-  writeU64(bytes, at + 100, inode.realm)
+  const present = presentOf(inode)
   const { extents, target, xattrs } = inode
   assert(extents === null || extents.length <= INLINE_EXTENTS_MAX, 'more extents than fit an inode')
   assert(target.length <= SYMLINK_TARGET_MAX)
-  bytes.writeUInt16LE(extents === null ? EXTENTS_IN_TABLE : extents.length, at + 108)
-  bytes.writeUInt16LE(target.length, at + 110)
-  bytes.writeUInt16LE(xattrs.length, at + 112)
-  bytes.writeUInt16LE(0, at + 114)
-  let end = at + INODE_FIXED_BYTES
+  writeU64(bytes, at, inode.ino)
+  bytes.writeUInt16LE(inode.mode, at + MODE_AT)
+  bytes.writeUInt16LE(present, at + PRESENT_AT)
+  bytes.writeUInt32LE(inode.uid, at + UID_AT)
+  bytes.writeUInt32LE(inode.gid, at + GID_AT)
+  let end = writeTime(bytes, at + MTIME_AT, inode.mtime)
+  if (present & CTIME) end = writeTime(bytes, end, inode.ctime)
+  if (present & ATIME) end = writeTime(bytes, end, inode.atime)
+  if (present & BTIME) end = writeTime(bytes, end, inode.btime)
+  if (present & NLINK) end = bytes.writeUInt32LE(inode.nlink, end)
+  if (present & SIZE) end = putU64(bytes, end, inode.sizeBytes)
+  if (present & ALLOCATED) end = putU64(bytes, end, inode.allocatedBytes)
+  if (present & GENERATION) end = bytes.writeUInt32LE(inode.generation, end)
+  if (present & RDEV) end = bytes.writeUInt32LE(inode.rdev, end)
+  if (present & FLAGS) end = bytes.writeUInt32LE(inode.flags, end)
+  if (present & REALM) end = putU64(bytes, end, inode.realm)
+  if ((present & LENGTHS) === 0) return end
+  end = bytes.writeUInt16LE(extents === null ? EXTENTS_IN_TABLE : extents.length, end)
+  end = bytes.writeUInt16LE(target.length, end)
+  end = bytes.writeUInt16LE(xattrs.length, end)
   if (extents !== null) {
     for (const extent of extents) end = encodeInlineExtent(extent, bytes, end)
   }
@@ -156,6 +203,11 @@ export function encodeInodeInto(inode: Inode, bytes: Buffer, at: number): number
   return end + xattrs.length
 }
 
+function putU64(bytes: Buffer, at: number, value: number): number {
+  writeU64(bytes, at, value)
+  return at + 8
+}
+
 export function encodeInode(inode: Inode): Buffer {
   const bytes = Buffer.allocUnsafe(inodeRecordBytes(inode))
   encodeInodeInto(inode, bytes, 0)
@@ -163,42 +215,64 @@ export function encodeInode(inode: Inode): Buffer {
 }
 
 /** The flags alone. */
-export function inodeFlags(bytes: Buffer, start: number): number {
-  return bytes.readUInt32LE(start + FLAGS_AT)
+export function inodeFlags(bytes: Buffer, at: number): number {
+  const fieldAt = fieldOf(bytes, at, FLAGS)
+  return fieldAt < 0 ? 0 : bytes.readUInt32LE(fieldAt)
+}
+
+/** Where an optional field begins; -1 when it is not there. */
+function fieldOf(bytes: Buffer, at: number, field: number): number {
+  const present = bytes.readUInt16LE(at + PRESENT_AT)
+  return (present & field) === 0 ? -1 : at + HEAD_BYTES + OPTIONAL_BYTES[present & (field - 1)]!
+}
+
+/** What lies behind the fields of a record. */
+export interface RecordTail {
+  /** EXTENTS_IN_TABLE when they lie elsewhere. */
+  extents: number
+  extentsAt: number
+  targetBytes: number
+  targetAt: number
+  xattrBytes: number
+  /** Where the record ends. */
+  end: number
+}
+
+/** Null when the record at `at` cannot be one: it has fields that nobody knows, or more than fit before `limit`. */
+export function recordTail(bytes: Buffer, at: number, limit = bytes.length): RecordTail | null {
+  if (limit - at < HEAD_BYTES) return null
+  const present = bytes.readUInt16LE(at + PRESENT_AT)
+  if (present >= PRESENT_END) return null
+  const extentsAt = at + HEAD_BYTES + OPTIONAL_BYTES[present]!
+  if (extentsAt > limit) return null
+  const lengthsAt = extentsAt - FIELD_BYTES[FIELD_BYTES.length - 1]!
+  const hasLengths = (present & LENGTHS) !== 0
+  const extents = hasLengths ? bytes.readUInt16LE(lengthsAt) : 0
+  const targetBytes = hasLengths ? bytes.readUInt16LE(lengthsAt + 2) : 0
+  const xattrBytes = hasLengths ? bytes.readUInt16LE(lengthsAt + 4) : 0
+  const targetAt = extentsAt + (extents === EXTENTS_IN_TABLE ? 0 : extents * INLINE_EXTENT_BYTES)
+  const end = targetAt + targetBytes + xattrBytes
+  return end > limit ? null : { extents, extentsAt, targetBytes, targetAt, xattrBytes, end }
 }
 
 /** Target and xattrs of the result are views into `bytes`. */
 export function decodeInode(bytes: Buffer, at: number): Inode {
-  const count = bytes.readUInt16LE(at + 108)
+  const tail = recordTail(bytes, at)
+  assert(tail !== null, 'an inode record is whole')
+  const { targetAt, targetBytes, xattrBytes, end } = tail
   const extents: Extent[] = []
-  let end = at + INODE_FIXED_BYTES
-  if (count !== EXTENTS_IN_TABLE) {
-    for (let index = 0; index < count; index++) {
-      extents.push(decodeInlineExtent(bytes, end))
-      end += INLINE_EXTENT_BYTES
-    }
+  for (let extentAt = tail.extentsAt; extentAt < targetAt; extentAt += INLINE_EXTENT_BYTES) {
+    extents.push(decodeInlineExtent(bytes, extentAt))
   }
-  const targetBytes = bytes.readUInt16LE(at + 110)
-  const xattrBytes = bytes.readUInt16LE(at + 112)
+  const attributes = blankAttributes()
+  readAttributes(bytes, at, attributes)
   return {
-    ino: readU64(bytes, at) as Ino,
-    generation: bytes.readUInt32LE(at + 8),
-    mode: bytes.readUInt32LE(at + 12),
-    uid: bytes.readUInt32LE(at + 16),
-    gid: bytes.readUInt32LE(at + 20),
-    nlink: bytes.readUInt32LE(at + 24),
-    rdev: bytes.readUInt32LE(at + 28),
-    sizeBytes: readU64(bytes, at + 32),
-    allocatedBytes: readU64(bytes, at + 40),
-    atime: { sec: readI64(bytes, at + 48), nsec: bytes.readUInt32LE(at + 80) },
-    mtime: { sec: readI64(bytes, at + 56), nsec: bytes.readUInt32LE(at + 84) },
-    ctime: { sec: readI64(bytes, at + 64), nsec: bytes.readUInt32LE(at + 88) },
-    btime: { sec: readI64(bytes, at + 72), nsec: bytes.readUInt32LE(at + 92) },
-    flags: bytes.readUInt32LE(at + FLAGS_AT),
-    realm: readU64(bytes, at + 100),
-    extents: count === EXTENTS_IN_TABLE ? null : extents,
-    target: targetBytes === 0 ? NOTHING : bytes.subarray(end, end + targetBytes),
-    xattrs: xattrBytes === 0 ? NOTHING : bytes.subarray(end + targetBytes, end + targetBytes + xattrBytes),
+    ...attributes,
+    flags: inodeFlags(bytes, at),
+    realm: recordRealm(bytes, at),
+    extents: tail.extents === EXTENTS_IN_TABLE ? null : extents,
+    target: targetBytes === 0 ? NOTHING : bytes.subarray(targetAt, targetAt + targetBytes),
+    xattrs: xattrBytes === 0 ? NOTHING : bytes.subarray(end - xattrBytes, end),
   }
 }
 
@@ -231,22 +305,51 @@ export function readAttributes(bytes: Buffer, at: number, into: Attributes): voi
   }
   const words = view
   into.ino = (words.getUint32(at, true) + words.getUint32(at + 4, true) * TWO_32) as Ino
-  into.generation = words.getUint32(at + 8, true)
-  into.mode = words.getUint32(at + 12, true)
-  into.uid = words.getUint32(at + 16, true)
-  into.gid = words.getUint32(at + 20, true)
-  into.nlink = words.getUint32(at + 24, true)
-  into.rdev = words.getUint32(at + 28, true)
-  into.sizeBytes = words.getUint32(at + 32, true) + words.getUint32(at + 36, true) * TWO_32
-  into.allocatedBytes = words.getUint32(at + 40, true) + words.getUint32(at + 44, true) * TWO_32
-  into.atime.sec = words.getUint32(at + 48, true) + words.getInt32(at + 52, true) * TWO_32
-  into.mtime.sec = words.getUint32(at + 56, true) + words.getInt32(at + 60, true) * TWO_32
-  into.ctime.sec = words.getUint32(at + 64, true) + words.getInt32(at + 68, true) * TWO_32
-  into.btime.sec = words.getUint32(at + 72, true) + words.getInt32(at + 76, true) * TWO_32
-  into.atime.nsec = words.getUint32(at + 80, true)
-  into.mtime.nsec = words.getUint32(at + 84, true)
-  into.ctime.nsec = words.getUint32(at + 88, true)
-  into.btime.nsec = words.getUint32(at + 92, true)
+  into.mode = words.getUint16(at + MODE_AT, true)
+  const present = words.getUint16(at + PRESENT_AT, true)
+  into.uid = words.getUint32(at + UID_AT, true)
+  into.gid = words.getUint32(at + GID_AT, true)
+  readTime(words, at + MTIME_AT, into.mtime)
+  into.nlink = USUAL_NLINK
+  into.sizeBytes = 0
+  into.allocatedBytes = 0
+  into.generation = 0
+  into.rdev = 0
+  let next = at + HEAD_BYTES
+  if (present & CTIME) next = readTime(words, next, into.ctime)
+  else copyTime(into.mtime, into.ctime)
+  if (present & ATIME) next = readTime(words, next, into.atime)
+  else copyTime(into.mtime, into.atime)
+  if (present & BTIME) next = readTime(words, next, into.btime)
+  else copyTime(into.atime, into.btime)
+  if (present & NLINK) {
+    into.nlink = words.getUint32(next, true)
+    next += 4
+  }
+  if (present & SIZE) {
+    into.sizeBytes = words.getUint32(next, true) + words.getUint32(next + 4, true) * TWO_32
+    next += 8
+  }
+  if (present & ALLOCATED) {
+    into.allocatedBytes = words.getUint32(next, true) + words.getUint32(next + 4, true) * TWO_32
+    next += 8
+  }
+  if (present & GENERATION) {
+    into.generation = words.getUint32(next, true)
+    next += 4
+  }
+  if (present & RDEV) into.rdev = words.getUint32(next, true)
+}
+
+function readTime(words: DataView, at: number, into: { sec: number; nsec: number }): number {
+  into.sec = words.getUint32(at, true) + words.getInt32(at + 4, true) * TWO_32
+  into.nsec = words.getUint32(at + NSEC_AT, true)
+  return at + NSEC_AT + 4
+}
+
+function copyTime(from: Timespec, to: { sec: number; nsec: number }): void {
+  to.sec = from.sec
+  to.nsec = from.nsec
 }
 
 const TWO_32 = 0x1_0000_0000
@@ -255,34 +358,49 @@ let viewed: Buffer = NOTHING
 let view: DataView = new DataView(NOTHING.buffer, NOTHING.byteOffset, 0)
 
 /** A copy of the record at `at`, with mtime and ctime `now` and `moreLinks` links more: what becomes of a directory as names in
- *  it come and go. Cheaper than to decode it and encode it again. */
+ *  it come and go. Mostly cheaper than to decode it and encode it again. */
 export function touchedRecord(bytes: Buffer, at: number, now: Timespec, moreLinks: number): Buffer {
-  const copy = Buffer.from(bytes.subarray(at, at + recordBytes(bytes, at)))
-  copy.writeUInt32LE(copy.readUInt32LE(NLINK_AT) + moreLinks, NLINK_AT)
-  for (const [secAt, nsecAt] of [MTIME_AT, CTIME_AT] as const) {
-    writeI64(copy, secAt, now.sec)
-    copy.writeUInt32LE(now.nsec, nsecAt)
+  const present = bytes.readUInt16LE(at + PRESENT_AT)
+  // From its first change on a directory has these fields, and no more times but btime.
+  if ((present & (CTIME | ATIME | NLINK)) === (ATIME | NLINK)) {
+    const atimeAt = HEAD_BYTES
+    const nlinkAt = HEAD_BYTES + OPTIONAL_BYTES[present & (NLINK - 1)]!
+    const nlink = bytes.readUInt32LE(at + nlinkAt) + moreLinks
+    const isAccessed =
+      readI64(bytes, at + atimeAt) === now.sec && bytes.readUInt32LE(at + atimeAt + NSEC_AT) === now.nsec
+    if (nlink !== USUAL_NLINK && !isAccessed) {
+      const copy = Buffer.from(bytes.subarray(at, recordEnd(bytes, at)))
+      writeTime(copy, MTIME_AT, now)
+      copy.writeUInt32LE(nlink, nlinkAt)
+      return copy
+    }
   }
-  return copy
+  const inode = decodeInode(bytes, at)
+  return encodeInode({ ...inode, mtime: now, ctime: now, nlink: inode.nlink + moreLinks })
 }
 
-/** The length of the record at `at`. */
-function recordBytes(bytes: Buffer, at: number): number {
-  const count = bytes.readUInt16LE(at + 108)
-  const extents = count === EXTENTS_IN_TABLE ? 0 : count
-  return INODE_FIXED_BYTES + extents * INLINE_EXTENT_BYTES + bytes.readUInt16LE(at + 110) + bytes.readUInt16LE(at + 112)
+function recordEnd(bytes: Buffer, at: number): number {
+  const tail = recordTail(bytes, at)
+  assert(tail !== null, 'an inode record is whole')
+  return tail.end
 }
 
 export function recordMode(bytes: Buffer, at: number): number {
-  return bytes.readUInt32LE(at + 12)
+  return bytes.readUInt16LE(at + MODE_AT)
+}
+
+export function recordNlink(bytes: Buffer, at: number): number {
+  const fieldAt = fieldOf(bytes, at, NLINK)
+  return fieldAt < 0 ? USUAL_NLINK : bytes.readUInt32LE(fieldAt)
 }
 
 export function recordGid(bytes: Buffer, at: number): number {
-  return bytes.readUInt32LE(at + 20)
+  return bytes.readUInt32LE(at + GID_AT)
 }
 
 export function recordRealm(bytes: Buffer, at: number): number {
-  return readU64(bytes, at + 100)
+  const fieldAt = fieldOf(bytes, at, REALM)
+  return fieldAt < 0 ? 0 : readU64(bytes, fieldAt)
 }
 
 /** The recorded attributes; the times are copies. */

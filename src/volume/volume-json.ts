@@ -11,7 +11,7 @@ import { type ObjectStore, StoreError } from '../store/index.ts'
 import { readDecoded } from '../tables/index.ts'
 
 export const VOLUME_KEY = 'volume.json'
-export const FORMAT_VERSION = 1
+export const FORMAT_VERSION = 2
 export const UNICODE_VERSION = '12.1.0'
 export const SEGMENT_SIZE_MIN_BYTES = 256 * 1024
 export const SEGMENT_SIZE_MAX_BYTES = 64 * 1024 * 1024
@@ -72,6 +72,10 @@ export function decodeVolumeJson(bytes: Buffer, storeName: string): VolumeIdenti
   const { formatVersion } = head.data
   if (formatVersion > FORMAT_VERSION) {
     throw newer(`${storeName} has format version ${formatVersion}, this cairnfs knows ${FORMAT_VERSION}`)
+  }
+  if (formatVersion < FORMAT_VERSION) {
+    const what = `${storeName} has format version ${formatVersion}, from before the first release`
+    throw new FsError('EPROTONOSUPPORT', `${what}: copy its files to a new volume with the cairnfs that made it`)
   }
   if (!checksumHolds(parsed)) throw damaged(storeName, 'has a checksum that does not match', null)
   const result = schema.safeParse(parsed)

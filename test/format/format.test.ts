@@ -265,7 +265,7 @@ describe('damage and foreign objects are refused', () => {
     expect(read({})).not.toThrow()
     expect(read({ features: { compat: 4, roCompat: 4, incompat: 0 } })).not.toThrow()
     expect(read({ features: { compat: 0, roCompat: 0, incompat: 1 } })).toThrow(FormatError)
-    expect(read({ formatVersion: 2 })).toThrow(FormatError)
+    expect(read({ formatVersion: 1 })).toThrow(FormatError)
   })
 })
 

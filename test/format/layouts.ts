@@ -138,9 +138,8 @@ export const PAGE = layout(
 )
 export const INODE = layout(
   'inode',
-  `ino 8, generation 4, mode 4, uid 4, gid 4, nlink 4, rdev 4, size 8, allocated 8, atimeSec s8, mtimeSec s8, ctimeSec s8,
-   btimeSec s8, atimeNsec 4, mtimeNsec 4, ctimeNsec 4, btimeNsec 4, flags 4, realm 8, extents 2, targetBytes 2,
-   xattrBytes 2, reserved 2, inline 32 x extents, target targetBytes, xattrs xattrBytes`,
+  `ino 8, mode 2, present 2, uid 4, gid 4, mtimeSec s8, mtimeNsec 4, fields .., inline 32 x extents, target targetBytes,
+   xattrs xattrBytes`,
 )
 export const DENTRY = layout('dentry', 'nameBytes 1, type 1, name nameBytes, inode ..')
 export const EXTENT = layout('extent', 'segment 8, offset 4, pieceBytes 4, skipBytes 2, reserved 2, length 4')

@@ -44,7 +44,7 @@ export interface VolumeJson {
 export function decodeVolumeJson(bytes: Buffer): VolumeJson {
   const json = JSON.parse(bytes.toString()) as Record<string, unknown>
   check(json.format === 'cairnfs', 'volume.json: not a cairnfs volume')
-  check(json.formatVersion === 1, `volume.json: format version ${json.formatVersion} is not 1`)
+  check(json.formatVersion === 2, `volume.json: format version ${json.formatVersion} is not 2`)
   const { incompat } = json.features as { incompat: number }
   check(incompat === 0, `volume.json: unknown incompat features ${incompat}`)
   const uuid = Buffer.from(String(json.uuid).replaceAll('-', ''), 'hex')
@@ -400,14 +400,43 @@ export function decodeExtent(bytes: Buffer, at: number, fileOffset: number): Ext
   return extent
 }
 
+/** Bytes of the fields that an inode has only where they are not as usual, by their bit. */
+const OPTIONAL = [
+  { name: 'ctime', bytes: 12 },
+  { name: 'atime', bytes: 12 },
+  { name: 'btime', bytes: 12 },
+  { name: 'nlink', bytes: 4 },
+  { name: 'size', bytes: 8 },
+  { name: 'allocated', bytes: 8 },
+  { name: 'generation', bytes: 4 },
+  { name: 'rdev', bytes: 4 },
+  { name: 'flags', bytes: 4 },
+  { name: 'realm', bytes: 8 },
+  { name: 'lengths', bytes: 6 },
+]
+
 export function decodeInode(bytes: Buffer): Inode {
-  const field = (name: string) => number(INODE, name, bytes)
-  const count = field('extents')
+  const head = (name: string) => number(INODE, name, bytes)
+  const present = head('present')
+  check(present < 1 << OPTIONAL.length, 'inode: unknown fields')
+  const optional = new Map<string, Buffer>()
   let at = INODE.bytes
+  for (const [bit, { name, bytes: length }] of OPTIONAL.entries()) {
+    if (((present >> bit) & 1) === 0) continue
+    optional.set(name, bytes.subarray(at, at + length))
+    at += length
+  }
+  check(at <= bytes.length, 'inode: cut short')
+  const field = (name: string, usual = 0) => {
+    const found = optional.get(name)
+    if (found === undefined) return usual
+    return Number(found.length === 8 ? found.readBigUInt64LE() : found.readUInt32LE())
+  }
+  const length = (index: number) => optional.get('lengths')?.readUInt16LE(2 * index) ?? 0
   let extents: Extent[] | null = null
-  if (count !== 0xffff) {
-    check(count <= 4, 'inode: too many extents')
-    extents = Array.from({ length: count }, () => {
+  if (length(0) !== 0xffff) {
+    check(length(0) <= 4, 'inode: too many extents')
+    extents = Array.from({ length: length(0) }, () => {
       const extent = decodeExtent(
         bytesOf(INLINE_EXTENT, 'extent', bytes, at),
         0,
@@ -417,19 +446,19 @@ export function decodeInode(bytes: Buffer): Inode {
       return extent
     })
   }
-  const target = bytes.subarray(at, at + field('targetBytes'))
-  check(at + field('targetBytes') + field('xattrBytes') === bytes.length, 'inode: wrong length')
-  check(field('mtimeNsec') < 1_000_000_000, 'inode: nanoseconds')
+  const target = bytes.subarray(at, at + length(1))
+  check(at + length(1) + length(2) === bytes.length, 'inode: wrong length')
+  check(head('mtimeNsec') < 1_000_000_000, 'inode: nanoseconds')
   return {
-    ino: field('ino'),
-    mode: field('mode'),
-    uid: field('uid'),
-    gid: field('gid'),
-    nlink: field('nlink'),
+    ino: head('ino'),
+    mode: head('mode'),
+    uid: head('uid'),
+    gid: head('gid'),
+    nlink: field('nlink', 1),
     rdev: field('rdev'),
     size: field('size'),
     allocated: field('allocated'),
-    mtimeNs: BigInt(field('mtimeSec')) * 1_000_000_000n + BigInt(field('mtimeNsec')),
+    mtimeNs: BigInt(head('mtimeSec')) * 1_000_000_000n + BigInt(head('mtimeNsec')),
     extents,
     target,
   }

@@ -28,6 +28,7 @@ import {
   newInode,
   ROOT_INO,
   recordStream,
+  recordTail,
   UsageChanges,
 } from '../../src/meta/index.ts'
 import { DIRECTORY } from '../../src/meta/table-kinds.ts'
@@ -93,6 +94,35 @@ test('an inode record says what the inode was', () => {
       expect(decodeInode(encodeInode(one), 0)).toEqual(one)
     }),
   )
+})
+
+test('what is as usual takes no room', () => {
+  const at = { sec: 1_700_000_000, nsec: 5 }
+  const later = { sec: at.sec + 1, nsec: 0 }
+  const made = newInode({ ino: 7 as Ino, mode: 0o100644, uid: 1, gid: 2, now: at })
+  expect(encodeInode(made)).toHaveLength(32)
+  const written = { ...made, mtime: later, ctime: later, sizeBytes: 9, allocatedBytes: 9 }
+  expect(encodeInode(written)).toHaveLength(32 + 12 + 8 + 8)
+  expect(encodeInode({ ...made, nlink: 2, flags: 1, realm: 1 })).toHaveLength(32 + 4 + 4 + 8)
+})
+
+test('what cannot be a record is told from one before it is read', () => {
+  fc.assert(
+    fc.property(inode, fc.nat(), (one, cut) => {
+      const record = encodeInode(one)
+      expect(recordTail(record, 0)?.end).toBe(record.length)
+      expect(recordTail(record, 0, cut % record.length)).toBeNull()
+    }),
+  )
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
+      const tail = recordTail(Buffer.from(bytes), 0)
+      expect(tail === null || (tail.extentsAt >= 32 && tail.end <= bytes.length)).toBe(true)
+    }),
+  )
+  const unknown = encodeInode(newInode({ ino: 7 as Ino, mode: 0o100644, uid: 1, gid: 2, now: { sec: 1, nsec: 0 } }))
+  unknown.writeUInt16LE(1 << 11, 10)
+  expect(recordTail(Buffer.concat([unknown, Buffer.alloc(200)]), 0)).toBeNull()
 })
 
 test('a directory whose names change is the same, with other times and links', () => {

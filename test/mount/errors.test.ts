@@ -110,12 +110,12 @@ const CASES: Case[] = [
   {
     name: 'a newer format',
     commands: MOUNTS,
-    thing: /file:\/\/\S*\/store has format version 2/,
+    thing: /file:\/\/\S*\/store has format version 3/,
     remedy: /newer cairnfs/,
     prepare: async (volume) => {
       await volume.format()
       const path = join(volume.folder, 'volume.json')
-      writeFileSync(path, readFileSync(path, 'utf8').replace('"formatVersion": 1', '"formatVersion": 2'))
+      writeFileSync(path, readFileSync(path, 'utf8').replace('"formatVersion": 2', '"formatVersion": 3'))
       return {}
     },
   },

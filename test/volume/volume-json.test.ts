@@ -12,7 +12,7 @@ import {
 
 const json: VolumeJson = {
   format: 'cairnfs',
-  formatVersion: 1,
+  formatVersion: 2,
   uuid: '01234567-89ab-4def-8123-456789abcdef',
   name: 'photos',
   features: { compat: 0, roCompat: 0, incompat: 0 },
@@ -35,9 +35,13 @@ describe('volume.json', () => {
   })
 
   it('of a newer format is refused, whatever else it says', () => {
-    expect(() => decode({ formatVersion: 2, features: 'none', hashKey: null })).toThrow(
-      /s3:\/\/b\/p has format version 2.*newer cairnfs/,
+    expect(() => decode({ formatVersion: 3, features: 'none', hashKey: null })).toThrow(
+      /s3:\/\/b\/p has format version 3.*newer cairnfs/,
     )
+  })
+
+  it('of an older format is refused, and what to do is said', () => {
+    expect(() => decode({ formatVersion: 1 })).toThrow(/s3:\/\/b\/p has format version 1.*copy its files/)
   })
 
   it('with unknown features: incompat refuses, ro-compat allows reading, compat all', () => {

@@ -1,16 +1,13 @@
 // The extents of files: in order, without overlaps, inside the size, their lengths summed up. Whether they point into
 // segments that are there is looked at segment by segment (segment-pass.ts).
 import { decodeInlineExtent, decodeRange, EXTENT_RECORD_BYTES, type Extent } from '../../data/index.ts'
-import { EXTENTS, isRegular } from '../../meta/index.ts'
-import { readU64 } from '../../platform/index.ts'
+import { blankAttributes, EXTENTS, EXTENTS_IN_TABLE, isRegular, readAttributes, recordTail } from '../../meta/index.ts'
 import { BLOCK_BYTES } from '../../segments/index.ts'
 import { type CheckContext, hasUnreadable } from './context.ts'
 import type { Fix } from './findings.ts'
 import type { Home } from './survey.ts'
 
-const INODE_FIXED_BYTES = 116
 const INLINE_EXTENT_BYTES = 32
-const IN_TABLE = 0xffff
 const EXTENT_MAX_BYTES = 64 * 1024 * 1024
 
 /** A file whose extents lie in a table of their own: looked at when the scan that met it has ended. */
@@ -52,22 +49,24 @@ export function isPossible({ segment, pieceBytes, skipBytes, lengthBytes }: Exte
 /** Looks at the file whose inode begins at `at`; what must wait for its extents table is put into `later`. */
 export function checkFile(context: CheckContext, bytes: Buffer, at: number, home: Home, later: TableFile[]): void {
   const { survey } = context
-  const isFile = isRegular(bytes.readUInt32LE(at + 12))
+  const inode = blankAttributes()
+  readAttributes(bytes, at, inode)
+  const { allocatedBytes } = inode
+  const isFile = isRegular(inode.mode)
   if (isFile) survey.files++
   else survey.otherInodes++
   survey.highestIno = Math.max(survey.highestIno, home.ino)
-  const count = bytes.readUInt16LE(at + 108)
-  const allocatedBytes = readU64(bytes, at + 40)
-  const sizeBytes = isFile ? readU64(bytes, at + 32) : 0
-  if (count === IN_TABLE) {
+  const sizeBytes = isFile ? inode.sizeBytes : 0
+  const { extents, extentsAt, targetAt } = recordTail(bytes, at)!
+  if (extents === EXTENTS_IN_TABLE) {
     survey.tableFiles.set(home.ino, { sizeBytes, allocatedBytes, foundBytes: 0 })
     later.push({ home, sizeBytes, allocatedBytes })
     return
   }
-  if (count === 0 && allocatedBytes === 0) return
+  if (extents === 0 && allocatedBytes === 0) return
   const check = new ExtentCheck(sizeBytes)
-  for (let index = 0; index < count; index++) {
-    const extent = decodeInlineExtent(bytes, at + INODE_FIXED_BYTES + index * INLINE_EXTENT_BYTES)
+  for (let extentAt = extentsAt; extentAt < targetAt; extentAt += INLINE_EXTENT_BYTES) {
+    const extent = decodeInlineExtent(bytes, extentAt)
     check.add(extent)
     survey.extents.push(home.ino, extent)
   }

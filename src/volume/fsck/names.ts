@@ -15,6 +15,9 @@ import {
   inodeFlags,
   ORPHANS,
   PARENTS,
+  recordMode,
+  recordNlink,
+  recordRealm,
   S_IFDIR,
   S_IFMT,
   SHARED,
@@ -88,9 +91,9 @@ async function scanRows(
       })
       return
     }
-    if (kind === SHARED) survey.shared.set(ino, new SharedState(record.readUInt32LE(24)))
+    if (kind === SHARED) survey.shared.set(ino, new SharedState(recordNlink(record, 0)))
     else survey.orphans.add(ino)
-    quotas.add(record, 0, readU64(record, 100))
+    quotas.add(record, 0, recordRealm(record, 0))
     const home = { kind: kind === SHARED ? ('shared' as const) : ('orphan' as const), ino, directory: 0, key: 0 }
     checkFile(context, record, 0, home, later)
   })
@@ -147,7 +150,7 @@ class DirectoryScan {
 
   #visitDot(record: Buffer, state: DirectoryState): void {
     const problem = inodeProblem(record, 0, record.length)
-    if (problem !== null || readU64(record, 0) !== this.#directory || (record.readUInt32LE(12) & S_IFMT) !== S_IFDIR) {
+    if (problem !== null || readU64(record, 0) !== this.#directory || (recordMode(record, 0) & S_IFMT) !== S_IFDIR) {
       this.#bad(
         DOT_KEY,
         problem ?? 'its own inode is another one',
@@ -156,10 +159,10 @@ class DirectoryScan {
       return
     }
     state.hasDot = true
-    state.nlink = record.readUInt32LE(24)
+    state.nlink = recordNlink(record, 0)
     state.dotCrc = crc32c(record)
     this.#folds = (inodeFlags(record, 0) & CASEFOLD_FLAG) !== 0
-    this.#realm = readU64(record, 100)
+    this.#realm = recordRealm(record, 0)
     this.#quotas.add(record, 0, this.#realm)
   }
 
@@ -266,7 +269,7 @@ class DirectoryScan {
       else others.push({ directory, key })
     }
     if (survey.orphans.has(ino)) this.#notAnOrphan(findings, ino)
-    const nlink = record.readUInt32LE(inodeAt + 24)
+    const nlink = recordNlink(record, inodeAt)
     if (nlink !== 1)
       findings.damage('wrong-link-count', {
         inode: ino,

@@ -1,5 +1,6 @@
 // Quotas: what counts against each limit, recounted over all inodes (meta/quota-record.ts says what counts).
 import {
+  blankAttributes,
   decodeQuota,
   encodeQuota,
   isDirectory,
@@ -8,8 +9,8 @@ import {
   QUOTA_TREE,
   QUOTA_UID,
   type Quota,
+  readAttributes,
 } from '../../meta/index.ts'
-import { readU64 } from '../../platform/index.ts'
 import type { TableKind } from '../../tables/index.ts'
 import { type CheckContext, hasUnreadable } from './context.ts'
 
@@ -49,9 +50,11 @@ export class QuotaCount {
 
   /** Counts the inode at `at`, which lies in `realm`. */
   add(bytes: Buffer, at: number, realm: number): void {
-    const sizeBytes = isDirectory(bytes.readUInt32LE(at + 12)) ? 0 : readU64(bytes, at + 32)
-    this.#count(QUOTA_UID, bytes.readUInt32LE(at + 16), sizeBytes)
-    this.#count(QUOTA_GID, bytes.readUInt32LE(at + 20), sizeBytes)
+    const inode = blankAttributes()
+    readAttributes(bytes, at, inode)
+    const sizeBytes = isDirectory(inode.mode) ? 0 : inode.sizeBytes
+    this.#count(QUOTA_UID, inode.uid, sizeBytes)
+    this.#count(QUOTA_GID, inode.gid, sizeBytes)
     const trees = this.#rows.get(QUOTA_TREE)!
     // A chain of realms is as deep as there are realms, at most.
     for (let at = realm, depth = 0; at !== 0 && depth <= trees.size; depth++) {
