@@ -137,14 +137,14 @@ describe('100,000 files, cold', () => {
     await age(store)
     const plenty = await listCold(store, { segmentSizeBytes })
     // A sixteenth of the pages, and a third of them as stored.
-    const scarce = await listCold(store, { segmentSizeBytes, pageCacheBytes: 800_000, cacheBytes: 1_200_000 })
+    const scarce = await listCold(store, { segmentSizeBytes, pageCacheBytes: 400_000, cacheBytes: 1_200_000 })
     report('100,000 files with little memory', scarce)
     const status = scarce.world.database.status
     expect(scarce.entries).toBe(100_002)
-    expect(status.cachedPageBytes).toBeLessThanOrEqual(800_000)
-    expect(plenty.world.database.status.cachedPageBytes).toBeGreaterThan(12e6)
+    expect(status.cachedPageBytes).toBeLessThanOrEqual(400_000)
+    expect(plenty.world.database.status.cachedPageBytes).toBeGreaterThan(5e6)
     expect(status.pages.loaded).toBe(plenty.world.database.status.pages.loaded)
-    expect(status.pages.prefetchedUsed).toBeGreaterThan(200)
+    expect(status.pages.prefetchedUsed).toBeGreaterThan(70)
     expect(scarce.toLast.getBytes).toBeLessThan(2 * plenty.toLast.getBytes)
     expect(scarce.toLast.rounds).toBeLessThanOrEqual(8)
   })

@@ -1,4 +1,5 @@
 // What a walk through a tree costs the store when nothing of it is in memory: GETs, and how many of them one after another.
+import { createHash } from 'node:crypto'
 import { beforeAll, expect, test } from 'vitest'
 import type { FsError } from '../../src/platform/index.ts'
 import { type SegmentId, segmentKey } from '../../src/segments/index.ts'
@@ -72,19 +73,23 @@ async function grown(): Promise<Tree> {
     directories++
     return attributes.ino
   }
+  const mkfile = async (parent: Ino, what: string) => {
+    // A name that takes its room in a page, deflated too.
+    const name = createHash('sha256').update(`${parent} ${what}`).digest('base64url')
+    const { attributes } = await world.fs.mknod(CALLER, parent, bytes(name), 0o100644, 0)
+    world.fs.forget(attributes.ino, 1)
+  }
   const projects: Ino[] = []
   for (let project = 0; project < PROJECTS; project++) projects.push(await mkdir(ROOT_INO, `project-${project}`))
   for (let checkpoint = 0; checkpoint < CHECKPOINTS; checkpoint++) {
     for (const project of projects) {
+      for (let file = 0; file < FILES / 2; file++) await mkfile(project, `${checkpoint} ${file}`)
       for (let count = 0; count < 2; count++) {
         const top = await mkdir(project, `package-${checkpoint * 7919}-${count}`)
         const below = [top, await mkdir(top, 'src'), await mkdir(top, 'test')]
         below.push(await mkdir(below[1]!, 'util'))
         for (const parent of below) {
-          for (let file = 0; file < FILES; file++) {
-            const { attributes } = await world.fs.mknod(CALLER, parent, bytes(`file-${file}.ts`), 0o100644, 0)
-            world.fs.forget(attributes.ino, 1)
-          }
+          for (let file = 0; file < FILES; file++) await mkfile(parent, `${file}`)
         }
       }
     }
@@ -222,7 +227,9 @@ test('a walk through what is in memory is not looked at', async () => {
 
 test('what cannot be loaded ahead fails where it is listed, and nowhere else', async () => {
   const { world: known } = await mountCold()
-  const lost = [...known.database.rootInForce.pageSegments.keys()].at(-30) as number
+  const inUse = [...known.database.rootInForce.pageSegments].filter(([, { liveBytes }]) => liveBytes > 0)
+  // In its middle lie directories alone.
+  const [lost] = inUse[inUse.length >> 1]!
   const broken = intercepted(tree.store, async (method, key, call) => {
     if (method === 'get' && key === segmentKey(lost as SegmentId)) throw new StoreError('fatal', 'away')
     return call()
