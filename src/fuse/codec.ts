@@ -211,6 +211,12 @@ export class ReplyBuffer {
     this.#words[at >> 2] = value
     this.#words[(at >> 2) + 1] = value >= 0 && value < TWO_32 ? 0 : Math.floor(value / TWO_32)
   }
+  u32(at: number): number {
+    return this.#words[at >> 2]!
+  }
+  u64(at: number): number {
+    return this.#words[at >> 2]! + this.#words[(at >> 2) + 1]! * TWO_32
+  }
   zero(at: number, end: number): void {
     this.#words.fill(0, at >> 2, (end + 3) >> 2)
   }
@@ -344,6 +350,8 @@ export class DirectoryReply {
   at: number = OutHeader.sizeof
   /** Whether an entry was refused for want of room. */
   isFull = false
+  /** Of the last entry; 0 when there is none. */
+  lastCookie = 0
   #generation = 0
   #end = 0
   #plus = false
@@ -363,6 +371,7 @@ export class DirectoryReply {
   }): void {
     this.at = OutHeader.sizeof
     this.isFull = false
+    this.lastCookie = 0
     this.#generation = options.generation
     this.#end = Math.min(OutHeader.sizeof + options.sizeBytes, this.reply.capacity)
     this.#plus = options.plus
@@ -374,6 +383,23 @@ export class DirectoryReply {
   addQuietEnd(): void {
     this.reply.zero(this.at, this.at + QUIET_END_BYTES)
     this.at += QUIET_END_BYTES
+  }
+
+  get isEmpty(): boolean {
+    return this.at === OutHeader.sizeof
+  }
+
+  /** Calls `visit` with the inode of each entry that counts a reference. */
+  forEachReference(visit: (ino: number) => void): void {
+    // Behind a quiet end there is nothing.
+    if (!this.#plus || this.lastCookie === 0) return
+    const { reply } = this
+    for (let at: number = OutHeader.sizeof; at < this.at; ) {
+      const direntAt = at + EntryOut.sizeof
+      const nodeid = reply.u64(at + EntryOut.nodeid)
+      at = (direntAt + Dirent.name + reply.u32(direntAt + Dirent.namelen) + 7) & ~7
+      if (nodeid !== 0) visit(nodeid)
+    }
   }
 
   readonly #take: NonNullable<DirectorySink['inPlace']> = (
@@ -396,6 +422,7 @@ export class DirectoryReply {
       else this.reply.entry(this.at, attributes, this.#entryTtlSec, this.#attributeTtlSec)
     }
     this.at = this.reply.dirent(direntAt, bytes, nameStart, nameEnd, ino, mode, cookie, this.#generation)
+    this.lastCookie = cookie
     return true
   }
 

@@ -2,28 +2,29 @@
 //
 // Must stay true: entries that the filesystem gave are sent, whatever came after them: each carries a reference that the
 // kernel must learn of. An error comes back with the next request.
-import assert from 'node:assert'
 import { type Clock, errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import type { Filesystem, Ino } from '../vfs/index.ts'
-import { DirectoryReply, type ReplyBuffer, type RequestBuffer } from './codec.ts'
+import type { DirectoryReply, ReplyBuffer, RequestBuffer } from './codec.ts'
+import { DirectoryReplies, type ListingPlace } from './directory-replies.ts'
 import { Listings } from './listings.ts'
-import { TRANSFER_MAX_BYTES } from './negotiation.ts'
-import { InHeader, Opcode, OutHeader, ReadIn, Rename2In, RenameIn } from './wire.ts'
+import { ReaddirAhead, type ReaddirAheadCounters } from './readdir-ahead.ts'
+import { InHeader, Opcode, ReadIn, Rename2In, RenameIn } from './wire.ts'
 
-/** Buffers for listings that are kept for the next one. */
-const SPARE_REPLIES = 8
-
-type Send = (r: RequestBuffer, reply: ReplyBuffer, lengthBytes: number) => void
+/** False when nobody waited for the reply any more. */
+type Send = (r: RequestBuffer, reply: ReplyBuffer, lengthBytes: number) => boolean
 
 export class DirectoryRequests {
   readonly #fs: Filesystem
   readonly #send: Send
-  readonly #spare: DirectoryReply[] = []
+  readonly #replies: DirectoryReplies
+  readonly #ahead: ReaddirAhead
   readonly #listings: Listings
 
   constructor(fs: Filesystem, send: Send, clock: Clock) {
     this.#fs = fs
     this.#send = send
+    this.#replies = new DirectoryReplies(fs)
+    this.#ahead = new ReaddirAhead(fs, this.#replies, (callback) => void clock.yield().then(callback))
     this.#listings = new Listings(() => clock.monotonicMs())
   }
 
@@ -52,36 +53,48 @@ export class DirectoryRequests {
     this.#listings.change(directory)
   }
 
+  get aheadCounters(): Readonly<ReaddirAheadCounters> {
+    return this.#ahead.counters
+  }
+
+  /** After every request. */
+  requestHandled(): void {
+    this.#ahead.requestHandled()
+  }
+
   readdir(r: RequestBuffer, plus: boolean): MaybePromise<void> {
     r.need(ReadIn.sizeof)
     const ino = r.nodeid as Ino
+    const sizeBytes = r.u32(InHeader.sizeof + ReadIn.size)
     const { cookie, generation: before } = r.cookie(InHeader.sizeof + ReadIn.offset)
     const generation = cookie === 0 ? this.#listings.begin(ino) : before
     if (cookie !== 0) this.#listings.goOn(ino, generation)
-    const listing = this.#spare.pop() ?? new DirectoryReply(OutHeader.sizeof + TRANSFER_MAX_BYTES)
-    listing.begin({
-      sizeBytes: r.u32(InHeader.sizeof + ReadIn.size),
-      plus,
-      generation,
-      entryTtlSec: this.#fs.entryTtlSec,
-      attributeTtlSec: this.#fs.attributeTtlSec,
-    })
-    const answer = (error: unknown) => {
-      assert(!this.#spare.includes(listing), 'a listing is sent once')
-      if (this.#spare.length < SPARE_REPLIES) this.#spare.push(listing)
-      const isEmpty = listing.at === OutHeader.sizeof
-      if (isEmpty && error !== undefined) throw error
-      if (isEmpty && listing.isFull) throw errnoError('EINVAL')
-      if (isEmpty && this.#listings.end(ino, generation)) listing.addQuietEnd()
-      this.#send(r, listing.reply, listing.at)
-    }
+    const place = { ino, plus, generation, cookie }
+    const ahead = this.#ahead.take(place, sizeBytes)
+    if (ahead !== null) return this.#answer(r, place, ahead)
+    const reply = this.#replies.begin(place, sizeBytes)
     let filled: MaybePromise<void>
     try {
-      filled = this.#fs.readdir(ino, cookie, plus, listing.sink)
+      filled = this.#fs.readdir(ino, cookie, plus, reply.sink)
     } catch (error) {
-      return answer(error)
+      return this.#answer(r, place, reply, error)
     }
-    if (!isPromise(filled)) return answer(undefined)
-    return filled.then(() => answer(undefined), answer)
+    if (!isPromise(filled)) return this.#answer(r, place, reply)
+    return filled.then(
+      () => this.#answer(r, place, reply),
+      (error) => this.#answer(r, place, reply, error),
+    )
+  }
+
+  #answer(r: RequestBuffer, place: ListingPlace, reply: DirectoryReply, error?: unknown): void {
+    const { isEmpty, isFull, lastCookie } = reply
+    if (isEmpty && (error !== undefined || isFull)) {
+      this.#replies.release(reply)
+      throw error ?? errnoError('EINVAL')
+    }
+    if (isEmpty && this.#listings.end(place.ino, place.generation)) reply.addQuietEnd()
+    if (this.#send(r, reply.reply, reply.at)) this.#replies.release(reply)
+    else this.#replies.giveUp(reply)
+    if (!isEmpty) this.#ahead.sent(place, lastCookie, r.u32(InHeader.sizeof + ReadIn.size))
   }
 }

@@ -141,11 +141,12 @@ export class Session {
       }
       this.#directories.note(request)
       const pending = this.#dispatch(request)
-      return pending === undefined ? undefined : this.#settle(request, pending)
+      if (pending !== undefined) return this.#settle(request, pending)
     } catch (error) {
       this.#fail(request, error)
-      return undefined
     }
+    this.#directories.requestHandled()
+    return undefined
   }
 
   async #settle(request: RequestBuffer, pending: Promise<void>): Promise<void> {
@@ -154,6 +155,7 @@ export class Session {
     } catch (error) {
       this.#fail(request, error)
     }
+    this.#directories.requestHandled()
   }
 
   // Each operation decodes, calls the filesystem and encodes; it returns a promise if the filesystem did.

@@ -17,7 +17,7 @@ import type { Filesystem } from './filesystem.ts'
 import { getFlags, setFlags } from './flags.ts'
 import { createGuards } from './guards.ts'
 import { Handles } from './handles.ts'
-import { fsync, open, read, release, write } from './io.ts'
+import { fsync, isTruncating, open, read, release, write } from './io.ts'
 import { link, rmdir, unlink } from './link.ts'
 import { forget, getattr, lookup, negativeTtlSec, readlink } from './lookup.ts'
 import { Reaper } from './reaper.ts'
@@ -120,7 +120,8 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     checkpoints.stop()
     writeback.stop()
   }
-  const { reading, changing } = createGuards(database, clock)
+  const guards = createGuards(database, clock)
+  const { reading, changing, counted } = guards
   let isPressed = false
   let isWritingBack = false
 
@@ -128,6 +129,9 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     negativeTtlSec: (parent) => negativeTtlSec(context, parent),
     entryTtlSec: TTL_SEC,
     attributeTtlSec: TTL_SEC,
+    get version() {
+      return guards.version
+    },
     lookup: reading((_caller, parent, name) => lookup(context, parent, name)),
     forget: (ino, count) => forget(context, ino, count),
     getattr: reading((ino) => getattr(context, ino)),
@@ -141,7 +145,10 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     unlink: changing((caller, parent, name) => unlink(context, caller, parent, name)),
     rmdir: changing((caller, parent, name) => rmdir(context, caller, parent, name)),
     rename: changing((_caller, from, to, flags) => rename(context, from, to, flags)),
-    open: reading((_caller, ino, flags) => open(context, ino, flags)),
+    open: reading((_caller, ino, flags) => {
+      const opening = () => open(context, ino, flags)
+      return isTruncating(flags) ? counted(opening) : opening()
+    }),
     create: changing((caller, parent, name, mode, flags) => create(context, caller, parent, name, mode, flags)),
     read: reading((handle, ino, offset, lengthBytes) => read(context, handle, ino, offset, lengthBytes)),
     write: changing((handle, ino, offset, data) => write(context, handle, ino, offset, data)),

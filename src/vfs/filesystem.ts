@@ -150,6 +150,9 @@ export interface Filesystem {
   readdir(ino: Ino, cookie: number, plus: boolean, sink: DirectorySink): MaybePromise<void>
   readonly entryTtlSec: number
   readonly attributeTtlSec: number
+  /** Differs from what it was when anything may have changed that was answered before; NaN while something is changing.
+   *  Where there is none, nothing is prepared before it is asked for. */
+  readonly version?: number
   /** fsync of a directory: all names so far; of the root directory: everything. */
   fsyncdir(ino: Ino): Promise<void>
 

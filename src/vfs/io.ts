@@ -15,6 +15,11 @@ const O_DIRECT = 0o40000
 const O_ACCMODE = 3
 const ZEROS = Buffer.alloc(128 * 1024)
 
+/** Whether opening changes the file. */
+export function isTruncating({ flags }: OpenFlags): boolean {
+  return (flags & O_TRUNC) !== 0
+}
+
 export function open(context: Context, ino: Ino, { flags }: OpenFlags): MaybePromise<Opened> {
   if ((flags & O_ACCMODE) !== 0 || (flags & O_TRUNC) !== 0) assertWritable(context)
   const stale = staleGate(context, ino)

@@ -45,6 +45,8 @@ export async function openRefreshing(options: RefreshOptions): Promise<Volume> {
 
 class States {
   current: VolumeParts
+  /** How often a newer state was taken. */
+  refreshes = 0
   /** References that the kernel holds from states before this one: it may have asked this one for what it knows of them. */
   readonly #carried = new Map<Ino, number>()
   readonly #options: RefreshOptions
@@ -76,6 +78,7 @@ class States {
     const reason = error instanceof Error ? error.message : String(error)
     log('info', `the volume has gone on to checkpoint ${numberOf(next)}: taking it up (${reason})`)
     this.current = next
+    this.refreshes++
     for (const [ino, count] of before.filesystem.references()) this.#carried.set(ino, this.#carriedOf(ino) + count)
     onRefreshed([...this.#carried.keys()])
     await before.volume.close()
@@ -116,6 +119,9 @@ function refreshing(states: States): Filesystem {
   }
   return {
     ...states.current.filesystem,
+    get version() {
+      return states.refreshes
+    },
     lookup: reading((filesystem, caller: Caller, parent: Ino, name: Uint8Array) =>
       filesystem.lookup(caller, parent, name),
     ),

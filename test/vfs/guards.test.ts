@@ -7,10 +7,14 @@ import { createGuards } from '../../src/vfs/guards.ts'
 function world() {
   const database = { isLost: false, isFull: false, failure: null as Error | null }
   const done: string[] = []
-  const { reading, changing } = createGuards(database as unknown as Database, systemClock)
+  const guards = createGuards(database as unknown as Database, systemClock)
+  const { reading, changing, counted } = guards
   return {
     database,
     done,
+    guards,
+    changing,
+    counted,
     read: reading((name: string) => done.push(name)),
     change: changing((name: string) => done.push(name)),
   }
@@ -47,4 +51,35 @@ test('nobody waits for what cannot become durable any more', async () => {
   await waiting
   change('second')
   expect(done).toEqual(['first', 'second'])
+})
+
+test('the version differs after a change, and is none while one is under way', async () => {
+  const { database, guards, read, change, changing, counted } = world()
+  const before = guards.version
+  read('read')
+  expect(guards.version).toBe(before)
+  change('change')
+  expect(guards.version).not.toBe(before)
+  const afterFirst = guards.version
+  const failing = changing(() => {
+    throw new Error('fails')
+  })
+  expect(failing).toThrow('fails')
+  expect(guards.version).not.toBe(afterFirst)
+  const afterSecond = guards.version
+  let end = () => {}
+  const waiting = counted(
+    () =>
+      new Promise<void>((resolve) => {
+        end = resolve
+      }),
+  )
+  expect(guards.version).toBeNaN()
+  change('beside it')
+  expect(guards.version).toBeNaN()
+  end()
+  await waiting
+  expect(guards.version).toBeGreaterThan(afterSecond)
+  database.isLost = true
+  expect(guards.version).toBeNaN()
 })
