@@ -55,6 +55,34 @@ export interface MountStatus {
   }
   checkpoint: { number: number; epoch: number; changeBytes: number }
   cache: { blockBytes: number; pageBytes: number; memoryBytes: number }
+  /** Pages of the tables, which hold names and attributes, since the mount. */
+  pages: {
+    /** Asked for and in memory, and not. */
+    hits: number
+    misses: number
+    /** Decoded from what a fetch had brought; bytes as stored. */
+    loaded: number
+    loadedBytes: number
+    /** Now in memory; bytes decoded. */
+    heldBytes: number
+    /** Of directories that are listed: fetched ahead, and come to. */
+    prefetched: number
+    prefetchedUsed: number
+  }
+  /** Directories loaded ahead of who walks through a tree since the mount, and those of them that were then listed. */
+  walks: { loaded: number; used: number }
+  /** What the kernel asked for since the mount. */
+  kernel: {
+    /** By the opcode's name in <linux/fuse.h>, without FUSE_; those that never came are left out. */
+    requests: Record<string, number>
+    lookupsFound: number
+    lookupsMissing: number
+    readBytes: number
+    writtenBytes: number
+    /** Pieces of listings prepared before they were asked for, and those of them that were. */
+    listingsFilledAhead: number
+    listingsUsedAhead: number
+  }
   /** What the cleaner has done since the mount. */
   clean: {
     deletedSegments: number
@@ -66,6 +94,10 @@ export interface MountStatus {
     waitingSegments: number
   }
   requests: RequestCounts
+  /** Of objects, from and to the store, since the mount. */
+  transfer: { receivedBytes: number; sentBytes: number }
+  /** The daemon: CPU time of all its threads since it began, memory now. */
+  process: { cpuSec: number; residentBytes: number }
   /** Why nothing can be written any more, if so. */
   failure: string | null
 }

@@ -5,7 +5,7 @@
 import { accessSync, closeSync, constants, openSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { findMount, kernelTransport, type Mounted, repairDeadMount } from '../fuse/index.ts'
-import type { Logger } from '../observe/index.ts'
+import { type Logger, Registry } from '../observe/index.ts'
 import { systemClock, systemRandom } from '../platform/index.ts'
 import {
   type OpenVolumeOptions,
@@ -14,13 +14,13 @@ import {
   type Volume,
   type VolumeIdentity,
 } from '../volume/index.ts'
-import type { MountStatus } from './control-protocol.ts'
 import { serveControl } from './control-server.ts'
 import { CommandError, codeOf } from './errors.ts'
 import { describeSelf, holderJudge, takeSlotLock } from './held-slot.ts'
 import { dropKernelCaches, dropKernelName } from './kernel-caches.ts'
 import { endOnUncaught } from './last-resort.ts'
 import { fieldsFirst, openLog } from './log.ts'
+import { describeMount } from './mount-status.ts'
 import { type OpenedStore, openCountedStore } from './open-store.ts'
 import type { MountSettings } from './options.ts'
 import { ownRuntimeDirectory, socketName } from './runtime-directory.ts'
@@ -93,7 +93,8 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
   checkDevice()
   process.chdir('/')
   const startedMs = performance.now()
-  const opened = await openCountedStore(storeName, settings.store)
+  const registry = new Registry()
+  const opened = await openCountedStore(storeName, settings.store, { registry })
   const { store } = opened
   undo.add(() => store.close())
   const identity = await readVolumeJson(store)
@@ -133,6 +134,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     allowOther: settings.allowOther,
     ...(isRoot() ? { readAheadKib: READ_AHEAD_KIB } : {}),
     log: fieldsFirst(log.child('fuse')),
+    registry,
   })
   kernel = mounted
   whenMounted(mounted)
@@ -148,7 +150,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     mounted,
     lock: slot?.lock ?? null,
     log,
-    status: () => describeStatus(order, identity, volume, mounted, opened, startedMs),
+    status: () => describeMount({ order, identity, volume, mounted, opened, registry, startedMs }),
   })
   opened.mounted(log.child('store'))
   served.control = await serveControl(join(ownRuntimeDirectory(), socketName(mounted.majorMinor)), served)
@@ -301,39 +303,4 @@ function denied(message: string, cause: unknown): CommandError {
 
 function isRoot(): boolean {
   return process.geteuid!() === 0
-}
-
-function describeStatus(
-  { storeName, settings }: MountOrder,
-  { json }: VolumeIdentity,
-  { status }: Volume,
-  { mountpoint }: Mounted,
-  { requests }: OpenedStore,
-  startedMs: number,
-): MountStatus {
-  return {
-    version: VERSION,
-    volume: { name: json.name, uuid: json.uuid },
-    store: storeName,
-    mountpoint,
-    pid: process.pid,
-    readOnly: status.readOnly,
-    uptimeSec: Math.round(performance.now() - startedMs) / 1000,
-    dirtyBytes: status.dirtyBytes,
-    journal: {
-      objects: status.journalObjects,
-      bytes: status.journalBytes,
-      unacknowledgedBytes: status.unacknowledgedBytes,
-      replayedCommits: status.replayedCommits,
-    },
-    checkpoint: { number: status.checkpointNumber, epoch: status.epoch, changeBytes: status.changeBytes },
-    cache: {
-      blockBytes: status.cachedBlockBytes,
-      pageBytes: status.cachedPageBytes,
-      memoryBytes: settings.memoryBytes,
-    },
-    clean: status.cleaner,
-    requests: requests(),
-    failure: status.failure?.message ?? null,
-  }
 }

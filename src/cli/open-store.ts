@@ -32,11 +32,12 @@ export interface OpenedStore {
   mounted(log: Logger): void
 }
 
-/** Opens a store. A folder is created with `createFolder`, a bucket with `createBucket`. */
+/** Opens a store. A folder is created with `createFolder`, a bucket with `createBucket`. `registry`: where its requests are
+ *  counted. */
 export async function openCountedStore(
   name: string,
   settings: StoreSettings,
-  { createFolder = false, createBucket = false } = {},
+  { createFolder = false, createBucket = false, registry = new Registry() } = {},
 ): Promise<OpenedStore> {
   const isFolder = parseStoreName(name).kind === 'file'
   const { endpoint, region, profile, credentialsFile, pathStyle, unsignedPayload, parallelism } = settings
@@ -52,7 +53,6 @@ export async function openCountedStore(
     createBucket: isFolder ? createFolder : createBucket,
     clock: systemClock,
   })
-  const registry = new Registry()
   let deadlineMs = PROMPT_DEADLINE_MS
   let log = silentLogger
   const store = withRetry(withMetrics(bare, { clock: systemClock, registry }), {

@@ -13,6 +13,7 @@ import { endOnUncaught } from './last-resort.ts'
 import { mountCommand } from './mount.ts'
 import { recaseCommand } from './recase.ts'
 import { resumeCommand } from './resume.ts'
+import { statsCommand } from './stats.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
 import { umountCommand } from './umount.ts'
@@ -68,6 +69,7 @@ export function makeProgram(): Command {
     umountCommand(),
     syncCommand(),
     statusCommand(),
+    statsCommand(),
     resumeCommand(),
     casefoldCommand(),
     recaseCommand(),

@@ -1,7 +1,7 @@
 // `cairnfs status`: what a mount's daemon says of itself.
 import { Command } from 'commander'
+import { askStatus } from './ask-status.ts'
 import type { MountStatus } from './control-protocol.ts'
-import { CommandError } from './errors.ts'
 import { formatDuration, formatSize } from './units.ts'
 
 export function statusCommand(): Command {
@@ -21,21 +21,11 @@ export function statusCommand(): Command {
         "  cairnfs status /mnt/vol --json | jq '.dirtyBytes, .requests.put'",
     )
     .action(async (dir: string, options: { json?: boolean }) => {
-      const status = await askStatus(dir)
+      const source = await askStatus(dir)
+      const status = await source.status()
+      source.close()
       process.stdout.write(options.json ? `${JSON.stringify(status)}\n` : formatStatus(status))
     })
-}
-
-async function askStatus(dir: string): Promise<MountStatus> {
-  const { ANSWER_MS, ControlClient, findCairnfsMount } = await import('./control-client.ts')
-  const client = await ControlClient.connect(findCairnfsMount(dir))
-  if (client === null) {
-    throw new CommandError(`${dir} has no daemon any more: mounting it again (or cairnfs umount) repairs that`)
-  }
-  const { status } = await client.ask({ command: 'status' }, { answerMs: ANSWER_MS })
-  client.close()
-  if (status === undefined) throw new CommandError('the daemon sent no status: its version of cairnfs is another')
-  return status
 }
 
 function modeOf({ readOnly, failure }: MountStatus): string {
@@ -45,7 +35,7 @@ function modeOf({ readOnly, failure }: MountStatus): string {
 
 /** The status as lines for people. */
 export function formatStatus(status: MountStatus): string {
-  const { journal, checkpoint, cache, clean, requests } = status
+  const { journal, checkpoint, cache, pages, kernel, clean, requests } = status
   const rows: [string, string][] = [
     ['volume', `${status.volume.name} (${status.volume.uuid})`],
     ['store', status.store],
@@ -67,6 +57,16 @@ export function formatStatus(status: MountStatus): string {
         `${formatSize(cache.memoryBytes)} allowed in all`,
     ],
     [
+      'pages',
+      `${pages.hits} of ${pages.hits + pages.misses} asked for were in memory; ${pages.loaded} loaded ` +
+        `(${formatSize(pages.loadedBytes)}), ${pages.prefetchedUsed} of ${pages.prefetched} fetched ahead were used`,
+    ],
+    [
+      'kernel',
+      `${sum(kernel.requests)} requests, ${kernel.lookupsFound} lookups found and ${kernel.lookupsMissing} missing; ` +
+        `${formatSize(kernel.readBytes)} read, ${formatSize(kernel.writtenBytes)} written`,
+    ],
+    [
       'clean',
       `${clean.deletedSegments} segments deleted (${formatSize(clean.deletedBytes)}), ${clean.rewrittenSegments} rewritten ` +
         `(${formatSize(clean.movedBytes)} moved), ${clean.waitingSegments} waiting`,
@@ -78,4 +78,8 @@ export function formatStatus(status: MountStatus): string {
     ...(status.failure === null ? [] : [['failure', status.failure] as [string, string]]),
   ]
   return rows.map(([name, text]) => `${name.padEnd(12)}${text}\n`).join('')
+}
+
+function sum(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((total, count) => total + count, 0)
 }

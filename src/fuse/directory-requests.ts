@@ -7,7 +7,8 @@ import type { Filesystem, Ino } from '../vfs/index.ts'
 import type { DirectoryReply, ReplyBuffer, RequestBuffer } from './codec.ts'
 import { DirectoryReplies, type ListingPlace } from './directory-replies.ts'
 import { Listings } from './listings.ts'
-import { ReaddirAhead, type ReaddirAheadCounters } from './readdir-ahead.ts'
+import type { FuseMetrics } from './metrics.ts'
+import { ReaddirAhead } from './readdir-ahead.ts'
 import { InHeader, Opcode, ReadIn, Rename2In, RenameIn } from './wire.ts'
 
 /** False when nobody waited for the reply any more. */
@@ -20,11 +21,14 @@ export class DirectoryRequests {
   readonly #ahead: ReaddirAhead
   readonly #listings: Listings
 
-  constructor(fs: Filesystem, send: Send, clock: Clock) {
+  constructor(fs: Filesystem, send: Send, clock: Clock, metrics: FuseMetrics) {
     this.#fs = fs
     this.#send = send
     this.#replies = new DirectoryReplies(fs)
-    this.#ahead = new ReaddirAhead(fs, this.#replies, (callback) => void clock.yield().then(callback))
+    this.#ahead = new ReaddirAhead(fs, this.#replies, {
+      later: (callback) => void clock.yield().then(callback),
+      metrics,
+    })
     this.#listings = new Listings(() => clock.monotonicMs())
   }
 
@@ -51,10 +55,6 @@ export class DirectoryRequests {
 
   namesChange(directory: Ino): void {
     this.#listings.change(directory)
-  }
-
-  get aheadCounters(): Readonly<ReaddirAheadCounters> {
-    return this.#ahead.counters
   }
 
   /** After every request. */

@@ -15,6 +15,7 @@
 // - All threads of the pool are taken: notifications and unmounts wait for one. The process needs UV_THREADPOOL_SIZE of
 //   8 or more, set in its environment before it starts (cli/ does that); requests themselves need none.
 export { kernelTransport } from './kernel-transport.ts'
+export { fuseRequests } from './metrics.ts'
 export { abortConnection, isDeadMount, MOUNT_TYPE, repairDeadMount, setReadAhead, unmountAt } from './mount.ts'
 export { findMount, findMountOf, type MountEntry, parseMountinfo } from './mountinfo.ts'
 export type {

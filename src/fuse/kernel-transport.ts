@@ -2,6 +2,7 @@
 //
 // Must stay true: the descriptor is served before `mount` waits for anything of the kernel's, and on every way out that
 // is an error the mount is taken away again.
+import { Registry } from '../observe/index.ts'
 import { FsError } from '../platform/index.ts'
 import type { Filesystem, Ino } from '../vfs/index.ts'
 import { encodeIncrementEpoch, encodeInvalidateEntry, encodeInvalidateInode } from './codec.ts'
@@ -22,7 +23,8 @@ async function mount(filesystem: Filesystem, request: MountRequest): Promise<Mou
   }
   const path = checkMountpoint(request.mountpoint)
   const loop = new DeviceLoop(await attach({ path, source: request.source, flags, allowOther: request.allowOther }))
-  const session = new Session(filesystem, loop, { readOnly: flags.readOnly === true, log })
+  const registry = request.registry ?? new Registry()
+  const session = new Session(filesystem, loop, { readOnly: flags.readOnly === true, log, registry })
   loop.start((received) => session.handle(received))
 
   try {

@@ -9,6 +9,7 @@ import { isPromise } from '../platform/index.ts'
 import type { Filesystem } from '../vfs/index.ts'
 import type { DirectoryReply } from './codec.ts'
 import type { DirectoryReplies, ListingPlace } from './directory-replies.ts'
+import type { FuseMetrics } from './metrics.ts'
 
 /** Listings for which this is done at a time. */
 const LISTINGS_MAX = 4
@@ -22,27 +23,25 @@ interface Ahead {
   reply: DirectoryReply
 }
 
-export interface ReaddirAheadCounters {
-  /** Replies filled before they were asked for, and those of them that were. */
-  filled: number
-  used: number
+export interface ReaddirAheadOptions {
+  /** Calls back in a later turn. */
+  later: (callback: () => void) => void
+  metrics: Pick<FuseMetrics, 'listingsFilledAhead' | 'listingsUsedAhead'>
 }
 
 export class ReaddirAhead {
-  readonly counters: ReaddirAheadCounters = { filled: 0, used: 0 }
   readonly #fs: Filesystem
   readonly #replies: DirectoryReplies
-  readonly #later: (callback: () => void) => void
+  readonly #options: ReaddirAheadOptions
   /** Where the last replies ended, oldest first: who asks for what comes behind reads in order. */
   readonly #ends: ListingPlace[] = []
   #ahead: Ahead[] = []
   #skip = 0
 
-  /** `later` calls back in a later turn. */
-  constructor(fs: Filesystem, replies: DirectoryReplies, later: (callback: () => void) => void) {
+  constructor(fs: Filesystem, replies: DirectoryReplies, options: ReaddirAheadOptions) {
     this.#fs = fs
     this.#replies = replies
-    this.#later = later
+    this.#options = options
   }
 
   /** What was filled for this request, if it still holds. */
@@ -51,7 +50,7 @@ export class ReaddirAhead {
     if (index < 0) return null
     const [ahead] = this.#ahead.splice(index, 1) as [Ahead]
     if (ahead.version === this.#fs.version && ahead.sizeBytes <= sizeBytes) {
-      this.counters.used++
+      this.#options.metrics.listingsUsedAhead.value++
       return ahead.reply
     }
     this.#replies.giveUp(ahead.reply)
@@ -67,7 +66,7 @@ export class ReaddirAhead {
     if (this.#ends.length > LISTINGS_MAX) this.#ends.shift()
     if (index < 0) return
     if (this.#skip > 0) this.#skip--
-    else this.#later(() => this.#fill(next, sizeBytes))
+    else this.#options.later(() => this.#fill(next, sizeBytes))
   }
 
   /** To be called after every request. */
@@ -97,7 +96,7 @@ export class ReaddirAhead {
       giveUp()
       return
     }
-    this.counters.filled++
+    this.#options.metrics.listingsFilledAhead.value++
     this.#ahead.push({ place, sizeBytes, version, reply })
     if (this.#ahead.length > LISTINGS_MAX) this.#replies.giveUp((this.#ahead.shift() as Ahead).reply)
   }

@@ -19,12 +19,14 @@
 // still ends one whose request we have not yet read. Waits are bounded below by the store's deadlines.
 import { constants as fsConstants } from 'node:fs'
 import { constants } from 'node:os'
+import type { Registry } from '../observe/index.ts'
 import { errnoError, FsError, isPromise, type MaybePromise, systemClock } from '../platform/index.ts'
 import type { Attributes, Caller, Entry, Filesystem, Handle, Ino, Opened } from '../vfs/index.ts'
 import { MalformedRequest, ReplyBuffer, type RequestBuffer, totalLengthBytes } from './codec.ts'
 import { DirectoryRequests } from './directory-requests.ts'
 import { forgetBatch } from './forgets.ts'
 import { runIoctl } from './ioctl.ts'
+import { FuseMetrics } from './metrics.ts'
 import { grantedNames, type Negotiated, negotiate } from './negotiation.ts'
 import { withoutSetId } from './set-id.ts'
 import type { TransportLog } from './transport.ts'
@@ -85,6 +87,8 @@ export interface SessionOptions {
   /** The mount is read-only: opening files is then left to the kernel (reads come with handle 0). */
   readOnly: boolean
   log: TransportLog
+  /** Where requests are counted (metrics.ts). */
+  registry: Registry
 }
 
 /** Causes of I/O errors that are remembered, so that a file read again and again does not fill the log. */
@@ -103,6 +107,7 @@ export class Session {
   readonly #told = new Set<string>()
   readonly #reply = new ReplyBuffer(REPLY_BYTES)
   readonly #directories: DirectoryRequests
+  readonly #metrics: FuseMetrics
   #caller: Caller = { uid: 0, gid: 0, pid: 0 }
   #negotiated: Negotiated | undefined
   #onInitialized: ((negotiated: Negotiated) => void) | undefined
@@ -121,7 +126,8 @@ export class Session {
     this.#options = options
     this.#log = options.log
     this.#parts = { fs, log: options.log, notify: (message) => port.notify(message) }
-    this.#directories = new DirectoryRequests(fs, (...answer) => this.#sendFrom(...answer), systemClock)
+    this.#metrics = new FuseMetrics(options.registry)
+    this.#directories = new DirectoryRequests(fs, (...answer) => this.#sendFrom(...answer), systemClock, this.#metrics)
   }
 
   /** Names in a directory change, or have changed, without a request of the kernel's. */
@@ -139,6 +145,7 @@ export class Session {
       if (this.#negotiated === undefined && request.opcode !== Opcode.INIT) {
         throw new MalformedRequest(`opcode ${request.opcode} before INIT`)
       }
+      this.#metrics.request(request.opcode)
       this.#directories.note(request)
       const pending = this.#dispatch(request)
       if (pending !== undefined) return this.#settle(request, pending)
@@ -288,9 +295,9 @@ export class Session {
     const name = r.name(InHeader.sizeof)
     try {
       const found = this.#fs.lookup(this.#callerOf(r), parent, name)
-      if (!isPromise(found)) return this.#sendEntry(r, found)
+      if (!isPromise(found)) return this.#sendFound(r, found)
       return found.then(
-        (entry) => this.#sendEntry(r, entry),
+        (entry) => this.#sendFound(r, entry),
         (error) => this.#sendMissing(r, error),
       )
     } catch (error) {
@@ -298,10 +305,17 @@ export class Session {
     }
   }
 
+  #sendFound(r: RequestBuffer, entry: Entry): void {
+    this.#metrics.lookupsFound.value++
+    this.#sendEntry(r, entry)
+  }
+
   /** ENOENT with how long it will stay true; other errors go on. */
   #sendMissing(r: RequestBuffer, error: unknown): void {
     const ttlSec = this.#fs.negativeTtlSec(r.nodeid as Ino)
-    if (!(error instanceof FsError) || error.code !== 'ENOENT' || ttlSec <= 0) throw error
+    const isMissing = error instanceof FsError && error.code === 'ENOENT'
+    if (isMissing) this.#metrics.lookupsMissing.value++
+    if (!isMissing || ttlSec <= 0) throw error
     this.#send(r, this.#reply.negativeEntry(OutHeader.sizeof, ttlSec))
   }
 
@@ -370,6 +384,7 @@ export class Session {
     const [handle, ino] = [r.u64(at + WriteIn.fh) as Handle, r.nodeid as Ino]
     const dropsSetId = (r.u32(at + WriteIn.writeFlags) & WRITE_KILL_SUIDGID) !== 0
     const written = withoutSetId(this.#parts, ino, dropsSetId, () => this.#fs.write(handle, ino, offset, data))
+    this.#metrics.writtenBytes.value += data.length
     return this.#then(r, written, this.#sendWritten)
   }
 
@@ -460,6 +475,7 @@ export class Session {
     const lengthBytes = totalLengthBytes(parts)
     const asked = r.u32(InHeader.sizeof + ReadIn.size)
     if (lengthBytes > asked) throw new Error(`read of ${asked} bytes was given ${lengthBytes}`)
+    this.#metrics.readBytes.value += lengthBytes
     this.#sendParts(r, parts, lengthBytes)
   }
 

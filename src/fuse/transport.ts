@@ -3,6 +3,7 @@
 //
 // Must stay true: a transport never touches the mount it serves, not even with stat: the answer would have to come from
 // the thread that waits for it.
+import type { Registry } from '../observe/index.ts'
 import type { Filesystem, Ino } from '../vfs/index.ts'
 
 /** The part of a pino logger that transports use. */
@@ -35,6 +36,8 @@ export interface MountRequest {
   /** The kernel's read-ahead window; needs root, ignored (with a log line) without. Left as it is when undefined. */
   readAheadKib?: number
   log: TransportLog
+  /** Where requests are counted; nowhere unless told. */
+  registry?: Registry
 }
 
 export type EndReason =

@@ -26,6 +26,7 @@ import {
   type CleanerStatus,
   createFilesystem,
   type Filesystem,
+  type FilesystemStatus,
   type Ino,
   type MountedFilesystem,
 } from '../vfs/index.ts'
@@ -82,6 +83,7 @@ export interface VolumeStatus extends DatabaseStatus {
   dirtyBytes: number
   cachedBlockBytes: number
   cleaner: CleanerStatus
+  walks: FilesystemStatus['walks']
   /** Somebody else has the volume: nothing is stored from here any more. */
   isLost: boolean
 }
@@ -191,12 +193,14 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     filesystem,
     get status() {
       const status = database.status
+      const { failure, cleaner, walks } = filesystem.status()
       return {
         ...status,
-        failure: status.failure ?? filesystem.status().failure,
+        failure: status.failure ?? failure,
         dirtyBytes: streams.dirtyBytes + status.unacknowledgedBytes,
         cachedBlockBytes: segments.cachedBytes,
-        cleaner: filesystem.status().cleaner,
+        cleaner,
+        walks,
         isLost: database.isLost,
       }
     },

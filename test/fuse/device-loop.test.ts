@@ -7,6 +7,7 @@ import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DeviceLoop } from '../../src/fuse/device-loop.ts'
 import { Session } from '../../src/fuse/session.ts'
+import { Registry } from '../../src/observe/index.ts'
 import { type FsError, libc } from '../../src/platform/index.ts'
 import { MemoryFilesystem } from './memory-filesystem.ts'
 import { init, parseReply, type Reply, request, u32, u64 } from './requests.ts'
@@ -46,7 +47,7 @@ async function ask(bytes: Buffer): Promise<Reply> {
 }
 
 function serve(memory = new MemoryFilesystem(() => ({ sec: 1, nsec: 2 }))): MemoryFilesystem {
-  const session = new Session(memory, loop, { readOnly: false, log })
+  const session = new Session(memory, loop, { readOnly: false, log, registry: new Registry() })
   loop.start((bytes) => session.handle(bytes))
   return memory
 }

@@ -3,6 +3,8 @@
 import { beforeEach, expect, test } from 'vitest'
 import { RequestBuffer } from '../../src/fuse/codec.ts'
 import { DirectoryRequests } from '../../src/fuse/directory-requests.ts'
+import { FuseMetrics } from '../../src/fuse/metrics.ts'
+import { Registry } from '../../src/observe/index.ts'
 import { type Clock, systemClock } from '../../src/platform/index.ts'
 import type { Attributes, DirectorySink, Filesystem, Ino } from '../../src/vfs/index.ts'
 import { parseDirents, request, u32, u64 } from './requests.ts'
@@ -56,6 +58,7 @@ class Numbers {
 
 let numbers: Numbers
 let directories: DirectoryRequests
+let registry: Registry
 let replies: Buffer[]
 let isWaitedFor: boolean
 /** What is to be done in a later turn. */
@@ -71,7 +74,14 @@ beforeEach(() => {
     replies.push(Buffer.from(reply.bytes.subarray(0, lengthBytes)))
     return isWaitedFor
   }
-  directories = new DirectoryRequests(numbers as unknown as Filesystem, send, clock)
+  registry = new Registry()
+  directories = new DirectoryRequests(numbers as unknown as Filesystem, send, clock, new FuseMetrics(registry))
+})
+
+/** Replies filled ahead, and used. */
+const counted = () => ({
+  filled: registry.counter('fuse.listings_filled_ahead').value,
+  used: registry.counter('fuse.listings_used_ahead').value,
 })
 
 async function laterTurns(): Promise<void> {
@@ -110,7 +120,7 @@ test('a listing in order is all there, and from its third reply on was filled be
   const found = await list(0)
   expect(found.map(({ name }) => name)).toEqual(Array.from({ length: ENTRIES }, (_, index) => `file-${index + 1}`))
   expect(numbers.references).toEqual(referencesOf(found))
-  expect(directories.aheadCounters).toEqual({ filled: replies.length - 2, used: replies.length - 2 })
+  expect(counted()).toEqual({ filled: replies.length - 2, used: replies.length - 2 })
   expect(numbers.calls).toHaveLength(replies.length)
 })
 
@@ -121,7 +131,7 @@ test('what has changed since it was filled is not shown, nor referred to', async
   const after = await ask(before.at(-1)!.cookie)
   expect(after.map(({ entry }) => entry!.attr.size)).toEqual(after.map(() => 5))
   expect(numbers.references).toEqual(referencesOf([...before, ...after]))
-  expect(directories.aheadCounters).toMatchObject({ filled: 2, used: 1 })
+  expect(counted()).toMatchObject({ filled: 2, used: 1 })
 })
 
 test('nothing is filled while something changes, and what was filled is given up when a change begins', async () => {
@@ -132,7 +142,7 @@ test('nothing is filled while something changes, and what was filled is given up
   expect(numbers.references).toEqual(referencesOf(found))
   found.push(...(await list(found.at(-1)!.cookie, 2)))
   expect(numbers.references).toEqual(referencesOf(found))
-  expect(directories.aheadCounters).toMatchObject({ filled: 2, used: 1 })
+  expect(counted()).toMatchObject({ filled: 2, used: 1 })
 })
 
 test('after a change spoilt it, the next few are filled when they are asked for', async () => {
@@ -140,9 +150,9 @@ test('after a change spoilt it, the next few are filled when they are asked for'
   numbers.version++
   directories.requestHandled()
   found.push(...(await list(found.at(-1)!.cookie, 8)))
-  expect(directories.aheadCounters).toEqual({ filled: 2, used: 1 })
+  expect(counted()).toEqual({ filled: 2, used: 1 })
   found.push(...(await list(found.at(-1)!.cookie, 2)))
-  expect(directories.aheadCounters).toEqual({ filled: 4, used: 2 })
+  expect(counted()).toEqual({ filled: 4, used: 2 })
 })
 
 test('a listing that asks for less, or goes back, gets what it asks for', async () => {
@@ -175,7 +185,7 @@ test('several listings at a time are served, each in its order; those given up k
   numbers.version++
   directories.requestHandled()
   expect(numbers.references).toEqual(expected)
-  expect(directories.aheadCounters.used).toBeGreaterThan(0)
+  expect(counted().used).toBeGreaterThan(0)
 })
 
 test('what would have to wait for a page is not kept, but the page is asked for', async () => {
@@ -187,7 +197,7 @@ test('what would have to wait for a page is not kept, but the page is asked for'
   await laterTurns()
   expect(numbers.calls.at(-1)).toBe(next)
   expect(numbers.references).toEqual(referencesOf([...first, ...second]))
-  expect(directories.aheadCounters.filled).toBe(0)
+  expect(counted().filled).toBe(0)
 })
 
 test('of a reply that nobody waited for any more no reference stays', async () => {

@@ -5,6 +5,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { type ReplyBuffer, RequestBuffer } from '../../src/fuse/codec.ts'
 import { type ReplyPort, Session } from '../../src/fuse/session.ts'
 import type { TransportLog } from '../../src/fuse/transport.ts'
+import { Registry } from '../../src/observe/index.ts'
 import { FsError } from '../../src/platform/index.ts'
 import type { Filesystem } from '../../src/vfs/index.ts'
 import { delayed, MemoryFilesystem } from './memory-filesystem.ts'
@@ -28,13 +29,14 @@ class Harness implements ReplyPort, TransportLog {
   readonly replies: Reply[] = []
   readonly logged: string[] = []
   readonly notified: Buffer[] = []
+  readonly registry = new Registry()
   /** What sending a reply gives. */
   result = 0
   readonly #session: Session
   readonly #spare: RequestBuffer[] = []
 
   constructor(filesystem: Filesystem, readOnly = false) {
-    this.#session = new Session(filesystem, this, { readOnly, log: this })
+    this.#session = new Session(filesystem, this, { readOnly, log: this, registry: this.registry })
   }
 
   get initialized() {

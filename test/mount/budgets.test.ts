@@ -100,6 +100,23 @@ describe.skipIf(kind.missing !== null)('requests on MinIO (needs MinIO)', () => 
     expect(await volume.shell(manifest)).toBe(wanted)
   })
 
+  test('a cold ls -lU of 100,000 files takes at most 12 GET from when the directory is looked up', async () => {
+    const volume = await create()
+    await volume.shell(`mkdir many; cd many; python3 -c 'for i in range(100000): open(f"file-{i:06}", "x").close()'`, {
+      timeoutMs: 300_000,
+    })
+    await volume.remountCold()
+    await volume.shell('ls -ld many')
+    const [before, own] = [await settledRequests(), (await volume.status()).requests]
+    expect(await volume.shell('ls -lU many | wc -l')).toBe('100001\n')
+    const expected = difference((await volume.status()).requests, own)
+    const counts = difference(await settledRequests(), before)
+    expect(counts, "MinIO's count, and what status says").toEqual(expected)
+    report('cold ls -lU of 100,000 files', counts, '12 GET')
+    expect(counts.get).toBeGreaterThanOrEqual(1)
+    expect(counts.get).toBeLessThanOrEqual(12)
+  })
+
   test('an fsync of a 4 KiB file takes 1 PUT', async () => {
     const volume = await create()
     const script = `import os

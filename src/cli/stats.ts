@@ -1,0 +1,164 @@
+// `cairnfs stats`: what a mount does, a line for each interval, as vmstat(8) and `juicefs stats` show it.
+import { Command } from 'commander'
+import { askStatus, type StatusSource } from './ask-status.ts'
+import type { MountStatus, RequestCounts } from './control-protocol.ts'
+import { CommandError } from './errors.ts'
+import { formatSize, parseCount, parseDuration } from './units.ts'
+
+const INTERVAL_MIN_MS = 100
+/** Lines after which the names of columns are printed again. */
+const HEADER_EVERY = 20
+
+export function statsCommand(): Command {
+  return new Command('stats')
+    .summary('show what a mount is doing, line by line')
+    .description(
+      'Prints a line with the totals since the mount, and then one for each interval: how many requests of the kernel were ' +
+        'served a second (fuse), LOOKUPs among them, how many of the directory pages that were needed were in memory (hit), ' +
+        'pages loaded a second, bytes read and written a second, what is not in the store yet (dirty), requests to the ' +
+        'store a second (get, put), and CPU and memory of the daemon. The daemon is asked over its socket; the mount ' +
+        'itself is not touched.',
+    )
+    .argument('<DIR>', 'where it is mounted')
+    .option('--interval <SEC>', 'seconds between lines, or a time as 500ms', readInterval, 1000)
+    .option(
+      '--count <N>',
+      'end after so many lines, the totals among them (default: when it is interrupted)',
+      readCount,
+    )
+    .option('--json', 'one JSON object a line: amounts in `seconds`, not a second')
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  cairnfs stats /mnt/vol\n' +
+        '  cairnfs stats /mnt/vol --interval 5 --count 13\n' +
+        "  cairnfs stats /mnt/vol --json --count 2 | jq -s '.[1].store.get'",
+    )
+    .action(async (dir: string, options: { interval: number; count?: number; json?: boolean }) => {
+      const source = await askStatus(dir)
+      try {
+        await printStats(source, options)
+      } finally {
+        source.close()
+      }
+    })
+}
+
+function readInterval(text: string): number {
+  const ms = parseDuration(text)
+  if (ms < INTERVAL_MIN_MS) throw new CommandError(`--interval ${text} is too short: give at least 100ms`)
+  return ms
+}
+
+function readCount(text: string): number {
+  return parseCount(text, 1)
+}
+
+async function printStats(
+  source: StatusSource,
+  { interval, count = Number.POSITIVE_INFINITY, json }: { interval: number; count?: number; json?: boolean },
+): Promise<void> {
+  let before: MountStatus | null = null
+  for (let line = 0; line < count; line++) {
+    if (line > 0) await new Promise((resolve) => setTimeout(resolve, interval))
+    const now = await source.status()
+    const sample = sampleOf(before, now)
+    if (json) process.stdout.write(`${JSON.stringify(sample)}\n`)
+    else {
+      if (line % HEADER_EVERY === 0) process.stdout.write(`${columns(HEADER)}\n`)
+      process.stdout.write(`${columns(lineOf(sample, before === null))}\n`)
+    }
+    before = now
+  }
+}
+
+/** What happened between two looks at a mount; since the mount, for the first. A line of `--json`. */
+export interface Sample {
+  seconds: number
+  fuse: { requests: number; lookupsFound: number; lookupsMissing: number; readBytes: number; writtenBytes: number }
+  pages: Omit<MountStatus['pages'], 'heldBytes'>
+  store: RequestCounts & MountStatus['transfer']
+  cpuSec: number
+  /** As it is at the end. */
+  dirtyBytes: number
+  heldPageBytes: number
+  residentBytes: number
+}
+
+export function sampleOf(before: MountStatus | null, now: MountStatus): Sample {
+  // A read-only mount that went on to a newer state counts its pages anew.
+  const since = (of: (status: MountStatus) => number) => Math.max(0, of(now) - (before === null ? 0 : of(before)))
+  const pages = (name: keyof MountStatus['pages']) => since((status) => status.pages[name])
+  const kernel = (name: Exclude<keyof MountStatus['kernel'], 'requests'>) => since((status) => status.kernel[name])
+  const requests = (name: keyof RequestCounts) => since((status) => status.requests[name])
+  return {
+    seconds: rounded(since(({ uptimeSec }) => uptimeSec)),
+    fuse: {
+      requests: since(({ kernel: { requests } }) => Object.values(requests).reduce((sum, count) => sum + count, 0)),
+      lookupsFound: kernel('lookupsFound'),
+      lookupsMissing: kernel('lookupsMissing'),
+      readBytes: kernel('readBytes'),
+      writtenBytes: kernel('writtenBytes'),
+    },
+    pages: {
+      hits: pages('hits'),
+      misses: pages('misses'),
+      loaded: pages('loaded'),
+      loadedBytes: pages('loadedBytes'),
+      prefetched: pages('prefetched'),
+      prefetchedUsed: pages('prefetchedUsed'),
+    },
+    store: {
+      get: requests('get'),
+      put: requests('put'),
+      delete: requests('delete'),
+      list: requests('list'),
+      head: requests('head'),
+      receivedBytes: since(({ transfer }) => transfer.receivedBytes),
+      sentBytes: since(({ transfer }) => transfer.sentBytes),
+    },
+    cpuSec: rounded(since((status) => status.process.cpuSec)),
+    dirtyBytes: now.dirtyBytes,
+    heldPageBytes: now.pages.heldBytes,
+    residentBytes: now.process.residentBytes,
+  }
+}
+
+function rounded(seconds: number): number {
+  return Math.round(seconds * 1000) / 1000
+}
+
+const HEADER = ['', 'fuse', 'lookups', 'hit', 'pages', 'read', 'written', 'dirty', 'get', 'put', 'cpu', 'memory']
+const WIDTHS = [5, 8, 8, 5, 7, 9, 9, 9, 6, 6, 7, 9]
+
+function columns(texts: readonly string[]): string {
+  return texts.map((text, index) => text.padStart(WIDTHS[index]!)).join(' ')
+}
+
+/** The columns of one line: a second, or of the first line in all. */
+export function lineOf({ seconds, fuse, pages, store, cpuSec, ...rest }: Sample, isTotal: boolean): string[] {
+  const divisor = isTotal || seconds === 0 ? 1 : seconds
+  const count = (amount: number) => formatCount(amount / divisor)
+  const size = (bytes: number) => formatSize(Math.round(bytes / divisor))
+  const asked = pages.hits + pages.misses
+  return [
+    isTotal ? 'total' : '',
+    count(fuse.requests),
+    count(fuse.lookupsFound + fuse.lookupsMissing),
+    asked === 0 ? '-' : `${Math.floor((100 * pages.hits) / asked)}%`,
+    count(pages.loaded),
+    size(fuse.readBytes),
+    size(fuse.writtenBytes),
+    formatSize(rest.dirtyBytes),
+    count(store.get),
+    count(store.put),
+    isTotal ? `${cpuSec.toFixed(1)} s` : `${Math.round((100 * cpuSec) / divisor)}%`,
+    formatSize(rest.residentBytes),
+  ]
+}
+
+/** `0.4`, `17`, `12345`, `1234k`: what is below ten with one digit behind the point, where it has one. */
+function formatCount(count: number): string {
+  if (count >= 1e6) return `${Math.round(count / 1000)}k`
+  return count < 10 ? String(Number(count.toFixed(1))) : String(Math.round(count))
+}
