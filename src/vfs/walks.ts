@@ -2,11 +2,13 @@
 // directories, one after another, and without this waits for the store at each of them.
 //
 // A walk is recognised when a directory has been listed and then three of its child directories, in whatever order, each
-// from its beginning and none of them in memory. From then on all that is listed below it is part of the walk. Nearest in
-// listing order is loaded first: what lies below a directory before its next sibling, as far as it is known.
+// from its beginning. From then on all that is listed below it is part of the walk. Where pages were not in memory,
+// what comes next is loaded, until so much of it was there that the rest will be. Nearest in listing order comes first: what
+// lies below a directory before its next sibling, as far as it is known.
 //
 // Must stay true:
-// - While no walk is on it costs a look into a map for each listing that begins, and nothing for entries.
+// - While no walk is on, and while all is in memory, it costs a look into a map for each listing that begins, and nothing for
+//   entries.
 // - What was loaded ahead and not yet listed is bounded, by bytes and by how much the walk has listed: so it ends when the
 //   walk does, and a walk that goes another way is left alone.
 // - Errors are nobody's here: the listing that needs what is missing meets them.
@@ -15,7 +17,7 @@ import { dentryIno, dentryType, FIRST_NAME_KEY, type Ino, KEY_MAX, type Metadata
 import { type Clock, isPromise } from '../platform/index.ts'
 import type { Database } from '../tables/index.ts'
 
-/** Child directories that were not in memory after which a walk is on. */
+/** Child directories that were listed after which a walk is on. */
 const RECOGNISED_AT = 3
 /** Directories of which it is remembered that they were listed. */
 const LISTED_MAX = 8192
@@ -26,7 +28,7 @@ const LOADS_MAX = 16
 /** Directories ahead: this many, and as many times what the walk has listed. */
 const AHEAD_MIN = 16
 const AHEAD_PER_LISTED = 4
-/** After so many in a row that were in memory the rest will be: until a listing has to wait again. */
+/** After so many in a row that were in memory nothing is loaded, until a listing meets a page that is not. */
 const IN_MEMORY_MAX = 1024
 /** Entries that are looked at in one turn; how often, of one directory: of one that is not listed yet, once. */
 const ENTRIES_A_TURN = 500
@@ -46,8 +48,8 @@ export interface WalksOptions {
 
 /** What is known of a listed directory. */
 interface Listed {
-  /** Child directories that were not in memory. */
-  missing: number
+  /** Child directories that were listed since. */
+  children: number
   isWalked: boolean
 }
 
@@ -83,7 +85,7 @@ export class Walks {
   #loads = 0
   /** Listed since the walk began. */
   #walked = 0
-  #inMemory = 0
+  #inMemory = IN_MEMORY_MAX
   #lastMs = 0
   #isAwake = false
   #isStopped = false
@@ -97,26 +99,38 @@ export class Walks {
     this.#aheadBytesMax = options.aheadBytesMax
   }
 
-  /** A directory is listed from its beginning. `wasMissing`: it was not in memory. */
+  /** A directory is listed from its beginning. `wasMissing`: it was not in memory, whether the store was asked or not. */
   listed(ino: Ino, parent: Ino, wasMissing: boolean): void {
     if (this.#aheadBytesMax === 0 || this.#isStopped) return
     const nowMs = this.#clock.monotonicMs()
     if (nowMs - this.#lastMs > OVER_MS) this.#forget()
     this.#lastMs = nowMs
+    if (wasMissing) this.#inMemory = 0
     this.#takeFromAhead(ino)
     const above = this.#listed.get(parent)
-    let isWalked = above?.isWalked ?? false
-    if (above !== undefined && !isWalked && wasMissing && ++above.missing === RECOGNISED_AT) {
-      isWalked = true
-      above.isWalked = true
-      this.#branch(parent, this.#keyOf(ino) + 1).isListed = true
-    }
-    this.#listed.set(ino, { missing: 0, isWalked })
+    if (above !== undefined && ++above.children === RECOGNISED_AT) above.isWalked = true
+    const isWalked = above?.isWalked ?? false
+    this.#listed.set(ino, { children: 0, isWalked })
     if (!isWalked) return
     this.#walked++
-    if (wasMissing) this.#inMemory = 0
-    this.#branch(ino, FIRST_NAME_KEY).isListed = true
+    if (this.#inMemory >= IN_MEMORY_MAX) return
+    this.#branchOut(ino, parent)
     this.#wake()
+  }
+
+  /** The directory that is listed is the nearest, then those above it. */
+  #branchOut(ino: Ino, parent: Ino): void {
+    const path: { ino: number; from: number }[] = [{ ino, from: FIRST_NAME_KEY }]
+    let below = ino
+    for (let at = parent; this.#listed.get(at)?.isWalked && !this.#byIno.has(at); ) {
+      const place = this.#metadata.places.get(below)
+      path.push({ ino: at, from: place?.directory === at ? place.key + 1 : FIRST_NAME_KEY })
+      const above = this.#metadata.places.get(at)
+      if (above === undefined || above.directory <= 0) break
+      below = at
+      at = above.directory as Ino
+    }
+    for (const { ino, from } of path.reverse()) this.#branch(ino, from).isListed = true
   }
 
   /** Nothing is loaded any more. */
@@ -125,18 +139,13 @@ export class Walks {
     this.#forget()
   }
 
-  /** Where a directory lies in its parent, as far as it is in memory. */
-  #keyOf(ino: Ino): number {
-    return this.#metadata.places.get(ino)?.key ?? FIRST_NAME_KEY
-  }
-
   #forget(): void {
     this.#branches = []
     this.#byIno.clear()
     this.#ahead.clear()
     this.#aheadBytes = 0
     this.#walked = 0
-    this.#inMemory = 0
+    this.#inMemory = IN_MEMORY_MAX
     this.#listed.clear()
   }
 

@@ -170,36 +170,36 @@ test('with memory for a seventh of the tree it fetches little more than without'
   expect(ahead.rounds * 2).toBeLessThan(alone.rounds)
 })
 
-/** Lists the root, then so many projects, and lets what was begun come to its end. */
-async function listProjects(options: MountOptions, count: number): Promise<ColdWorld> {
+/** Lists the root, a project, then so many of its packages, and lets what was begun come to its end. */
+async function listPackages(options: MountOptions, count: number): Promise<ColdWorld & { packages: Entry[] }> {
   const cold = await mountCold(options)
-  const projects = await cold.rounds.run(() => list(cold.world, ROOT_INO))
-  for (const { ino } of projects.slice(0, count)) await cold.rounds.run(() => list(cold.world, ino))
+  const [project] = await cold.rounds.run(() => list(cold.world, ROOT_INO))
+  const packages = await cold.rounds.run(() => list(cold.world, project!.ino))
+  for (const { ino } of packages.slice(0, count)) await cold.rounds.run(() => list(cold.world, ino))
   await cold.rounds.run(async () => {
     for (let turns = 0; turns < 200; turns++) await cold.world.clock.yield()
   })
   await cold.rounds.settle()
-  return cold
+  return { ...cold, packages }
 }
 
 test('two child directories are no walk; a third one is, and what it brings is bounded', async () => {
-  const two = await listProjects({}, 2)
+  const two = await listPackages({}, 2)
   expect(two.world.fs.status().walks.loaded).toBe(0)
-  expect(two.cost().gets).toBe((await listProjects({ walkAheadBytes: 0 }, 2)).cost().gets)
-  const three = await listProjects({}, 3)
+  expect(two.cost().gets).toBe((await listPackages({ walkAheadBytes: 0 }, 2)).cost().gets)
+  const three = await listPackages({}, 3)
   const { loaded } = three.world.fs.status().walks
   expect(loaded).toBeGreaterThanOrEqual(16)
   expect(loaded).toBeLessThanOrEqual(16 + 4 * 3)
-  const little = await listProjects({ walkAheadBytes: 4000 }, 3)
+  const little = await listPackages({ walkAheadBytes: 4000 }, 3)
   expect(little.world.fs.status().walks.loaded, 'as much as fits, and what is on its way').toBeLessThan(4 + 16)
 })
 
 test('a walk that pauses is over: what is listed then is no part of it', async () => {
-  const { rounds, world } = await listProjects({}, 3)
+  const { rounds, world, packages } = await listPackages({}, 3)
   const { loaded } = world.fs.status().walks
   await world.clock.advance(6_000)
-  const projects = await rounds.run(() => list(world, ROOT_INO))
-  await rounds.run(() => list(world, projects[3]!.ino))
+  for (const { ino } of packages.slice(40, 44)) await rounds.run(() => list(world, ino))
   await rounds.settle()
   expect(world.fs.status().walks.loaded).toBe(loaded)
 })
