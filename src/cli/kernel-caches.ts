@@ -1,5 +1,6 @@
 // What the kernel caches, when it is no longer so and the kernel cannot know: all of a read-only mount that has gone on to a
-// newer state; and a name in a folding directory that went by another spelling.
+// newer state; a name in a folding directory that went by another spelling; and what was absent in a directory before it
+// folded.
 import type { Mounted } from '../fuse/index.ts'
 import type { Logger } from '../observe/index.ts'
 import { type Ino, ROOT_INO } from '../vfs/index.ts'
@@ -21,11 +22,13 @@ export async function dropKernelCaches(mounted: Mounted, known: readonly Ino[], 
   }
 }
 
-/** Has the kernel forget a name. Never rejects, and begins at once. */
-export async function dropKernelName(mounted: Mounted, parent: Ino, name: Buffer, log: Logger): Promise<void> {
+/** Has the kernel forget a name, or all. Never rejects, and begins at once. */
+export async function dropKernelName(mounted: Mounted, parent: Ino, name: Buffer | null, log: Logger): Promise<void> {
   try {
-    await mounted.invalidateEntry(parent, name)
+    if (name === null) await mounted.invalidateNames()
+    else await mounted.invalidateEntry(parent, name)
   } catch (error) {
-    log.warn(`the kernel may show '${name}' for up to an hour: ${describeError(error)}`)
+    const what = name === null ? 'miss names of other spellings' : `show '${name}'`
+    log.warn(`the kernel may ${what} for up to an hour: ${describeError(error)}`)
   }
 }

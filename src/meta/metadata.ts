@@ -96,9 +96,9 @@ export class Metadata {
     return folds
   }
 
-  /** The same, as far as it is known already. */
-  foldsAsKnown(directory: number): boolean {
-    return this.#folding.get(directory) ?? false
+  /** False only where it is known that they are not. Never faults. */
+  mayFold(directory: number): boolean {
+    return this.#folding.get(directory) ?? true
   }
 
   noteFolding(directory: number, folds: boolean): void {

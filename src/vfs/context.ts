@@ -40,8 +40,9 @@ export interface FilesystemOptions {
   /** How much memory directories may take that are loaded ahead of who walks through a tree; 16 MiB unless told, 0: none is. */
   walkAheadBytes?: number
   /** A name went by another spelling than the stored one: whoever cached it is to forget it, and has when the promise resolves
-   *  (it never rejects). Called in the turn of the change; `name` is the callee's. */
-  onNameGone?: (parent: Ino, name: Buffer) => Promise<void> | void
+   *  (it never rejects). Called in the turn of the change; `name` is the callee's. Also where names in a directory begin to
+   *  fold: with the directory's own name, or null for the root directory, in place of which all names may be forgotten. */
+  onNameGone?: (parent: Ino, name: Buffer | null) => Promise<void> | void
   /** Whether the root directory of a volume that has none yet folds names. */
   casefold?: boolean
 }
@@ -60,7 +61,7 @@ export interface Context {
   readonly defragmenter: Defragmenter
   readonly walks: Walks
   readonly shareMinBytes: number
-  readonly onNameGone: (parent: Ino, name: Buffer) => Promise<void> | void
+  readonly onNameGone: (parent: Ino, name: Buffer | null) => Promise<void> | void
   readonly staleNames: StaleNames
 }
 

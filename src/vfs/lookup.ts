@@ -94,5 +94,5 @@ export function readlink(context: Context, ino: Ino): MaybePromise<Uint8Array> {
 /** How long the kernel may believe that there is no such name in `parent`: not at all where names fold, for it knows nothing
  *  of the other spellings. */
 export function negativeTtlSec({ metadata }: Context, parent: Ino): number {
-  return metadata.foldsAsKnown(parent) ? 0 : TTL_SEC
+  return metadata.mayFold(parent) ? 0 : TTL_SEC
 }

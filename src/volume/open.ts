@@ -61,7 +61,7 @@ export interface OpenVolumeOptions {
   /** Read-only: go on to the newest state when an object of this one is gone, and tell here. Unless told it is EIO. */
   onRefreshed?: OnRefreshed
   /** A name went by another spelling than the stored one, which may be cached. Called in the turn of the change. */
-  onNameGone?: (parent: Ino, name: Buffer) => Promise<void> | void
+  onNameGone?: (parent: Ino, name: Buffer | null) => Promise<void> | void
   /** Extents from this length on are shared by copies; 64 KiB unless told. */
   shareMinBytes?: number
 }

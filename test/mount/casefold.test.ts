@@ -1,5 +1,6 @@
 // Case-insensitive directories through a real kernel, by Debian's chattr and lsattr, and by programs that spell as they like.
 import { afterEach, expect, test } from 'vitest'
+import { PROGRAMS } from './programs/manifest.ts'
 import { describeStores, Volumes } from './volume-fixture.ts'
 
 const volumes = new Volumes()
@@ -51,6 +52,26 @@ for i in range(200):
 print(wrong)
 '`)
     expect(told).toBe('[]\n')
+    await volume.unmount()
+  })
+
+  test('behaves as system calls show', async () => {
+    const volume = await volumes.create(kind)
+    await volume.shell('mkdir folding plain; chattr +F folding')
+    const told = await volume.shell(`python3 ${PROGRAMS}/spellings.py folding plain`)
+    expect(told.split('\n').slice(1)).toEqual([''])
+    expect(Number(told.split('\n')[0])).toBeGreaterThan(60)
+    await volume.unmount()
+  })
+
+  test('forgets what was absent before it folded', async () => {
+    const volume = await volumes.create(kind)
+    const absent = (path: string) => `test ! -e ${path}`
+    await volume.shell(`mkdir a b; ${absent('a/readme')}; ${absent('b/readme')}; ${absent('readme')}`)
+    await volume.shell('chattr +F a; echo x >a/ReadMe; cat a/readme')
+    await volume.shell('setfattr -n user.cairnfs.casefold -v 1 b; mkdir b/ReadMe; test -d b/readme')
+    await volume.shell('cd a; test "$(/bin/pwd)" = "$PWD"; rmdir ../b/README ../b; rm readme; cd ..; rmdir a')
+    await volume.shell('chattr +F .; echo y >ReadMe; cat readme')
     await volume.unmount()
   })
 

@@ -34,6 +34,7 @@ beforeEach(async () => {
   paths = new Paths(world.fs)
   await paths.mkdir('/d')
   await fold('/d')
+  gone = []
 })
 
 describe('the flag', () => {
@@ -59,6 +60,35 @@ describe('the flag', () => {
     await paths.write('/d/A', 'upper')
     await paths.write('/d/a', 'lower')
     expect(await paths.text('/d/A')).toBe('upper')
+  })
+
+  test('has the kernel forget what was absent, before whoever set it is answered', async () => {
+    await paths.mkdir('/d/sub')
+    const sub = await paths.at('/d/sub', async (ino) => {
+      await world.fs.setFlags!(CALLER, ino, 0)
+      await world.fs.setFlags!(CALLER, ino, 0)
+      expect(gone, 'nothing folds that did not').toEqual([])
+      await world.fs.setFlags!(CALLER, ino, CASEFOLD_FLAG)
+      return ino
+    })
+    expect(sub).toBeGreaterThan(ROOT_INO)
+    expect(gone).toEqual([`${(await paths.stat('/d')).ino}/sub`])
+
+    let tell = () => {}
+    const waiting = await mount({
+      onNameGone: (parent, name) => {
+        gone.push(`${parent}/${name}`)
+        return new Promise<void>((resolve) => (tell = resolve))
+      },
+    })
+    let isAnswered = false
+    // At the root no name can stand for it.
+    const answered = Promise.resolve(waiting.fs.setFlags!(CALLER, ROOT_INO, CASEFOLD_FLAG))
+    void answered.then(() => (isAnswered = true))
+    await Promise.resolve()
+    expect([gone.at(-1), isAnswered]).toEqual([`${ROOT_INO}/null`, false])
+    tell()
+    await answered
   })
 
   test('stays over checkpoints, crashes and mounts, at the root too', async () => {

@@ -6,12 +6,60 @@ export interface ModelFile {
   nlink: number
   data: Buffer
   target: string
-  children: Map<string, ModelFile>
+  children: Names
   parent: ModelFile | null
   mtime: number
   ctime: number
   /** The real inode, once known. */
   ino: number
+}
+
+/** The names in a directory; where they fold, those that fold alike are one, which keeps its spelling. */
+export class Names {
+  folds: boolean
+  readonly #entries = new Map<string, { name: string; file: ModelFile }>()
+
+  constructor(folds: boolean) {
+    this.folds = folds
+  }
+
+  /** What names fold to: good for those that the test uses. */
+  key(name: string): string {
+    return this.folds ? name.toLowerCase().replace(/ß/g, 'ss').normalize('NFD') : name
+  }
+
+  get(name: string): ModelFile | undefined {
+    return this.#entries.get(this.key(name))?.file
+  }
+
+  has(name: string): boolean {
+    return this.#entries.has(this.key(name))
+  }
+
+  /** Spelled so from now on. */
+  set(name: string, file: ModelFile): void {
+    this.#entries.set(this.key(name), { name, file })
+  }
+
+  delete(name: string): void {
+    this.#entries.delete(this.key(name))
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  spellings(): string[] {
+    return [...this.#entries.values()].map(({ name }) => name)
+  }
+
+  spellingOf(name: string): string | undefined {
+    return this.#entries.get(this.key(name))?.name
+  }
+
+  [Symbol.iterator](): Iterator<[string, ModelFile]> {
+    return [...this.#entries.values()].map(({ name, file }): [string, ModelFile] => [name, file])[Symbol.iterator]()
+  }
 }
 
 export class ModelError extends Error {
@@ -42,7 +90,7 @@ export class Model {
       nlink: type === 'directory' ? 2 : 1,
       data: Buffer.alloc(0),
       target,
-      children: new Map(),
+      children: new Names(type === 'directory' && (parent?.children.folds ?? false)),
       parent,
       mtime: this.now,
       ctime: this.now,
@@ -193,12 +241,22 @@ export class Model {
     if (old.name.length > 255) fail('ENAMETOOLONG')
     const source = old.parent.children.get(old.name) ?? fail('ENOENT')
     if (next.name.length > 255) fail('ENAMETOOLONG')
-    const target = next.parent.children.get(next.name)
+    const { children } = next.parent
+    const target = children.get(next.name)
     if (target !== undefined && noReplace) fail('EEXIST')
     const moves = source.type === 'directory'
     if (moves && old.parent !== next.parent && this.#isWithin(next.parent, source)) fail('EINVAL')
     if (target !== undefined && old.parent !== next.parent && this.#isWithin(old.parent, target)) fail('ENOTEMPTY')
-    if (target === source) return false
+    const isRespelling =
+      target === source && old.parent === next.parent && children.key(old.name) === children.key(next.name)
+    if (isRespelling && children.spellingOf(old.name) === next.name) return false
+    if (target === source && !isRespelling) return false
+    if (isRespelling) {
+      children.set(next.name, source)
+      source.ctime = this.now
+      this.#touch(next.parent)
+      return false
+    }
     if (target !== undefined) {
       if (moves && target.type !== 'directory') fail('ENOTDIR')
       if (!moves && target.type === 'directory') fail('EISDIR')
@@ -218,6 +276,16 @@ export class Model {
     this.#touch(old.parent)
     this.#touch(next.parent)
     return target !== undefined
+  }
+
+  /** chattr +F or -F. */
+  fold(path: string, folds: boolean): void {
+    const file = this.at(path)
+    if (file.children.folds === folds) return
+    if (file.type !== 'directory') fail('ENOTDIR')
+    if (file.children.size > 0) fail('ENOTEMPTY')
+    file.children.folds = folds
+    file.ctime = this.now
   }
 
   /** Every path with its file, parents first. */
