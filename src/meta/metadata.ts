@@ -10,7 +10,7 @@
 // - A directory's dentry may be stale (its copy is as of the last checkpoint): only `nodeOf` and `overlayDirectory` turn
 //   it into attributes.
 import { ok as assert } from 'node:assert'
-import { errnoError, FsError, readU64, writeU64 } from '../platform/index.ts'
+import { errnoError, FsError, readU64, type Timespec, writeU64 } from '../platform/index.ts'
 import type { Database, Table, TableReader, Transaction } from '../tables/index.ts'
 import { CASEFOLD_FLAG, type Ino, isDirectory, ROOT_INO } from './attributes.ts'
 import {
@@ -68,8 +68,9 @@ export interface MetadataOptions {
 export class Metadata {
   readonly database: Database
   readonly places = new Places()
-  /** Directories that were removed while something still refers to them: gone from the tables, empty, nlink 0. Changed
-   *  in the turn of the removal and of the last forget. */
+  /** What was removed while something still refers to it, and has nothing that would have to be dropped once nothing does:
+   *  directories, and files without bytes. Gone from the tables, nlink 0. Changed in the turn of the removal and of the last
+   *  forget. */
   readonly removed = new Map<number, Inode>()
   readonly #nameKeys: NameKeys
   /** Of directories that were asked for: whether names in them are folded. A hint that spares reading "."; it is changed in
@@ -273,6 +274,7 @@ export class Metadata {
         transaction.put(ORPHANS, 0, inode.ino, encodeInode(inode))
         break
       case 'removed':
+        assert(inode.extents?.length === 0, 'what has bytes does not stand in memory alone')
         break
       default: {
         const never: never = home
@@ -281,9 +283,22 @@ export class Metadata {
     }
   }
 
+  /** Keeps an inode that is gone from the tables, for those who refer to it. In the turn of its removal. */
+  keepRemoved(inode: Inode, ctime: Timespec): void {
+    const { ino, target, xattrs } = inode
+    if (!this.places.isReferenced(ino)) return
+    // Both are views of a record.
+    this.removed.set(ino, { ...inode, nlink: 0, ctime, target: copyOf(target), xattrs: copyOf(xattrs) })
+    this.places.move(ino, REMOVED, 0)
+  }
+
   isEmptyDirectory(ino: number): boolean {
     return this.directory(ino).isEmpty(FIRST_NAME_KEY)
   }
+}
+
+function copyOf(bytes: Buffer): Buffer {
+  return bytes.length === 0 ? bytes : Buffer.from(bytes)
 }
 
 function foldsTo(name: Uint8Array, folded: Uint8Array): boolean {

@@ -2,7 +2,16 @@
 // every change. One per filesystem.
 
 import type { Stream, StreamAttributes, Streams } from '../data/index.ts'
-import type { Ino, Metadata, NameKeys, Node } from '../meta/index.ts'
+import {
+  encodeInode,
+  IN_ORPHANS,
+  type Ino,
+  type Inode,
+  type Metadata,
+  type NameKeys,
+  type Node,
+  ORPHANS,
+} from '../meta/index.ts'
 import { type Clock, errnoError, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import type { SegmentStore } from '../segments/index.ts'
 import type { Database } from '../tables/index.ts'
@@ -94,11 +103,23 @@ export function entryOf(context: Context, node: Node, entryTtlSec = TTL_SEC): En
   return { attributes: visibleAttributes(context, node), entryTtlSec, attributeTtlSec: TTL_SEC }
 }
 
-/** The stream of a file, begun with what is recorded when there is none. */
+/** The stream of a file, begun with what is recorded when there is none. In a turn in which nothing more is read. */
 export function openStream(context: Context, node: Node): Stream {
   const { ino, sizeBytes, mtime, ctime } = node.inode
   const recorded: StreamAttributes = { sizeBytes, mtime, ctime, atime: null }
+  if (node.home === 'removed') makeOrphan(context, node.inode)
   return context.streams.get(ino) ?? context.streams.open(ino, recorded)
+}
+
+/** A file that was removed without bytes gets some: from now on there is something to be dropped when nobody uses it. */
+function makeOrphan({ database, metadata, reaper, writeback }: Context, inode: Inode): void {
+  const transaction = database.transaction()
+  transaction.put(ORPHANS, 0, inode.ino, encodeInode(inode))
+  database.apply(transaction)
+  metadata.removed.delete(inode.ino)
+  metadata.places.move(inode.ino, IN_ORPHANS, 0)
+  reaper.orphaned(inode.ino)
+  writeback.changed()
 }
 
 /** Counts a reference for an entry given out. */

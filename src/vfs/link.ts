@@ -11,11 +11,11 @@ import {
   IN_ORPHANS,
   IN_SHARED,
   type Ino,
+  type Inode,
   isDirectory,
   type Node,
   ORPHANS,
   PARENTS,
-  REMOVED,
   ROOT_INO,
   SHARED,
 } from '../meta/index.ts'
@@ -41,7 +41,7 @@ export function link(
     const node = metadata.nodeOf(ino)
     const { inode } = node
     if (isDirectory(inode.mode)) throw errnoError('EPERM')
-    if (node.home === 'orphan') throw errnoError('ENOENT')
+    if (node.home === 'orphan' || node.home === 'removed') throw errnoError('ENOENT')
     if (inode.nlink >= LINK_MAX) throw errnoError('EMLINK')
 
     const now = clock.now()
@@ -78,9 +78,14 @@ export function dropName(context: Context, transaction: Transaction, node: Node,
   }
   if (home === 'shared') transaction.delete(SHARED, 0, ino)
   else transaction.delete(PARENTS, 0, ino)
+  if (hasNoBytes(context, inode)) {
+    return () => {
+      writeback.lostName(ino)
+      metadata.keepRemoved(inode, now)
+    }
+  }
   inode.nlink = 0
   inode.ctime = now
-  if (isUnused(context, node)) return () => writeback.lostName(ino)
   transaction.put(ORPHANS, 0, ino, encodeInode(inode))
   return () => {
     writeback.lostName(ino)
@@ -89,11 +94,9 @@ export function dropName(context: Context, transaction: Transaction, node: Node,
   }
 }
 
-/** Whether nothing is left of a file once its last name goes: nobody refers to it, and it has no bytes anywhere. */
-function isUnused({ handles, metadata, streams }: Context, { inode }: Node): boolean {
-  const { ino } = inode
-  if (handles.isOpen(ino) || metadata.places.isReferenced(ino) || streams.get(ino) !== undefined) return false
-  return inode.extents !== null && inode.extents.length === 0
+/** Whether a file has no bytes anywhere, and nobody has it open: then nothing of it has to be dropped later. */
+function hasNoBytes({ handles, streams }: Context, { ino, extents }: Inode): boolean {
+  return extents?.length === 0 && !handles.isOpen(ino) && streams.get(ino) === undefined
 }
 
 /** Removes an empty directory's table. Returns what to do once the transaction is applied. */
@@ -102,18 +105,7 @@ export function dropDirectory(context: Context, transaction: Transaction, node: 
   const { ino } = node.inode
   transaction.clear(DIRECTORY, ino)
   transaction.delete(PARENTS, 0, ino)
-  return () => {
-    if (!metadata.places.isReferenced(ino)) return
-    const { target, xattrs } = node.inode
-    metadata.removed.set(ino, {
-      ...node.inode,
-      nlink: 0,
-      ctime: now,
-      target: Buffer.from(target),
-      xattrs: Buffer.from(xattrs),
-    })
-    metadata.places.move(ino, REMOVED, 0)
-  }
+  return () => metadata.keepRemoved(node.inode, now)
 }
 
 /** unlink(2): ENOENT, EISDIR. */

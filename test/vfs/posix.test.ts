@@ -1,5 +1,6 @@
 // POSIX behaviour, one promise a test; errors in the order in which Linux checks.
 import { beforeEach, expect, test } from 'vitest'
+import { ORPHANS } from '../../src/meta/index.ts'
 import { systemRandom } from '../../src/platform/index.ts'
 import { type Handle, type Ino, ROOT_INO } from '../../src/vfs/index.ts'
 import { checkConsistency } from './consistency.ts'
@@ -135,6 +136,100 @@ test('an unlinked open file works until it is closed, across commits and checkpo
   await world.fs.orphansEmptied()
   expect(await errnoOf(() => world.fs.getattr(file.ino))).toBe('ESTALE')
   await checkConsistency(world.database)
+})
+
+/** Looked up, so that it is referred to, then unlinked. */
+async function unlinkedButReferred(path: string): Promise<Ino> {
+  const { attributes } = await paths.in(path, (parent, name) => world.fs.lookup(CALLER, parent, name))
+  await paths.unlink(path)
+  expect(world.database.table(ORPHANS).isEmpty()).toBe(true)
+  return attributes.ino
+}
+
+test('an unlinked empty file is there for those who refer to it, and can still get bytes', async () => {
+  const { fs, database } = world
+  await paths.write('/f', '')
+  const ino = await unlinkedButReferred('/f')
+  await fs.setattr(CALLER, ino, { mode: 0o600 })
+  await fs.checkpointNow()
+  expect((await fs.getattr(ino)).attributes).toMatchObject({ nlink: 0, sizeBytes: 0, mode: 0o100600 })
+  expect(await errnoOf(() => fs.link(CALLER, ino, ROOT_INO, bytes('back')))).toBe('ENOENT')
+
+  const { handle } = await fs.open(CALLER, ino, { flags: 2 })
+  expect(await contentOf(handle, ino)).toBe('')
+  await fs.write(handle, ino, 0, bytes('late'))
+  await fs.fsync(handle, ino, false)
+  await fs.checkpointNow()
+  expect(await contentOf(handle, ino)).toBe('late')
+  expect((await fs.getattr(ino)).attributes).toMatchObject({ nlink: 0, sizeBytes: 4, mode: 0o100600 })
+  await fs.release(handle, ino)
+  fs.forget(ino, 1)
+  await fs.orphansEmptied()
+  expect(await errnoOf(() => fs.getattr(ino))).toBe('ESTALE')
+  await checkConsistency(database)
+})
+
+test('an unlinked empty file that nobody has open can be extended, and is gone when it is forgotten', async () => {
+  await paths.write('/f', '')
+  const extended = await unlinkedButReferred('/f')
+  await world.fs.setattr(CALLER, extended, { sizeBytes: 1 << 20 })
+  expect((await world.fs.getattr(extended)).attributes).toMatchObject({ nlink: 0, sizeBytes: 1 << 20 })
+  world.fs.forget(extended, 1)
+  await world.fs.orphansEmptied()
+  await paths.write('/f', '')
+  const untouched = await unlinkedButReferred('/f')
+  world.fs.forget(untouched, 1)
+  await world.fs.orphansEmptied()
+  for (const ino of [extended, untouched]) expect(await errnoOf(() => world.fs.getattr(ino))).toBe('ESTALE')
+  await checkConsistency(world.database)
+})
+
+test('an unlinked file that is open stays, though nobody else refers to it', async () => {
+  const created = await world.fs.create(CALLER, ROOT_INO, bytes('f'), 0o644, { flags: 2 })
+  const { ino } = created.entry.attributes
+  const { handle } = created.opened
+  world.fs.forget(ino, 1)
+  await paths.unlink('/f')
+  await world.fs.write(handle, ino, 0, bytes('still here'))
+  await world.fs.sync()
+  expect(await contentOf(handle, ino)).toBe('still here')
+  await world.fs.release(handle, ino)
+  await world.fs.orphansEmptied()
+  await checkConsistency(world.database)
+})
+
+test('an unlinked file keeps bytes that are not yet recorded for who refers to it', async () => {
+  await paths.write('/f', 'not yet')
+  const { attributes } = await world.fs.lookup(CALLER, ROOT_INO, bytes('f'))
+  await paths.unlink('/f')
+  await world.fs.sync()
+  await world.fs.checkpointNow()
+  const { handle } = await world.fs.open(CALLER, attributes.ino, { flags: 0 })
+  expect(await contentOf(handle, attributes.ino)).toBe('not yet')
+  await world.fs.release(handle, attributes.ino)
+  world.fs.forget(attributes.ino, 1)
+  await world.fs.orphansEmptied()
+  await checkConsistency(world.database)
+})
+
+test('an unlinked symlink says where it leads as long as somebody refers to it', async () => {
+  await paths.symlink('/s', '/target/of/it')
+  const ino = await unlinkedButReferred('/s')
+  expect((await world.fs.readlink(ino)).toString()).toBe('/target/of/it')
+  expect((await world.fs.getattr(ino)).attributes.nlink).toBe(0)
+})
+
+test('the last name of a hard link without bytes goes as any other', async () => {
+  await paths.write('/a', '')
+  await paths.link('/a', '/b')
+  await paths.unlink('/a')
+  const ino = await unlinkedButReferred('/b')
+  expect((await world.fs.getattr(ino)).attributes.nlink).toBe(0)
+  await world.fs.sync()
+  await world.abandon()
+  const next = await mount({ store: world.store })
+  await checkConsistency(next.database)
+  expect(next.database.table(ORPHANS).isEmpty()).toBe(true)
 })
 
 test('an orphan that a crash left is emptied by the next mount', async () => {
