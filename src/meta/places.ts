@@ -26,6 +26,15 @@ const SHARD_BITS = 11
 const SHARDS = 1 << SHARD_BITS
 const HOME_RANGE = 2 ** (32 - SHARD_BITS)
 const CAPACITY_MIN = 8
+/** Parts that are smaller double, so that growing takes few steps. */
+const DOUBLED_BELOW = 256
+
+/** Of a slot: ino (0: free), directory and key of two words each, references. */
+const WORDS = 7
+const DIRECTORY = 2
+const KEY = 4
+const REFERENCES = 6
+const TWO_32 = 0x1_0000_0000
 
 export class Places {
   readonly #shards: (Shard | null)[] = new Array(SHARDS).fill(null)
@@ -63,7 +72,7 @@ export class Places {
       at = shard.add(ino)
     }
     shard.move(at, directory, key)
-    shard.references[at]!++
+    shard.addReferences(at, 1)
   }
 
   /** Drops references; true when none is left. */
@@ -72,9 +81,8 @@ export class Places {
     const shard = this.#shards[index] as Shard | null
     const at = shard === null ? -1 : shard.find(ino)
     if (at < 0) return true
-    const { references } = shard!
-    if (references[at]! > count) {
-      references[at]! -= count
+    if (shard!.referencesAt(at) > count) {
+      shard!.addReferences(at, -count)
       return false
     }
     this.#remove(index, at)
@@ -119,12 +127,12 @@ export class Places {
 /** One part: open addressing with linear probing. Who is removed leaves no mark: those behind move up. */
 class Shard {
   count = 0
-  /** How much it grows by. Parts differ in it, so that they do not all grow at about the same size of the whole. */
+  /** How much it grows by once it is large. Parts differ in it, so that they do not all grow at about the same size of the
+   *  whole. */
   readonly #growth: number
   #capacity = CAPACITY_MIN
-  /** Per slot: ino (0: free), directory, key. */
-  #slots = new Float64Array(3 * CAPACITY_MIN)
-  references = new Uint32Array(CAPACITY_MIN)
+  /** WORDS for each slot. One array, for a place that is looked up is seldom in the processor's cache. */
+  #words = new Uint32Array(WORDS * CAPACITY_MIN)
 
   constructor(index: number) {
     this.#growth = 1.2 + (index % 16) / 100
@@ -132,54 +140,67 @@ class Shard {
 
   /** The slot of `ino`, or -1. */
   find(ino: number): number {
-    const slots = this.#slots
+    const words = this.#words
+    const low = ino >>> 0
+    const high = Math.floor(ino / TWO_32)
     for (let at = this.#home(ino); ; at = this.#next(at)) {
-      const there = slots[3 * at]!
-      if (there === ino) return at
-      if (there === 0) return -1
+      const word = at * WORDS
+      if (words[word] === low && words[word + 1] === high) return at
+      if (words[word] === 0 && words[word + 1] === 0) return -1
     }
   }
 
   placeAt(at: number): Place {
-    return { directory: this.#slots[3 * at + 1]!, key: this.#slots[3 * at + 2]! }
+    return { directory: this.#number(at * WORDS + DIRECTORY), key: this.#number(at * WORDS + KEY) }
+  }
+
+  referencesAt(at: number): number {
+    return this.#words[at * WORDS + REFERENCES]!
+  }
+
+  addReferences(at: number, count: number): void {
+    this.#words[at * WORDS + REFERENCES]! += count
   }
 
   move(at: number, directory: number, key: number): void {
-    this.#slots[3 * at + 1] = directory
-    this.#slots[3 * at + 2] = key
+    const words = this.#words
+    const word = at * WORDS
+    words[word + DIRECTORY] = directory
+    words[word + DIRECTORY + 1] = Math.floor(directory / TWO_32)
+    words[word + KEY] = key
+    words[word + KEY + 1] = Math.floor(key / TWO_32)
   }
 
   /** Takes a slot for `ino`, which has none: one is free. */
   add(ino: number): number {
-    const slots = this.#slots
-    let at = this.#home(ino)
-    while (slots[3 * at] !== 0) at = this.#next(at)
-    slots[3 * at] = ino
-    this.references[at] = 0
+    const at = this.#freeFrom(this.#home(ino))
+    const word = at * WORDS
+    this.#words[word] = ino
+    this.#words[word + 1] = Math.floor(ino / TWO_32)
+    this.#words[word + REFERENCES] = 0
     this.count++
     return at
   }
 
   remove(at: number): void {
-    const slots = this.#slots
     const capacity = this.#capacity
     let free = at
-    for (let next = this.#next(at); slots[3 * next] !== 0; next = this.#next(next)) {
+    for (let next = this.#next(at); this.#isTaken(next); next = this.#next(next)) {
       // It may move up unless its home lies behind the free slot.
-      const fromHome = (next - this.#home(slots[3 * next]!) + capacity) % capacity
+      const fromHome = (next - this.#home(this.#number(next * WORDS)) + capacity) % capacity
       if (fromHome < (next - free + capacity) % capacity) continue
-      slots.copyWithin(3 * free, 3 * next, 3 * next + 3)
-      this.references[free] = this.references[next]!
+      copySlot(this.#words, next, this.#words, free)
       free = next
     }
-    slots[3 * free] = 0
+    this.#words[free * WORDS] = 0
+    this.#words[free * WORDS + 1] = 0
     this.count--
   }
 
   /** Grows where one more would make searches long: past five sixths. Returns how many places it moved. */
   makeRoom(): number {
     if ((this.count + 1) * 6 <= this.#capacity * 5) return 0
-    return this.#resize(Math.ceil(this.#capacity * this.#growth))
+    return this.#resize(Math.ceil(this.#capacity * (this.#capacity < DOUBLED_BELOW ? 2 : this.#growth)))
   }
 
   /** Shrinks where two thirds are free. Returns how many places it moved. */
@@ -189,27 +210,35 @@ class Shard {
   }
 
   #resize(capacity: number): number {
-    const slots = this.#slots
-    const references = this.references
-    const before = this.#capacity
+    const before = this.#words
+    const slots = this.#capacity
     this.#capacity = capacity
-    this.#slots = new Float64Array(3 * capacity)
-    this.references = new Uint32Array(capacity)
-    this.count = 0
-    for (let at = 0; at < before; at++) {
-      if (slots[3 * at] === 0) continue
-      const to = this.add(slots[3 * at]!)
-      this.move(to, slots[3 * at + 1]!, slots[3 * at + 2]!)
-      this.references[to] = references[at]!
+    this.#words = new Uint32Array(WORDS * capacity)
+    for (let at = 0; at < slots; at++) {
+      const ino = before[at * WORDS]! + before[at * WORDS + 1]! * TWO_32
+      if (ino !== 0) copySlot(before, at, this.#words, this.#freeFrom(this.#home(ino)))
     }
     return this.count
   }
 
   addCounts(counts: Map<Ino, number>): void {
     for (let at = 0; at < this.#capacity; at++) {
-      const ino = this.#slots[3 * at]!
-      if (ino !== 0) counts.set(ino as Ino, this.references[at]!)
+      if (this.#isTaken(at)) counts.set(this.#number(at * WORDS) as Ino, this.referencesAt(at))
     }
+  }
+
+  #isTaken(at: number): boolean {
+    return this.#words[at * WORDS] !== 0 || this.#words[at * WORDS + 1] !== 0
+  }
+
+  /** A number of two words; the upper one has the sign. */
+  #number(word: number): number {
+    return this.#words[word]! + (this.#words[word + 1]! | 0) * TWO_32
+  }
+
+  #freeFrom(at: number): number {
+    while (this.#isTaken(at)) at = this.#next(at)
+    return at
   }
 
   #home(ino: number): number {
@@ -219,6 +248,10 @@ class Shard {
   #next(at: number): number {
     return at + 1 === this.#capacity ? 0 : at + 1
   }
+}
+
+function copySlot(from: Uint32Array, at: number, to: Uint32Array, slot: number): void {
+  for (let word = 0; word < WORDS; word++) to[slot * WORDS + word] = from[at * WORDS + word]!
 }
 
 function shardOf(ino: number): number {
