@@ -283,12 +283,16 @@ export class Metadata {
     }
   }
 
-  /** Keeps an inode that is gone from the tables, for those who refer to it. In the turn of its removal. */
+  /** Keeps an inode that was read in this turn and is gone from the tables, for those who refer to it. */
   keepRemoved(inode: Inode, ctime: Timespec): void {
     const { ino, target, xattrs } = inode
     if (!this.places.isReferenced(ino)) return
+    inode.nlink = 0
+    inode.ctime = ctime
     // Both are views of a record.
-    this.removed.set(ino, { ...inode, nlink: 0, ctime, target: copyOf(target), xattrs: copyOf(xattrs) })
+    inode.target = copyOf(target)
+    inode.xattrs = copyOf(xattrs)
+    this.removed.set(ino, inode)
     this.places.move(ino, REMOVED, 0)
   }
 
