@@ -61,10 +61,11 @@ try {
     ...(options.readAheadKib === undefined ? {} : { readAheadKib: options.readAheadKib }),
     log,
   })
-  say({ mounted: mounted.mountpoint, majorMinor: mounted.majorMinor })
   process.on('SIGTERM', () => {
     mounted.unmount({ mode: 'normal' }).catch((error: Error) => say({ level: 'warn', message: error.message }))
   })
+  // Whoever reads this may send the signal at once.
+  say({ mounted: mounted.mountpoint, majorMinor: mounted.majorMinor })
   if (options.invalidateEveryMs !== undefined) {
     let sent = 0
     const timer = setInterval(() => {
