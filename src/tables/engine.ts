@@ -26,7 +26,7 @@ import type { PageCache } from './page-cache.ts'
 import { RecordArena } from './record-arena.ts'
 import { ROWS } from './root.ts'
 import { ScanAhead } from './scan-ahead.ts'
-import { type PageSource, TableChanges, TableState, TableView, TreePageFault } from './table-state.ts'
+import { TableChanges, TableState, TableView, type TableViewOptions, TreePageFault } from './table-state.ts'
 
 /** Unchanged table states kept around, to spare asking for their roots again. */
 const STATES_KEPT = 50_000
@@ -66,8 +66,10 @@ export class Engine implements TableReader {
   readonly segments: SegmentStore
   readonly clock: Clock
   readonly specs = new Map<number, TableKindSpec>()
-  readonly #pages: PageSource
+  readonly #views: { readonly [which in 'all' | 'frozen']: TableViewOptions }
   readonly #states = new Map<number, Map<number, TableState>>()
+  /** With so many states of a kind those are looked for that can be forgotten. */
+  #pruneAt = 2 * STATES_KEPT
   /** States with changes in the active generation. */
   activeStates = new Set<TableState>()
   /** States with changes in the frozen generation; empty when no checkpoint is under way or left over. */
@@ -96,7 +98,9 @@ export class Engine implements TableReader {
     kinds: readonly TableKindSpec[]
   }) {
     this.cache = options.cache
-    this.#pages = { cache: options.cache, scanAhead: new ScanAhead(options.cache, options.segments, options.clock) }
+    const pages = { cache: options.cache, scanAhead: new ScanAhead(options.cache, options.segments, options.clock) }
+    const view = { states: this, pages, resolveRoot: this.#resolveRoot }
+    this.#views = { all: { ...view, withActive: true }, frozen: { ...view, withActive: false } }
     this.segments = options.segments
     this.clock = options.clock
     for (const spec of options.kinds) {
@@ -122,6 +126,8 @@ export class Engine implements TableReader {
       assert(spec !== undefined, `table kind ${kind} is known`)
       assert(spec.perOwner || owner === 0, `table kind ${kind} has one table`)
       state = new TableState(kind, owner, spec.perOwner ? undefined : null)
+      // Where there are checkpoints one may be about to say where this table's pages lie: they see to it themselves.
+      if (this.journal === null && owners.size >= this.#pruneAt) this.#pruneStates()
       owners.set(owner, state)
     }
     return state
@@ -140,10 +146,14 @@ export class Engine implements TableReader {
 
   /** Forgets states that have nothing to remember, when there are many. */
   #pruneStates(): void {
+    let most = 0
     for (const [kind, owners] of this.#states) {
-      if (owners.size <= STATES_KEPT || !this.specs.get(kind)?.perOwner) continue
-      for (const [owner, state] of owners) if (!state.isChanged && !this.pinned.has(state)) owners.delete(owner)
+      if (owners.size > STATES_KEPT && this.specs.get(kind)?.perOwner) {
+        for (const [owner, state] of owners) if (!state.isChanged && !this.pinned.has(state)) owners.delete(owner)
+      }
+      most = Math.max(most, owners.size)
     }
+    this.#pruneAt = most + 2 * STATES_KEPT
   }
 
   readonly #resolveRoot = (state: TableState) => {
@@ -158,12 +168,12 @@ export class Engine implements TableReader {
   }
 
   table(kind: TableKind, owner = 0): Table {
-    return new TableView(this.state(kind, owner), this.#pages, this.#resolveRoot, true)
+    return new TableView(kind, owner, this.#views.all)
   }
 
   /** Reads as of the frozen generation. */
   readonly frozenView: TableReader = {
-    table: (kind, owner = 0) => new TableView(this.state(kind, owner), this.#pages, this.#resolveRoot, false),
+    table: (kind, owner = 0) => new TableView(kind, owner, this.#views.frozen),
   }
 
   run<T>(operation: () => T): MaybePromise<T> {

@@ -75,31 +75,45 @@ export class TableState {
 /** Finds the root page's place of a table whose state does not know it. May fault. */
 export type RootResolver = (state: TableState) => PagePointer | null
 
+/** Where states are: most tables have none, as nobody has asked for their pages. */
+export interface TableStates {
+  knownState(kind: TableKind, owner: number): TableState | undefined
+  /** Made when there is none. */
+  state(kind: TableKind, owner: number): TableState
+}
+
+export interface TableViewOptions {
+  states: TableStates
+  pages: PageSource
+  resolveRoot: RootResolver
+  withActive: boolean
+}
+
 /** What readers see of a table: with or without the active generation. */
 export class TableView implements Table {
-  readonly #state: TableState
-  readonly #pages: PageSource
-  readonly #resolveRoot: RootResolver
-  readonly #withActive: boolean
+  readonly kind: TableKind
+  readonly owner: number
+  readonly #options: TableViewOptions
+  #known: TableState | undefined
 
-  constructor(state: TableState, pages: PageSource, resolveRoot: RootResolver, withActive: boolean) {
-    this.#state = state
-    this.#pages = pages
-    this.#resolveRoot = resolveRoot
-    this.#withActive = withActive
+  constructor(kind: TableKind, owner: number, options: TableViewOptions) {
+    this.kind = kind
+    this.owner = owner
+    this.#options = options
+    this.#known = options.states.knownState(kind, owner)
   }
 
-  get kind(): TableKind {
-    return this.#state.kind
-  }
-
-  get owner(): number {
-    return this.#state.owner
+  get #state(): TableState | undefined {
+    // A change may have come since.
+    this.#known ??= this.#options.states.knownState(this.kind, this.owner)
+    return this.#known
   }
 
   getChanged(key: number): Buffer | null | undefined {
-    const { active, frozen } = this.#state
-    if (this.#withActive && active !== null) {
+    const state = this.#state
+    if (state === undefined) return undefined
+    const { active, frozen } = state
+    if (this.#options.withActive && active !== null) {
       const record = active.changes.get(key)
       if (record !== undefined) return record
       if (active.cleared) return null
@@ -138,8 +152,9 @@ export class TableView implements Table {
 
   /** `aheadTo`: the keys that are read for sure, if nobody stops. */
   #scan(from: number, to: number, aheadTo: number, visit: ScanVisitor): void {
-    const active = this.#withActive ? this.#state.active : null
-    const frozen = active?.cleared ? null : this.#state.frozen
+    const state = this.#state
+    const active = state !== undefined && this.#options.withActive ? state.active : null
+    const frozen = state === undefined || active?.cleared ? null : state.frozen
     const newer = active === null ? NOTHING : active.changes.cursor(from)
     const older = frozen === null ? NOTHING : frozen.changes.cursor(from)
     const root = active?.cleared || frozen?.cleared ? null : this.#rootPointer()
@@ -173,14 +188,16 @@ export class TableView implements Table {
   }
 
   #rootPointer(): PagePointer | null {
-    if (this.#state.root === undefined) this.#state.root = this.#resolveRoot(this.#state)
-    return this.#state.root
+    this.#known ??= this.#options.states.state(this.kind, this.owner)
+    const state = this.#known
+    if (state.root === undefined) state.root = this.#options.resolveRoot(state)
+    return state.root
   }
 
   /** The leaf whose range holds `key`, and the first key beyond its range. `to`: how far the scan goes, or `key`. */
   #findLeaf(root: PagePointer, key: number, to: number): Leaf {
-    const { cache, scanAhead } = this.#pages
-    const table = this.#state
+    const { cache, scanAhead } = this.#options.pages
+    const table = { kind: this.kind, owner: this.owner }
     let pointer = root
     let upper = Number.POSITIVE_INFINITY
     let above: Step | null = null
