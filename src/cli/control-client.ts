@@ -79,12 +79,13 @@ export class ControlClient {
       const timer = answerMs === undefined ? undefined : setTimeout(() => fail('does not answer'), answerMs)
       const end = () => {
         clearTimeout(timer)
-        socket.removeAllListeners('data')
+        socket.removeAllListeners('data').removeListener('close', onClosed)
       }
       const fail = (what: string) => {
         end()
         reject(new CommandError(`the daemon ${what}: see its log, and its process in ps`))
       }
+      const onClosed = () => fail('went away before it had answered')
       const lines = new LineReader((value) => {
         const reply = value as Reply
         timer?.refresh()
@@ -96,7 +97,8 @@ export class ControlClient {
       socket.setEncoding('utf8').on('data', (text: string) => {
         if (!lines.push(text)) fail('sent what is not its protocol')
       })
-      this.closed.then(() => fail('went away before it had answered'))
+      if (socket.closed) return onClosed()
+      socket.once('close', onClosed)
       socket.write(encodeLine(command))
     })
   }

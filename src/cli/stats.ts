@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import { askStatus, type StatusSource } from './ask-status.ts'
 import type { MountStatus, RequestCounts } from './control-protocol.ts'
-import { CommandError } from './errors.ts'
+import { CommandError, codeOf } from './errors.ts'
 import { formatSize, parseCount, parseDuration } from './units.ts'
 
 const INTERVAL_MIN_MS = 100
@@ -35,6 +35,8 @@ export function statsCommand(): Command {
         "  cairnfs stats /mnt/vol --json --count 2 | jq -s '.[1].store.get'",
     )
     .action(async (dir: string, options: { interval: number; count?: number; json?: boolean }) => {
+      // Who reads it has seen enough (`| head`).
+      process.stdout.once('error', (error) => process.exit(codeOf(error) === 'EPIPE' ? 0 : 1))
       const source = await askStatus(dir)
       try {
         await printStats(source, options)
@@ -62,6 +64,7 @@ async function printStats(
   for (let line = 0; line < count; line++) {
     if (line > 0) await new Promise((resolve) => setTimeout(resolve, interval))
     const now = await source.status()
+    assertTold(now)
     const sample = sampleOf(before, now)
     if (json) process.stdout.write(`${JSON.stringify(sample)}\n`)
     else {
@@ -70,6 +73,12 @@ async function printStats(
     }
     before = now
   }
+}
+
+/** Daemons of older versions do not tell what this command shows. */
+function assertTold({ kernel, pages, process: daemon, transfer }: Partial<MountStatus>): void {
+  if ([kernel, pages, daemon, transfer].includes(undefined as never))
+    throw new CommandError('the daemon is of an older cairnfs, which does not count this: unmount and mount again')
 }
 
 /** What happened between two looks at a mount; since the mount, for the first. A line of `--json`. */

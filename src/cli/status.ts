@@ -35,7 +35,7 @@ function modeOf({ readOnly, failure }: MountStatus): string {
 
 /** The status as lines for people. */
 export function formatStatus(status: MountStatus): string {
-  const { journal, checkpoint, cache, pages, kernel, clean, requests } = status
+  const { journal, checkpoint, cache, clean, requests } = status
   const rows: [string, string][] = [
     ['volume', `${status.volume.name} (${status.volume.uuid})`],
     ['store', status.store],
@@ -56,16 +56,7 @@ export function formatStatus(status: MountStatus): string {
       `${formatSize(cache.blockBytes)} of data, ${formatSize(cache.pageBytes)} of metadata; ` +
         `${formatSize(cache.memoryBytes)} allowed in all`,
     ],
-    [
-      'pages',
-      `${pages.hits} of ${pages.hits + pages.misses} asked for were in memory; ${pages.loaded} loaded ` +
-        `(${formatSize(pages.loadedBytes)}), ${pages.prefetchedUsed} of ${pages.prefetched} fetched ahead were used`,
-    ],
-    [
-      'kernel',
-      `${sum(kernel.requests)} requests, ${kernel.lookupsFound} lookups found and ${kernel.lookupsMissing} missing; ` +
-        `${formatSize(kernel.readBytes)} read, ${formatSize(kernel.writtenBytes)} written`,
-    ],
+    ...newRows(status),
     [
       'clean',
       `${clean.deletedSegments} segments deleted (${formatSize(clean.deletedBytes)}), ${clean.rewrittenSegments} rewritten ` +
@@ -82,4 +73,21 @@ export function formatStatus(status: MountStatus): string {
 
 function sum(counts: Readonly<Record<string, number>>): number {
   return Object.values(counts).reduce((total, count) => total + count, 0)
+}
+
+/** What daemons of older versions do not tell. */
+function newRows({ pages, kernel }: Partial<MountStatus>): [string, string][] {
+  if (pages === undefined || kernel === undefined) return []
+  return [
+    [
+      'pages',
+      `${pages.hits} of ${pages.hits + pages.misses} asked for were in memory; ${pages.loaded} loaded ` +
+        `(${formatSize(pages.loadedBytes)}), ${pages.prefetchedUsed} of ${pages.prefetched} fetched ahead were used`,
+    ],
+    [
+      'kernel',
+      `${sum(kernel.requests)} requests, ${kernel.lookupsFound} lookups found and ${kernel.lookupsMissing} missing; ` +
+        `${formatSize(kernel.readBytes)} read, ${formatSize(kernel.writtenBytes)} written`,
+    ],
+  ]
 }

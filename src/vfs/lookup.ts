@@ -71,8 +71,9 @@ export function forget(context: Context, ino: Ino, count: number): void {
 
 export function getattr(context: Context, ino: Ino): MaybePromise<{ attributes: Attributes; ttlSec: number }> {
   const untold = context.staleNames.untoldIn(ino)
-  if (untold !== null) return untold.then(() => getattr(context, ino))
-  return context.database.run(() => ({ attributes: attributesOfIno(context, ino), ttlSec: TTL_SEC }))
+  const answer = () => context.database.run(() => ({ attributes: attributesOfIno(context, ino), ttlSec: TTL_SEC }))
+  // Once: others may go on and on to change names there.
+  return untold === null ? answer() : untold.then(answer)
 }
 
 function attributesOfIno(context: Context, ino: Ino): Attributes {

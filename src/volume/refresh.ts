@@ -142,6 +142,9 @@ function refreshing(states: States): Filesystem {
       filesystem.readdir(ino, cookie, plus, sink),
     ),
     statfs: reading((filesystem, ino: Ino) => filesystem.statfs(ino)),
+    getFlags: reading((filesystem, ino: Ino) => filesystem.getFlags!(ino)),
+    getxattr: reading((filesystem, ino: Ino, name: Uint8Array) => filesystem.getxattr!(ino, name)),
+    negativeTtlSec: (parent) => states.current.filesystem.negativeTtlSec(parent),
   }
 }
 

@@ -88,3 +88,10 @@ it('status tells people of pages and of what the kernel asked', () => {
   )
   expect(text).toMatch(/^kernel +40 requests, 20 lookups found and 10 missing; 40 KiB read, 0 B written$/m)
 })
+
+it('a daemon of an older version, which counts none of that, is shown without it', () => {
+  const { pages, kernel, walks, transfer, process: daemon, ...older } = statusAt(100, 10)
+  const text = formatStatus(older as MountStatus)
+  expect(text).toMatch(/^cache /m)
+  expect(text).not.toMatch(/^(pages|kernel) /m)
+})

@@ -79,6 +79,24 @@ test('it shows its state as long as that is there, and then goes on to the newes
   await close()
 })
 
+test('spellings are asked of the newest state', async () => {
+  const root = await openVolume({ ...common(), identity: await identity(), writer, commitMs: 5000 })
+  const { ino } = (await root.filesystem.mkdir(CALLER, ROOT_INO, Buffer.from('folded'), 0o755)).attributes
+  await root.filesystem.setFlags!(CALLER, ino, 0x4000_0000)
+  await root.close()
+  const { filesystem, close } = await reader()
+  const one = await inoOf(filesystem, 'one')
+  const later = await openVolume({ ...common(), identity: await identity(), writer, commitMs: 5000 })
+  await later.filesystem.mkdir(CALLER, ino, Buffer.from('Later'), 0o755)
+  await later.close()
+  await written({ one: 'c' })
+  await cleaned()
+  expect(await lettersAt(filesystem, one, 1_500_000)).toBe('c')
+  const spelled = await filesystem.getxattr!(ino, Buffer.from('glusterfs.get_real_filename:LATER'))
+  expect(Buffer.from(spelled).toString()).toBe('Later\0')
+  await close()
+})
+
 test('what was known before one change of state is told after the next one too, until it is forgotten', async () => {
   const { filesystem, close } = await reader()
   const [one, two] = [await inoOf(filesystem, 'one'), await inoOf(filesystem, 'two')]
