@@ -55,9 +55,10 @@ describe.skipIf(!isRoot)('a large directory (needs root)', () => {
     expect(total(cold) - cold.READDIRPLUS!).toBeLessThanOrEqual(6)
     const { kernel, pages } = await volume.status()
     expect(kernel.listingsUsedAhead - before.kernel.listingsUsedAhead).toBeGreaterThan(pieces / 2)
-    expect(pages.loaded - before.pages.loaded).toBeGreaterThan(30)
-    expect(pages.heldBytes - before.pages.heldBytes).toBeGreaterThan(2e6)
-    expect(pages.prefetchedUsed).toBeGreaterThan(30)
+    // Some sixty bytes each in a page, and these are half full at least.
+    expect(pages.loaded - before.pages.loaded).toBeGreaterThan(15)
+    expect(pages.heldBytes - before.pages.heldBytes).toBeGreaterThan(1e6)
+    expect(pages.prefetchedUsed).toBeGreaterThan(10)
 
     // ls asks twice for xattrs of the directory itself, and for its times.
     expect(total(await leastOf(volume, 'ls -lU many', 3))).toBeLessThanOrEqual(3)
@@ -72,9 +73,10 @@ describe.skipIf(!isRoot)('a large directory (needs root)', () => {
     await volume.shell('echo text > file')
     await volume.sync()
     const work = volume.shell(
-      'for i in $(seq 20); do dd if=/dev/zero of=zeros bs=64k count=16 2>/dev/null; sync .; done',
+      'until [ -e enough ]; do dd if=/dev/zero of=zeros bs=64k count=16 2>/dev/null; sync .; done',
     )
     const printed = await volume.cairnfs(['stats', volume.mountpoint, '--json', '--count', '4', '--interval', '300ms'])
+    await volume.shell(': > enough')
     await work
     const samples = printed
       .trim()
@@ -88,7 +90,7 @@ describe.skipIf(!isRoot)('a large directory (needs root)', () => {
     const { kernel, requests } = await volume.status()
     expect(samples[0]!.fuse.requests + sum(({ fuse }) => fuse.requests)).toBeLessThanOrEqual(total(kernel.requests))
     expect(samples[0]!.store.put + sum(({ store }) => store.put)).toBeLessThanOrEqual(requests.put)
-    expect(kernel.writtenBytes).toBe(20 * 16 * 65_536 + 'text\n'.length)
+    expect(kernel.writtenBytes % (16 * 65_536)).toBe('text\n'.length)
 
     const lines = (await volume.cairnfs(['stats', volume.mountpoint, '--count', '2', '--interval', '0.2'])).split('\n')
     expect(lines[0]).toMatch(/^ +fuse +lookups +hit +pages +read +written +dirty +get +put +cpu +memory$/)
