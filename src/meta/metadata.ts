@@ -283,17 +283,20 @@ export class Metadata {
     }
   }
 
-  /** Keeps an inode that was read in this turn and is gone from the tables, for those who refer to it. */
-  keepRemoved(inode: Inode, ctime: Timespec): void {
+  /** Keeps an inode that was read in this turn and is about to go from the tables, for those who refer to it. To be called
+   *  before that is applied, which may put another record in the place of this one; returns what to do then. */
+  keepRemoved(inode: Inode, ctime: Timespec): () => void {
     const { ino, target, xattrs } = inode
-    if (!this.places.isReferenced(ino)) return
+    if (!this.places.isReferenced(ino)) return () => {}
     inode.nlink = 0
     inode.ctime = ctime
     // Both are views of a record.
     inode.target = copyOf(target)
     inode.xattrs = copyOf(xattrs)
-    this.removed.set(ino, inode)
-    this.places.move(ino, REMOVED, 0)
+    return () => {
+      this.removed.set(ino, inode)
+      this.places.move(ino, REMOVED, 0)
+    }
   }
 
   isEmptyDirectory(ino: number): boolean {

@@ -176,6 +176,8 @@ export class OpenCommit {
     assert(lengthBytes === this.#bytes, 'the records of a commit take what was counted')
     this.#tables = new Map()
     this.#index.clear()
+    // Serials are compared within a commit.
+    this.#serial = 0
     this.#bytes = 0
     return { parts, lengthBytes }
   }

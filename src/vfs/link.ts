@@ -79,9 +79,10 @@ export function dropName(context: Context, transaction: Transaction, node: Node,
   if (home === 'shared') transaction.delete(SHARED, 0, ino)
   else transaction.delete(PARENTS, 0, ino)
   if (hasNoBytes(context, inode)) {
+    const keep = metadata.keepRemoved(inode, now)
     return () => {
       writeback.lostName(ino)
-      metadata.keepRemoved(inode, now)
+      keep()
     }
   }
   inode.nlink = 0
@@ -105,7 +106,7 @@ export function dropDirectory(context: Context, transaction: Transaction, node: 
   const { ino } = node.inode
   transaction.clear(DIRECTORY, ino)
   transaction.delete(PARENTS, 0, ino)
-  return () => metadata.keepRemoved(node.inode, now)
+  return metadata.keepRemoved(node.inode, now)
 }
 
 /** unlink(2): ENOENT, EISDIR. */

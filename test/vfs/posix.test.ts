@@ -232,6 +232,13 @@ test('the last name of a hard link without bytes goes as any other', async () =>
   expect(next.database.table(ORPHANS).isEmpty()).toBe(true)
 })
 
+test('a symlink that another one replaced is still read as it was by those who refer to it', async () => {
+  await world.fs.symlink(CALLER, ROOT_INO, bytes('a'), bytes('/A'))
+  const { attributes } = await world.fs.symlink(CALLER, ROOT_INO, bytes('b'), bytes('/target-of-b-which-is-long'))
+  await world.fs.rename(CALLER, { parent: ROOT_INO, name: bytes('a') }, { parent: ROOT_INO, name: bytes('b') }, 0)
+  expect((await world.fs.readlink(attributes.ino)).toString()).toBe('/target-of-b-which-is-long')
+})
+
 test('an orphan that a crash left is emptied by the next mount', async () => {
   await paths.write('/f', Buffer.alloc(100_000, 1), { fsync: true })
   await opened('/f')
