@@ -323,10 +323,8 @@ export class Session {
     r.need(GetattrIn.sizeof)
     const ino = r.nodeid as Ino
     const hasHandle = (r.u32(InHeader.sizeof + GetattrIn.getattrFlags) & GETATTR_FH) !== 0
-    const answer = hasHandle
-      ? this.#fs.getattr(ino, r.u64(InHeader.sizeof + GetattrIn.fh) as Handle)
-      : this.#fs.getattr(ino)
-    return this.#then(r, answer, this.#sendAttr)
+    const handle = hasHandle ? (r.u64(InHeader.sizeof + GetattrIn.fh) as Handle) : undefined
+    return this.#then(r, this.#fs.getattr(ino, handle, this.#callerOf(r)), this.#sendAttr)
   }
 
   #rename(r: RequestBuffer, namesAt: number, flags: number): MaybePromise<void> {

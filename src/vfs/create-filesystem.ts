@@ -134,7 +134,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     },
     lookup: reading((_caller, parent, name) => lookup(context, parent, name)),
     forget: (ino, count) => forget(context, ino, count),
-    getattr: reading((ino) => getattr(context, ino)),
+    getattr: reading((ino, _handle, caller) => getattr(context, ino, caller)),
     setattr: changing((caller, ino, changes) => setattr(context, caller, ino, changes)),
     dropSetId: changing((ino) => dropSetId(context, ino)),
     readlink: reading((ino) => readlink(context, ino)),
@@ -144,7 +144,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     link: changing((caller, ino, newParent, newName) => link(context, caller, ino, newParent, newName)),
     unlink: changing((caller, parent, name) => unlink(context, caller, parent, name)),
     rmdir: changing((caller, parent, name) => rmdir(context, caller, parent, name)),
-    rename: changing((_caller, from, to, flags) => rename(context, from, to, flags)),
+    rename: changing((caller, from, to, flags) => rename(context, caller, from, to, flags)),
     open: reading((_caller, ino, flags) => {
       const opening = () => open(context, ino, flags)
       return isTruncating(flags) ? counted(opening) : opening()

@@ -98,7 +98,8 @@ export interface Filesystem {
   /** The kernel drops `count` references to `ino`. */
   forget(ino: Ino, count: number): void
 
-  getattr(ino: Ino, handle?: Handle): MaybePromise<{ attributes: Attributes; ttlSec: number }>
+  /** `caller`: who asks, where that is known. */
+  getattr(ino: Ino, handle?: Handle, caller?: Caller): MaybePromise<{ attributes: Attributes; ttlSec: number }>
   /** chmod, chown, truncate, utimensat. Returns the new attributes. */
   setattr(caller: Caller, ino: Ino, changes: SetAttributes): MaybePromise<{ attributes: Attributes; ttlSec: number }>
   /** Takes the set-ID bits of a regular file away: S_ISUID, and S_ISGID where the group may execute. To be called before its

@@ -110,7 +110,7 @@ export function dropDirectory(context: Context, transaction: Transaction, node: 
 }
 
 /** unlink(2): ENOENT, EISDIR. */
-export function unlink(context: Context, _caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void> {
+export function unlink(context: Context, caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void> {
   assertWritable(context)
   const { database, metadata, clock, writeback } = context
   return database.run(() => {
@@ -127,7 +127,7 @@ export function unlink(context: Context, _caller: Caller, parent: Ino, name: Uin
     directory.touch(transaction, now)
     database.apply(transaction)
     applied()
-    if (otherSpelling !== null) nameGone(context, parent, otherSpelling, node.inode)
+    if (otherSpelling !== null) nameGone(context, caller, { parent, name: otherSpelling }, node.inode)
     writeback.changed()
   })
 }
@@ -139,7 +139,7 @@ export function otherSpellingOf(asked: Uint8Array, { bytes, start }: FoundName):
 }
 
 /** rmdir(2): ENOENT, ENOTDIR, EBUSY for the root, ENOTEMPTY. */
-export function rmdir(context: Context, _caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void> {
+export function rmdir(context: Context, caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void> {
   assertWritable(context)
   const { database, metadata, clock, writeback } = context
   return database.run(() => {
@@ -159,7 +159,7 @@ export function rmdir(context: Context, _caller: Caller, parent: Ino, name: Uint
     directory.touch(transaction, now, -1)
     database.apply(transaction)
     applied()
-    if (otherSpelling !== null) nameGone(context, parent, otherSpelling, node.inode)
+    if (otherSpelling !== null) nameGone(context, caller, { parent, name: otherSpelling }, node.inode)
     writeback.changed()
   })
 }

@@ -11,7 +11,7 @@ import {
 } from '../meta/index.ts'
 import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import { type Context, entryOf, entryTtlOf, reference, TTL_SEC } from './context.ts'
-import type { Attributes, Entry } from './filesystem.ts'
+import type { Attributes, Caller, Entry } from './filesystem.ts'
 import { readVisible, visibleAttributes } from './visible.ts'
 
 const DOT = 0x2e
@@ -69,8 +69,12 @@ export function forget(context: Context, ino: Ino, count: number): void {
   reaper.unused(ino)
 }
 
-export function getattr(context: Context, ino: Ino): MaybePromise<{ attributes: Attributes; ttlSec: number }> {
-  const untold = context.staleNames.untoldIn(ino)
+export function getattr(
+  context: Context,
+  ino: Ino,
+  caller?: Caller,
+): MaybePromise<{ attributes: Attributes; ttlSec: number }> {
+  const untold = caller === undefined ? null : context.staleNames.untoldIn(ino, caller.pid)
   const answer = () => context.database.run(() => ({ attributes: attributesOfIno(context, ino), ttlSec: TTL_SEC }))
   // Once: others may go on and on to change names there.
   return untold === null ? answer() : untold.then(answer)

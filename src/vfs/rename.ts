@@ -16,6 +16,7 @@ import {
 import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import { assertWritable, type Context } from './context.ts'
 import { checkNewName } from './create.ts'
+import type { Caller } from './filesystem.ts'
 import { dropDirectory, dropName, otherSpellingOf } from './link.ts'
 import { nameGone } from './stale-names.ts'
 
@@ -26,12 +27,18 @@ export interface NamePlace {
   name: Uint8Array
 }
 
-export function rename(context: Context, from: NamePlace, to: NamePlace, flags: number): MaybePromise<void> {
+export function rename(
+  context: Context,
+  caller: Caller,
+  from: NamePlace,
+  to: NamePlace,
+  flags: number,
+): MaybePromise<void> {
   assertWritable(context)
   if ((flags & ~RENAME_NOREPLACE) !== 0) throw errnoError('EINVAL')
-  const done = context.database.run(() => renameTurn(context, from, to, flags))
+  const done = context.database.run(() => renameTurn(context, caller, { from, to }, flags))
   // A gate, wrapped: a bare promise would be waited for by `run` itself.
-  const goOn = ({ gate }: Outcome) => gate?.then(() => rename(context, from, to, flags))
+  const goOn = ({ gate }: Outcome) => gate?.then(() => rename(context, caller, from, to, flags))
   return isPromise(done) ? done.then(goOn) : goOn(done)
 }
 
@@ -95,7 +102,12 @@ function check(context: Context, from: NamePlace, to: NamePlace, flags: number):
   return { source, target, oldParent, newParent, oldKey: sourceName.key, newKey, gone }
 }
 
-function renameTurn(context: Context, from: NamePlace, to: NamePlace, flags: number): Outcome {
+function renameTurn(
+  context: Context,
+  caller: Caller,
+  { from, to }: { from: NamePlace; to: NamePlace },
+  flags: number,
+): Outcome {
   const { clock, database, metadata, streams, writeback } = context
   const plan = check(context, from, to, flags)
   if (plan === null) return DONE
@@ -133,7 +145,7 @@ function renameTurn(context: Context, from: NamePlace, to: NamePlace, flags: num
   dropped()
   if (source.home !== 'shared') metadata.places.move(inode.ino, to.parent, newKey)
   if (bringsData) writeback.renamedOver(inode.ino)
-  for (const { parent, name, ledTo } of gone) nameGone(context, parent, name, ledTo.inode)
+  for (const name of gone) nameGone(context, caller, name, name.ledTo.inode)
   writeback.changed()
   return DONE
 }

@@ -10,6 +10,7 @@
 import { type Ino, type Inode, isRegular } from '../meta/index.ts'
 import { errnoError, isPromise } from '../platform/index.ts'
 import type { Context } from './context.ts'
+import type { Caller } from './filesystem.ts'
 
 /** Who is to tell the kernel may wait for somebody who waits for us: then we stop waiting. */
 const TELL_MS_MAX = 1000
@@ -22,7 +23,7 @@ export class StaleNames {
   /** Inodes whose name went, until the kernel has forgotten it. */
   readonly #untold = new Map<number, Promise<void>>()
   /** Directories of names that went, until the kernel has forgotten them. */
-  readonly #untoldIn = new Map<number, Promise<void>>()
+  readonly #untoldIn = new Map<number, { told: Promise<void>; pid: number }>()
   /** Inodes that lost their last name so, until the kernel has forgotten them. */
   readonly #nameless = new Set<number>()
 
@@ -36,17 +37,19 @@ export class StaleNames {
     })
   }
 
-  /** In the turn of the change: a name in `directory`. */
-  addIn(directory: Ino, told: Promise<void>): void {
-    this.#untoldIn.set(directory, told)
+  /** In the turn of the change: a name in `directory`, by the process `pid`. */
+  addIn(directory: Ino, told: Promise<void>, pid: number): void {
+    this.#untoldIn.set(directory, { told, pid })
     void told.then(() => {
-      if (this.#untoldIn.get(directory) === told) this.#untoldIn.delete(directory)
+      if (this.#untoldIn.get(directory)?.told === told) this.#untoldIn.delete(directory)
     })
   }
 
-  /** What somebody has to wait for who looks at a directory. Null mostly. */
-  untoldIn(directory: number): Promise<void> | null {
-    return this.#untoldIn.size === 0 ? null : (this.#untoldIn.get(directory) ?? null)
+  /** What the process has to wait for that looks at a directory in which it was the last to change something. Nobody else: he
+   *  may hold the directory's lock, for which the kernel then waits while it is told. Null mostly. */
+  untoldIn(directory: number, pid: number): Promise<void> | null {
+    const last = this.#untoldIn.size === 0 ? undefined : this.#untoldIn.get(directory)
+    return last === undefined || last.pid !== pid ? null : last.told
   }
 
   untold(ino: number): Promise<void> | null {
@@ -62,12 +65,17 @@ export class StaleNames {
   }
 }
 
+interface GoneName {
+  parent: Ino
+  name: Buffer
+}
+
 /** Has a name forgotten that went by another spelling; `inode` is what it led to, as it is now. */
-export function nameGone(context: Context, parent: Ino, name: Buffer, inode: Inode): void {
+export function nameGone(context: Context, caller: Caller, { parent, name }: GoneName, inode: Inode): void {
   const { clock, metadata, staleNames } = context
   const told = context.onNameGone(parent, name)
   if (!isPromise(told)) return
-  staleNames.addIn(parent, Promise.race([told, clock.sleep(LOOK_MS_MAX)]))
+  staleNames.addIn(parent, Promise.race([told, clock.sleep(LOOK_MS_MAX)]), caller.pid)
   if (!metadata.places.isReferenced(inode.ino)) return
   staleNames.add(
     inode,

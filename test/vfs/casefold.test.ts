@@ -295,16 +295,18 @@ describe('until the kernel has forgotten a name that went by another spelling', 
     })
   })
 
-  test('who looks at the directory is answered when it has', async () => {
+  test('who changed the directory and looks at it is answered when it has, others at once', async () => {
     const { ino } = await paths.stat('/d')
     await paths.unlink('/d/NAME')
     let isAnswered = false
-    const looking = Promise.resolve(world.fs.getattr(ino)).then(() => (isAnswered = true))
+    const other = { ...CALLER, pid: CALLER.pid + 1 }
+    expect((await world.fs.getattr(ino, undefined, other)).attributes.ino).toBe(ino)
+    const looking = Promise.resolve(world.fs.getattr(ino, undefined, CALLER)).then(() => (isAnswered = true))
     await Promise.resolve()
     expect(isAnswered).toBe(false)
     tell()
     await looking
-    expect((await world.fs.getattr(ino)).attributes.ino).toBe(ino)
+    expect((await world.fs.getattr(ino, undefined, CALLER)).attributes.ino).toBe(ino)
   })
 })
 
