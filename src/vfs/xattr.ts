@@ -1,5 +1,5 @@
 // Extended attributes: the few by which a directory tells, or is told, how it treats names. None is kept yet.
-import { CASEFOLD_FLAG, dentryName, type Ino, isDirectory } from '../meta/index.ts'
+import { CASEFOLD_FLAG, dentryName, type Ino, type Inode, isDirectory } from '../meta/index.ts'
 import { errnoError, type MaybePromise } from '../platform/index.ts'
 import type { Context } from './context.ts'
 import type { Caller } from './filesystem.ts'
@@ -54,18 +54,30 @@ export function setxattr(
   if (!CASEFOLD.equals(name)) throw errnoError('EOPNOTSUPP')
   const isOn = ON.equals(value)
   if (!isOn && !OFF.equals(value)) throw errnoError('EINVAL')
-  if ((flags & XATTR_CREATE) !== 0) throw errnoError('EEXIST')
-  return setCasefold(context, caller, ino, isOn)
+  return setCasefold(context, caller, ino, (inode) => {
+    if (!isDirectory(inode.mode)) throw errnoError('ENOTDIR')
+    if ((flags & XATTR_CREATE) !== 0) throw errnoError('EEXIST')
+    return isOn
+  })
 }
 
 /** removexattr(2). */
 export function removexattr(context: Context, caller: Caller, ino: Ino, name: Uint8Array): MaybePromise<void> {
   if (!CASEFOLD.equals(name)) throw errnoError('EOPNOTSUPP')
-  return setCasefold(context, caller, ino, false)
+  return setCasefold(context, caller, ino, (inode) => {
+    if (!isDirectory(inode.mode)) throw errnoError('ENODATA')
+    return false
+  })
 }
 
-function setCasefold(context: Context, caller: Caller, ino: Ino, isOn: boolean): MaybePromise<void> {
+function setCasefold(
+  context: Context,
+  caller: Caller,
+  ino: Ino,
+  isWanted: (inode: Inode) => boolean,
+): MaybePromise<void> {
   return setFlags(context, ino, (inode) => {
+    const isOn = isWanted(inode)
     // The kernel asks for the owner before an ioctl, but only for write permission before an attribute of user.*.
     if (caller.uid !== 0 && caller.uid !== inode.uid) throw errnoError('EPERM')
     return isOn ? inode.flags | CASEFOLD_FLAG : inode.flags & ~CASEFOLD_FLAG
