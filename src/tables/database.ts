@@ -96,7 +96,7 @@ export interface DatabaseStatus {
   /** Journal objects and bytes since the last checkpoint. */
   journalObjects: number
   journalBytes: number
-  /** Bytes of records applied but in no acknowledged commit. */
+  /** About what changes applied but in no acknowledged commit take. */
   unacknowledgedBytes: number
   changeBytes: number
   cachedPageBytes: number
@@ -131,7 +131,7 @@ export interface Database extends TableReader {
   readonly isLost: boolean
   /** Changes ought to wait: those not yet acknowledged, or not yet in pages, take more than their share of memory. */
   readonly isFull: boolean
-  /** Bytes of records in the open commit. */
+  /** About what the open commit takes in memory: its records, and what is remembered of each table. */
   readonly openCommitBytes: number
   /** Closes the open commit, with `data` in front, in this turn, and uploads it. Resolves when it and all before it are
    *  durable; rejects with FsError EIO when that cannot be. With nothing to commit waits for those under way. */

@@ -20,7 +20,7 @@ import {
 } from './database.ts'
 import type { JournalWriter } from './journal-writer.ts'
 import { OpenCommit } from './open-commit.ts'
-import { ENTRY_BYTES } from './ordered-changes.ts'
+import { ENTRY_BYTES, TABLE_BYTES } from './ordered-changes.ts'
 import { decodePointer, RECORD_MAX_BYTES } from './page.ts'
 import type { PageCache } from './page-cache.ts'
 import { RecordArena } from './record-arena.ts'
@@ -204,7 +204,7 @@ export class Engine implements TableReader {
   }
 
   get openCommitBytes(): number {
-    return this.#openCommit.bytes
+    return this.#openCommit.heldBytes
   }
 
   apply(transaction: EngineTransaction): void {
@@ -252,8 +252,9 @@ export class Engine implements TableReader {
   /** About what the changes of both generations take in memory. */
   get changeBytes(): number {
     const entries = this.#activeEntries + this.#frozenEntries
+    const tables = this.activeStates.size + this.frozenStates.size
     const frozenBytes = this.#frozenArenas.reduce((sum, arena) => sum + arena.usedBytes, 0)
-    return this.#activeArena.usedBytes + frozenBytes + entries * ENTRY_BYTES
+    return this.#activeArena.usedBytes + frozenBytes + entries * ENTRY_BYTES + tables * TABLE_BYTES
   }
 
   /** Applies a commit found in the journal. */

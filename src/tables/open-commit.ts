@@ -17,22 +17,49 @@ import {
 } from './commit-format.ts'
 import { KeyIndex } from './key-index.ts'
 
-const FIRST_CHUNK_BYTES = 512
+/** A new directory's "." and its first name. */
+const FIRST_CHUNK_BYTES = 128
 const CHUNK_BYTES = 1 << 18
+/** Chunks up to this size lie in one buffer with others: a buffer of its own takes 200 bytes more. */
+const SHARED_BELOW_BYTES = 1 << 12
+/** What a table takes beside its records, its chunk not full: scripts/change-memory.mjs. */
+const TABLE_BYTES = 400
 /** Pieces up to this size are copied together, so that a commit of many tables is not thousands of socket writes. */
 const COPY_BELOW_BYTES = 1 << 15
 /** A place in a table: the chunk, and where in it. */
 const PLACES_PER_CHUNK = 1 << 20
 
+/** `bytes[start, limit)`, of which `[start, end)` is taken. */
 interface Chunk {
   bytes: Buffer
+  start: number
   end: number
+  limit: number
+}
+
+/** Gives out chunks; small ones from one buffer. */
+class ChunkSource {
+  #shared = Buffer.alloc(0)
+  #taken = 0
+
+  take(lengthBytes: number): Chunk {
+    if (lengthBytes > SHARED_BELOW_BYTES)
+      return { bytes: Buffer.allocUnsafeSlow(lengthBytes), start: 0, end: 0, limit: lengthBytes }
+    if (this.#taken + lengthBytes > this.#shared.length) {
+      this.#shared = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+      this.#taken = 0
+    }
+    const start = this.#taken
+    this.#taken += lengthBytes
+    return { bytes: this.#shared, start, end: start, limit: this.#taken }
+  }
 }
 
 class OpenTable {
-  readonly chunks: Chunk[] = []
+  /** An array that is pushed to has room for many. */
+  chunks: readonly Chunk[] = []
   /** Places of records that were replaced by others of another length. */
-  readonly gaps: number[] = []
+  gaps: number[] | null = null
   cleared = false
   count = 0
   /** Without gaps. */
@@ -46,12 +73,12 @@ class OpenTable {
   ) {}
 
   /** Room for a record behind all others. */
-  append(lengthBytes: number): number {
+  append(lengthBytes: number, source: ChunkSource): number {
     let chunk = this.chunks.at(-1)
-    if (chunk === undefined || chunk.end + lengthBytes > chunk.bytes.length) {
-      const size = chunk === undefined ? FIRST_CHUNK_BYTES : Math.min(CHUNK_BYTES, chunk.bytes.length * 2)
-      chunk = { bytes: Buffer.allocUnsafeSlow(Math.max(size, lengthBytes)), end: 0 }
-      this.chunks.push(chunk)
+    if (chunk === undefined || chunk.end + lengthBytes > chunk.limit) {
+      const size = chunk === undefined ? FIRST_CHUNK_BYTES : Math.min(CHUNK_BYTES, (chunk.limit - chunk.start) * 2)
+      chunk = source.take(Math.max(size, lengthBytes))
+      this.chunks = [...this.chunks, chunk]
     }
     const place = (this.chunks.length - 1) * PLACES_PER_CHUNK + chunk.end
     chunk.end += lengthBytes
@@ -66,10 +93,11 @@ class OpenTable {
 
   /** Calls back for what lies between gaps, in order. */
   eachPiece(visit: (bytes: Buffer, start: number, end: number) => void): void {
-    const gaps = Float64Array.from(this.gaps).sort()
+    const gaps = this.gaps === null ? NO_GAPS : Float64Array.from(this.gaps).sort()
     let next = 0
-    for (const [index, { bytes, end }] of this.chunks.entries()) {
-      let start = 0
+    for (const [index, chunk] of this.chunks.entries()) {
+      const { bytes, end } = chunk
+      let { start } = chunk
       for (; next < gaps.length && gaps[next]! < (index + 1) * PLACES_PER_CHUNK; next++) {
         const gap = gaps[next]! - index * PLACES_PER_CHUNK
         if (gap > start) visit(bytes, start, gap)
@@ -79,6 +107,8 @@ class OpenTable {
     }
   }
 }
+
+const NO_GAPS = new Float64Array(0)
 
 /** The records of a commit, encoded: parts of an object. */
 export interface EncodedRecords {
@@ -90,12 +120,19 @@ export class OpenCommit {
   /** By kind, then owner. */
   #tables = new Map<number, Map<number, OpenTable>>()
   readonly #index = new KeyIndex()
+  #chunkSource = new ChunkSource()
   #serial = 0
   #bytes = 0
+  #tableCount = 0
 
   /** What the records take. */
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** About what they take in memory until the commit is closed. */
+  get heldBytes(): number {
+    return this.#bytes + this.#tableCount * TABLE_BYTES
   }
 
   get isEmpty(): boolean {
@@ -116,12 +153,13 @@ export class OpenCommit {
         writeRecord(bytes, start, key, record, version)
         return
       }
+      table.gaps ??= []
       table.gaps.push(before)
       table.count--
       table.recordBytes -= bytesBefore
       this.#bytes -= bytesBefore
     }
-    const place = table.append(lengthBytes)
+    const place = table.append(lengthBytes, this.#chunkSource)
     writeRecord(table.bufferOf(place), place % PLACES_PER_CHUNK, key, record, version)
     this.#index.set(table.serial, key, place)
     this.#bytes += lengthBytes
@@ -175,6 +213,8 @@ export class OpenCommit {
     const lengthBytes = parts.reduce((sum, part) => sum + part.length, 0)
     assert(lengthBytes === this.#bytes, 'the records of a commit take what was counted')
     this.#tables = new Map()
+    this.#tableCount = 0
+    this.#chunkSource = new ChunkSource()
     this.#index.clear()
     // Serials are compared within a commit.
     this.#serial = 0
@@ -193,6 +233,7 @@ export class OpenCommit {
       table = new OpenTable(kind, owner, ++this.#serial)
       owners.set(owner, table)
       this.#bytes += TABLE_HEADER_BYTES
+      this.#tableCount++
     }
     return table
   }

@@ -7,6 +7,8 @@
 import type { RecordArena } from './record-arena.ts'
 
 const CHUNK_MAX = 256
+/** Chunks this short have no room to grow: there may be many, each the only one of a small table. */
+const SHORT_CHUNK = 16
 /** A record's place and length in one number below 2^53. */
 const LENGTHS = 1 << 15
 const TOMBSTONE = -1
@@ -19,6 +21,8 @@ interface Chunk {
 
 /** What one entry takes beside its record: key, place, and room to grow. */
 export const ENTRY_BYTES = 32
+/** What a table with changes takes beside its entries: scripts/change-memory.mjs. */
+export const TABLE_BYTES = 450
 
 /** Index of the first of `keys` that is >= `key`; keys.length when there is none. */
 export function lowerBound(keys: ArrayLike<number>, key: number): number {
@@ -77,7 +81,10 @@ export class OrderedChanges {
       return false
     }
     const placed = this.#placed(record, TOMBSTONE)
-    if (at === keys.length) {
+    if (keys.length < SHORT_CHUNK) {
+      chunk.keys = inserted(keys, at, key)
+      chunk.records = inserted(records, at, placed)
+    } else if (at === keys.length) {
       keys.push(key)
       records.push(placed)
     } else {
@@ -170,6 +177,14 @@ export class ChangeCursor {
     this.key = chunk === undefined ? Number.POSITIVE_INFINITY : (chunk.keys[this.#at] as number)
     this.#placed = chunk === undefined ? TOMBSTONE : (chunk.records[this.#at] as number)
   }
+}
+
+/** A copy with one more and no room for others. */
+function inserted(values: readonly number[], at: number, value: number): number[] {
+  const copy = values.concat([value])
+  for (let index = values.length; index > at; index--) copy[index] = values[index - 1]!
+  copy[at] = value
+  return copy
 }
 
 function viewOf(arena: RecordArena, placed: number): Buffer | null {

@@ -101,3 +101,14 @@ test('a commit of many tables is few parts', () => {
   expect(closed.parts.length).toBeLessThan(20)
   expect(decoded(closed).size).toBe(20_000)
 })
+
+test('a table of one record takes little more than it', () => {
+  const open = new OpenCommit()
+  const record = Buffer.alloc(32, 1)
+  const before = process.memoryUsage().arrayBuffers
+  for (let owner = 1; owner <= 20_000; owner++) open.put(1, owner, 0, record, owner)
+  expect((process.memoryUsage().arrayBuffers - before) / 20_000).toBeLessThan(400)
+  expect(open.heldBytes).toBeGreaterThan(open.bytes + 20_000 * 300)
+  open.close()
+  expect(open.heldBytes).toBe(0)
+})

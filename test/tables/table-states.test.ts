@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { seededRandom } from '../../src/platform/index.ts'
 import type { ReadOnlyDatabase } from '../../src/tables/engine-database.ts'
 import { openDatabaseReadOnly } from '../../src/tables/index.ts'
-import { formatted, MANY, opened, setUp } from './world.ts'
+import { formatted, HOOKS, MANY, opened, setUp } from './world.ts'
 
 test('asking what changed of a table that nobody opened keeps nothing of it', async () => {
   const database = await opened(await formatted())
@@ -35,4 +35,21 @@ test('who only reads forgets tables that were read long ago, and reads them agai
   expect(database.engine.knownState(MANY, 10)).toBeUndefined()
   expect(database.engine.knownState(MANY, 249_999)).toBeDefined()
   expect(database.table(MANY, 10).get(0)).toBeNull()
+})
+
+test('many small tables count for what is remembered of each, not for their few bytes alone', async () => {
+  const database = await opened(await formatted())
+  const TABLES = 3000
+  for (let owner = 10; owner < 10 + TABLES; owner++) {
+    const transaction = database.transaction()
+    transaction.put(MANY, owner, 0, Buffer.from('.'))
+    database.apply(transaction)
+  }
+  const { changeBytes, unacknowledgedBytes } = database.status
+  expect(changeBytes).toBeGreaterThan(TABLES * 450)
+  expect(unacknowledgedBytes).toBeGreaterThan(TABLES * 400)
+  expect(database.checkpointDue).toBe(true)
+  await database.checkpoint(HOOKS)
+  expect([database.status.changeBytes, database.status.unacknowledgedBytes]).toEqual([0, 0])
+  await database.close(HOOKS)
 })
