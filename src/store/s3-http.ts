@@ -2,6 +2,7 @@
 // streams cost three times the processor time of plain node:http for a body of 4 MiB.
 //
 // Must stay true:
+// - Bodies that are kept come by BulkGets, all else by Node's own client.
 // - A response is handed over only when its whole body has been read into one buffer of exactly that size; a body that
 //   ends early is an error, never a short buffer.
 // - All sockets read into one buffer (see receiveInto): what arrives is copied in the turn it arrives in, nothing is paused.
@@ -18,6 +19,7 @@ import {
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { OnReadOpts, Socket } from 'node:net'
 import { Readable } from 'node:stream'
+import { BulkGets } from './bulk-gets.ts'
 import type { RequestProgress } from './object-store.ts'
 
 /** More than any object of cairnfs; a larger one is foreign, and is refused before memory is taken for it. */
@@ -69,6 +71,7 @@ export class CarryingHttpHandler {
   readonly #idleTimeoutMs: number
   readonly #bulk: Agents
   readonly #other: Agents
+  readonly #gets: BulkGets
 
   constructor({ maxSockets, idleTimeoutMs }: HttpHandlerSettings) {
     this.#idleTimeoutMs = idleTimeoutMs
@@ -81,6 +84,7 @@ export class CarryingHttpHandler {
     }
     this.#bulk = createAgents({ ...options, maxSockets: maxSockets.bulk })
     this.#other = createAgents({ ...options, maxSockets: maxSockets.other })
+    this.#gets = new BulkGets({ maxSockets: maxSockets.bulk, idleTimeoutMs, maxBodyBytes: MAX_BODY_BYTES })
   }
 
   destroy(): void {
@@ -88,10 +92,12 @@ export class CarryingHttpHandler {
       http.destroy()
       https.destroy()
     }
+    this.#gets.destroy()
   }
 
   handle(request: SignedRequest): Promise<{ response: Response }> {
     const carried = request.body as Carried | undefined
+    if (carried?.isBulk && carried.keepsBody) return this.#get(request, carried)
     return new Promise((resolve, reject) => {
       const signal = carried?.signal
       if (signal?.aborted) return reject(signal.reason)
@@ -119,7 +125,7 @@ export class CarryingHttpHandler {
           if (body === undefined) {
             outgoing.destroy()
             settle(error)
-          } else settle(undefined, toResponse(incoming, body, carried))
+          } else settle(undefined, toResponse(headOf(incoming), body, carried))
         })
       })
       outgoing.on('error', settle)
@@ -128,11 +134,22 @@ export class CarryingHttpHandler {
     })
   }
 
+  async #get(request: SignedRequest, carried: Carried): Promise<{ response: Response }> {
+    const isSecure = request.protocol === 'https:'
+    const { signal, progress } = carried
+    const answer = await this.#gets.get({
+      ...{ isSecure, host: hostOf(request), port: request.port ?? (isSecure ? 443 : 80) },
+      ...{ path: request.path + queryString(request.query), headers: request.headers },
+      ...{ signal, progress, allocate: Buffer.allocUnsafeSlow },
+    })
+    const { statusCode, reason, headers } = answer.head!
+    return { response: toResponse({ statusCode, reason, headers }, answer.body, carried) }
+  }
+
   #requestOptions(request: SignedRequest, agent: HttpAgent): RequestOptions {
-    const { hostname } = request
     const options: RequestOptions = {
       agent,
-      host: hostname.startsWith('[') ? hostname.slice(1, -1) : hostname,
+      host: hostOf(request),
       method: request.method,
       path: request.path + queryString(request.query),
       headers: request.headers,
@@ -141,6 +158,11 @@ export class CarryingHttpHandler {
     if (request.port !== undefined) options.port = request.port
     return options
   }
+}
+
+/** As sockets want it: IPv6 addresses without brackets. */
+function hostOf({ hostname }: SignedRequest): string {
+  return hostname.startsWith('[') ? hostname.slice(1, -1) : hostname
 }
 
 interface Agents {
@@ -265,11 +287,17 @@ function shortBody(received: number, expected: number | undefined): Error {
   return Object.assign(new Error(message), { code: 'ECONNRESET' })
 }
 
-function toResponse(incoming: IncomingMessage, body: Buffer, carried: Carried | undefined): Response {
-  const statusCode = incoming.statusCode ?? 0
-  const response: Response = { statusCode, headers: incoming.headers as Record<string, string>, body }
-  if (incoming.statusMessage !== undefined) response.reason = incoming.statusMessage
-  if (carried?.keepsBody && statusCode < 300) {
+function headOf({ statusCode = 0, statusMessage, headers }: IncomingMessage): Omit<Response, 'body'> {
+  return {
+    statusCode,
+    headers: headers as Record<string, string>,
+    ...(statusMessage === undefined ? {} : { reason: statusMessage }),
+  }
+}
+
+function toResponse(head: Omit<Response, 'body'>, body: Buffer, carried: Carried | undefined): Response {
+  const response: Response = { ...head, body }
+  if (carried?.keepsBody && head.statusCode < 300) {
     carried.received = body
     response.body = KEPT_BODY
   }
