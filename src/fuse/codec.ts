@@ -217,6 +217,10 @@ export class ReplyBuffer {
   u64(at: number): number {
     return this.#words[at >> 2]! + this.#words[(at >> 2) + 1]! * TWO_32
   }
+  /** Of a dirent, without the generation above it. */
+  cookie(at: number): number {
+    return this.#words[at >> 2]! + (this.#words[(at >> 2) + 1]! & (2 ** COOKIE_HIGH_BITS - 1)) * TWO_32
+  }
   zero(at: number, end: number): void {
     this.#words.fill(0, at >> 2, (end + 3) >> 2)
   }
@@ -391,14 +395,26 @@ export class DirectoryReply {
 
   /** Calls `visit` with the inode of each entry that counts a reference. */
   forEachReference(visit: (ino: number) => void): void {
-    // Behind a quiet end there is nothing.
-    if (!this.#plus || this.lastCookie === 0) return
-    const { reply } = this
-    for (let at: number = OutHeader.sizeof; at < this.at; ) {
-      const direntAt = at + EntryOut.sizeof
-      const nodeid = reply.u64(at + EntryOut.nodeid)
-      at = (direntAt + Dirent.name + reply.u32(direntAt + Dirent.namelen) + 7) & ~7
+    if (!this.#plus) return
+    this.#forEachDirent((direntAt) => {
+      const nodeid = this.reply.u64(direntAt - EntryOut.sizeof + EntryOut.nodeid)
       if (nodeid !== 0) visit(nodeid)
+    })
+  }
+
+  /** Calls `visit` with the cookie of each entry, without its generation, and the length of its name. */
+  forEachEntry(visit: (cookie: number, nameBytes: number) => void): void {
+    this.#forEachDirent((at) => visit(this.reply.cookie(at + Dirent.off), this.reply.u32(at + Dirent.namelen)))
+  }
+
+  #forEachDirent(visit: (at: number) => void): void {
+    // Behind a quiet end there is nothing.
+    if (this.lastCookie === 0) return
+    const entryBytes = this.#plus ? EntryOut.sizeof : 0
+    for (let at: number = OutHeader.sizeof; at < this.at; ) {
+      const direntAt = at + entryBytes
+      visit(direntAt)
+      at = (direntAt + Dirent.name + this.reply.u32(direntAt + Dirent.namelen) + 7) & ~7
     }
   }
 

@@ -92,6 +92,7 @@ export class DirectoryRequests {
       this.#replies.release(reply)
       throw error ?? errnoError('EINVAL')
     }
+    this.#listings.answer(place.ino, place.generation, place.cookie, reply)
     if (isEmpty && this.#listings.end(place.ino, place.generation)) reply.addQuietEnd()
     if (this.#send(r, reply.reply, reply.at)) this.#replies.release(reply)
     else this.#replies.giveUp(reply)

@@ -7,16 +7,20 @@
 // - Who began after a change, while the cache was half full, finds his cookie in it when another has filled it, and goes on
 //   with names as they were before he began. So listings with a change between their beginnings differ in *generation*,
 //   which stands in the high bits of their cookies. The filesystem never sees it; a cookie goes on whatever it has.
-// - Who does not find his cookie in a whole cache asks us, but where the cache ends with a page he is told that there is no
-//   more. So while listings of other generations are under way, those that fill the cache end *quietly*: with an answer
-//   that has no entry but is not empty, after which the kernel does not call the cache whole.
+// - Who does not find his cookie in a whole cache asks us, but where the cache ends with a full page he is told that there is
+//   no more. We cannot know that nobody will: who began from a whole cache never asked us. So where the cache ends is
+//   followed (cache-end.ts), and those that would make it whole with a full page end *quietly*: with an answer that has no
+//   entry but is not empty, after which the kernel does not call the cache whole.
 //
 // Must stay true:
 // - Two listings with a change between their beginnings have one generation only if the earlier one seems to be over.
-// - A cache that was begun is filled some time, by a listing of its generation, however old its beginning is: the kernel has
-//   no other way to be rid of it, and caches nothing of the directory until then. (Nor can it be filled when the entry where
-//   it ends has gone; the kernel then asks us until it forgets the directory.)
+// - A cache that ends with a full page, as far as we know, never becomes whole. Where its end is not known, it does so only
+//   when listings of other generations seem to be over.
+// - Any other cache that was begun is filled some time, by a listing of its generation, however old its beginning is: the
+//   kernel has no other way to be rid of it, and caches nothing of the directory until then. (Nor can it be filled when the
+//   entry where it ends has gone; the kernel then asks us until it forgets the directory.)
 import { LRUCache } from 'lru-cache'
+import { CacheEnd, type Entries } from './cache-end.ts'
 import { GENERATIONS } from './codec.ts'
 
 /** Directories whose listings are remembered. In any other the next listing has a new generation. */
@@ -26,24 +30,20 @@ const GIVEN_UP_MS = 30_000
 /** One that was told of its end may still go back: within this time. */
 const GOES_BACK_MS = 200
 
-/** Listings that have something in common. */
-interface Group {
-  /** How many were not told of their end. */
-  underWay: number
-  askedMs: number
-}
-
 interface Directory {
   /** Of listings that begin. */
   generation: number
   /** Names have changed since a listing began. */
   isChanged: boolean
-  /** The generation of which the kernel's cache is, as far as we know, and whether that is whole. */
+  /** The generation of which the kernel's cache is, as far as we know, where that ends, and whether it is whole. */
   filling: number
+  end: CacheEnd
   isWhole: boolean
-  /** Listings of that generation, and all others. */
-  fillers: Group
-  others: Group
+  /** Listings of that generation: how many were not told of their end. */
+  underWay: number
+  askedMs: number
+  /** When a listing of another generation asked last. */
+  othersAskedMs: number
 }
 
 export class Listings {
@@ -59,40 +59,55 @@ export class Listings {
   begin(ino: number): number {
     let directory = this.#directories.get(ino)
     if (directory === undefined) {
-      directory = this.#newDirectory()
+      directory = newDirectory(this.#newGeneration(null), new CacheEnd(this.#nowMs()))
       this.#directories.set(ino, directory)
     } else if (directory.isWhole) {
       // That we are asked shows that the kernel begins anew.
-      if (directory.isChanged) this.#beginAnew(directory)
+      if (directory.isChanged || directory.generation !== directory.filling) {
+        directory.generation = directory.filling = this.#newGeneration(directory.filling)
+        directory.underWay = 0
+      }
+      directory.end = new CacheEnd(this.#nowMs())
       directory.isWhole = false
-    } else if (!this.#mayAsk(directory.fillers)) {
+    } else if (!this.#mayAsk(directory)) {
       directory.generation = directory.filling
-      directory.fillers.underWay = 0
+      directory.underWay = 0
     } else if (directory.isChanged) directory.generation = this.#newGeneration(directory.filling)
     directory.isChanged = false
-    const group = groupOf(directory, directory.generation)
-    group.underWay++
-    group.askedMs = this.#nowMs()
+    if (directory.generation === directory.filling) directory.underWay++
+    this.#asked(directory, directory.generation)
     return directory.generation
   }
 
   /** A listing goes on. */
   goOn(ino: number, generation: number): void {
-    const directory = this.#directories.get(ino)
-    if (directory !== undefined) groupOf(directory, generation).askedMs = this.#nowMs()
+    let directory = this.#directories.get(ino)
+    if (directory === undefined) {
+      // Not remembered any more: the kernel's cache is most likely that of this listing, and somewhere.
+      directory = newDirectory(generation, new CacheEnd(this.#nowMs(), { isKnown: false }))
+      directory.isChanged = true
+      directory.underWay = 1
+      this.#directories.set(ino, directory)
+    }
+    this.#asked(directory, generation)
   }
 
-  /** There is nothing more to list. Returns whether to say so quietly: not to those of whom we think that the cache is not
+  /** A listing is answered with what follows the cookie `from`, if anything does. */
+  answer(ino: number, generation: number, from: number, entries: Entries): void {
+    const directory = this.#directories.get(ino)
+    if (directory === undefined || directory.isWhole || generation !== directory.filling) return
+    directory.end.add(from, entries)
+  }
+
+  /** That was nothing: there is no more to list. Returns whether to say so quietly: not to those of whom we think that the cache is not
    *  theirs, for should we be wrong it becomes whole now or never. */
   end(ino: number, generation: number): boolean {
     const directory = this.#directories.get(ino)
-    if (directory === undefined) return false
-    const group = groupOf(directory, generation)
-    group.underWay = Math.max(0, group.underWay - 1)
-    group.askedMs = this.#nowMs()
-    if (group === directory.others) return false
-    if (this.#mayAsk(directory.others)) return true
-    directory.others.underWay = 0
+    if (directory === undefined || generation !== directory.filling) return false
+    directory.underWay = Math.max(0, directory.underWay - 1)
+    directory.askedMs = this.#nowMs()
+    const { end, othersAskedMs } = directory
+    if (end.isKnown ? end.isFullPage : this.#nowMs() - Math.max(end.beganMs, othersAskedMs) < GIVEN_UP_MS) return true
     directory.isWhole = true
     return false
   }
@@ -100,24 +115,14 @@ export class Listings {
   /** A name in a directory comes, goes or leads elsewhere. */
   change(ino: number): void {
     const directory = this.#directories.peek(ino)
-    if (directory !== undefined) directory.isChanged = true
+    if (directory === undefined) return
+    directory.isChanged = true
+    directory.end.change()
   }
 
-  #newDirectory(): Directory {
-    const generation = this.#newGeneration(null)
-    const [fillers, others] = [nobody(), nobody()]
-    return { generation, isChanged: false, filling: generation, isWhole: false, fillers, others }
-  }
-
-  /** The kernel fills its cache with the next listing, and those that filled it before are others. */
-  #beginAnew(directory: Directory): void {
-    const { fillers, others } = directory
-    directory.generation = directory.filling = this.#newGeneration(directory.filling)
-    directory.others = {
-      underWay: others.underWay + fillers.underWay,
-      askedMs: Math.max(others.askedMs, fillers.askedMs),
-    }
-    directory.fillers = nobody()
+  #asked(directory: Directory, generation: number): void {
+    if (generation === directory.filling) directory.askedMs = this.#nowMs()
+    else directory.othersAskedMs = this.#nowMs()
   }
 
   #newGeneration(but: number | null): number {
@@ -126,14 +131,22 @@ export class Listings {
     return this.#last
   }
 
-  /** Whether one of a group is under way, or may go back. */
-  #mayAsk({ underWay, askedMs }: Group): boolean {
+  /** Whether one of those that fill the cache is under way, or may go back. */
+  #mayAsk({ underWay, askedMs }: Directory): boolean {
     return this.#nowMs() - askedMs < (underWay > 0 ? GIVEN_UP_MS : GOES_BACK_MS)
   }
 }
 
-const nobody = (): Group => ({ underWay: 0, askedMs: Number.NEGATIVE_INFINITY })
-
-function groupOf(directory: Directory, generation: number): Group {
-  return generation === directory.filling ? directory.fillers : directory.others
+function newDirectory(generation: number, end: CacheEnd): Directory {
+  const never = Number.NEGATIVE_INFINITY
+  return {
+    generation,
+    isChanged: false,
+    filling: generation,
+    end,
+    isWhole: false,
+    underWay: 0,
+    askedMs: never,
+    othersAskedMs: never,
+  }
 }

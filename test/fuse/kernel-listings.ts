@@ -9,8 +9,7 @@ export interface Dirent {
 /** READDIR: entries after a position; none at the end. A quiet end does not make the cache whole. */
 export type Ask = (position: number) => { entries: Dirent[]; isQuiet: boolean }
 
-/** Entries of a page. */
-const PAGE = 4
+const PAGE_BYTES = 4096
 
 export class KernelDirectory {
   /** i_version. */
@@ -18,6 +17,7 @@ export class KernelDirectory {
   isCached = false
   #cachedVersion = 0
   #cache: Dirent[] = []
+  #sizeBytes = 0
   readonly #ask: Ask
 
   constructor(ask: Ask) {
@@ -37,13 +37,22 @@ export class KernelDirectory {
   #beginAnew(): void {
     this.isCached = false
     this.#cache = []
+    this.#sizeBytes = 0
+  }
+
+  #add(dirent: Dirent): void {
+    const bytes = (24 + dirent.name.length + 7) & ~7
+    const inPage = this.#sizeBytes % PAGE_BYTES
+    if (inPage + bytes > PAGE_BYTES) this.#sizeBytes += PAGE_BYTES - inPage
+    this.#sizeBytes += bytes
+    this.#cache.push(dirent)
   }
 
   /** Null where the stream's position is not in the cache. */
   #fromCache(stream: { position: number }, room: number): Dirent[] | null {
     const at = stream.position === 0 ? 0 : this.#cache.findIndex(({ position }) => position === stream.position) + 1
     // Behind a page that is full it looks like the end.
-    if (stream.position !== 0 && at === 0) return this.#cache.length % PAGE === 0 ? [] : null
+    if (stream.position !== 0 && at === 0) return this.#sizeBytes % PAGE_BYTES === 0 ? [] : null
     const found = this.#cache.slice(at, at + room)
     stream.position = found.at(-1)?.position ?? stream.position
     return found
@@ -52,10 +61,13 @@ export class KernelDirectory {
   #fromDaemon(stream: { position: number }, room: number): Dirent[] {
     if (stream.position === 0 && this.#cache.length === 0) this.#cachedVersion = this.version
     const { entries, isQuiet } = this.#ask(stream.position)
-    const found = entries.slice(0, room)
-    if (found.length === 0 && !isQuiet && this.#end === stream.position) this.isCached = true
-    for (const dirent of found) {
-      if (!this.isCached && this.#end === stream.position) this.#cache.push(dirent)
+    if (entries.length === 0 && !isQuiet && this.#end === stream.position) this.isCached = true
+    const found: Dirent[] = []
+    for (const dirent of entries) {
+      if (!this.isCached && this.#end === stream.position) this.#add(dirent)
+      // What has no room any more is in the cache all the same.
+      if (found.length === room) break
+      found.push(dirent)
       stream.position = dirent.position
     }
     return found

@@ -9,8 +9,19 @@ import { type Dirent, KernelDirectory } from './kernel-listings.ts'
 const INO = 7
 const GENERATION_AT = 2 ** 40
 const SEEDS = 500
+/** The kernel keeps an entry of so many bytes more than its name. */
+const DIRENT_BYTES = 24
 
 type Flaw = 'no generations' | 'no quiet ends' | null
+
+const entriesOf = (names: [number, string][]) => ({
+  forEachEntry: (visit: (cookie: number, nameBytes: number) => void) => {
+    for (const [cookie, name] of names) visit(cookie, name.length)
+  },
+})
+
+/** Four, or eight, fill a page. */
+const nameOf = (cookie: number) => `n${cookie}-`.padEnd((cookie % 3 === 0 ? 512 : 1024) - DIRENT_BYTES, 'n')
 
 /** A daemon with one directory: names in order, each with a cookie that it keeps. */
 class Daemon {
@@ -29,13 +40,14 @@ class Daemon {
     const generation = position === 0 ? this.#listings.begin(INO) : Math.floor(position / GENERATION_AT)
     const after = [...this.names].filter(([at]) => at > cookie).sort(([a], [b]) => a - b)
     if (position !== 0) this.#listings.goOn(INO, generation)
+    this.#listings.answer(INO, generation, cookie, entriesOf(after))
     const isQuiet = after.length === 0 && this.#listings.end(INO, generation) && this.#flaw !== 'no quiet ends'
     const above = this.#flaw === 'no generations' ? 0 : generation * GENERATION_AT
     return { entries: after.map(([at, name]) => ({ name, position: above + at })), isQuiet }
   }
 
   add(cookie: number): void {
-    this.names.set(cookie, `n${cookie}`)
+    this.names.set(cookie, nameOf(cookie))
     this.#listings.change(INO)
   }
 
@@ -57,13 +69,19 @@ function play(seed: number, flaw: Flaw): string | null {
   let moment = 0
   const came = new Map([['.', -1]])
   const went = new Map<string, number>()
-  const streams = Array.from({ length: 3 }, () => ({ position: 0, since: 0, shown: [] as Dirent[] }))
+  const newStream = (since: number) => ({ position: 0, since, shown: [] as Dirent[], wasToldOfEnd: false })
+  const streams = Array.from({ length: 3 }, () => newStream(0))
   for (let step = 0; step < 300; step++) {
     moment++
     daemon.nowMs += random.next() * 4
+    if (random.next() < 0.05) {
+      // Who was told of the end goes back soon, or not at all.
+      for (const stream of streams) if (stream.wasToldOfEnd) Object.assign(stream, newStream(moment))
+      daemon.nowMs += 300
+    }
     if (random.next() < 0.1) {
       const cookie = 2 + Math.floor(random.next() * 20)
-      const name = `n${cookie}`
+      const name = nameOf(cookie)
       if (daemon.names.has(cookie)) {
         daemon.remove(cookie)
         went.set(name, moment)
@@ -91,7 +109,8 @@ function play(seed: number, flaw: Flaw): string | null {
       const times = names.filter((shown) => shown === name).length
       if (came.get(name)! < stream.since && times !== 1) return `${name}, which was there, is shown ${times} times`
     }
-    if (random.next() < 0.7) Object.assign(stream, { position: 0, since: moment, shown: [] })
+    stream.wasToldOfEnd = true
+    if (random.next() < 0.7) Object.assign(stream, newStream(moment))
   }
   return null
 }

@@ -44,6 +44,12 @@ describeStores('a directory listed through the kernel while it changes', (kind) 
     }
     await volume.unmount()
   })
+
+  test('shows a stream that goes on all of it, where what another has listed since ends with a page', async () => {
+    const volume = await volumes.create(kind)
+    expect(JSON.parse(await volume.shell(listing('page', 'd')))).toMatchObject({ entries: 1280 })
+    await volume.unmount()
+  })
 })
 
 describe('the program that judges', () => {

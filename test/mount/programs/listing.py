@@ -2,6 +2,7 @@
 
     listing.py model DIR SEED STEPS [FLAW]   one process: several streams, changes between their reads, all known exactly
     listing.py race DIR SEED PASSES [FLAW]   readers and changers in processes of their own
+    listing.py page DIR                      the kernel's cache of the listing ends with a page, while a stream is under way
 
 DIR is made, used and removed. Streams are opendir(3) with readdir, telldir, seekdir and rewinddir, and plain descriptors
 with getdents64(2) into small buffers and lseek(2). What POSIX says of them:
@@ -16,6 +17,7 @@ import json
 import os
 import random
 import sys
+import time
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.opendir.restype = ctypes.c_void_p
@@ -78,8 +80,8 @@ class RawStream:
         self.rng = rng
         self.buffer = ctypes.create_string_buffer(1 << 16)
 
-    def read(self):
-        size = self.rng.choice([280, 300, 1000, 4096, 30000, 1 << 16])
+    def read(self, size=None):
+        size = size or self.rng.choice([280, 300, 1000, 4096, 30000, 1 << 16])
         length = libc.syscall(SYS_GETDENTS64, self.fd, self.buffer, size)
         if length < 0:
             raise OSError(ctypes.get_errno(), 'getdents64')
@@ -330,6 +332,35 @@ class Model:
                 raise Wrong(f'{name}, which was there since before {seen.since}, is shown {times.get(name, 0)} times')
 
 
+# ---- a full page ----
+
+PAGE_BYTES = 4096
+# What an entry takes in the kernel's cache if its name has up to eight bytes.
+ENTRY_BYTES = 32
+
+
+def page(path):
+    """A stream that began in a whole cache goes on when another stream has listed all, after a change."""
+    os.mkdir(path)
+    stays = 10 * PAGE_BYTES // ENTRY_BYTES
+    goes = os.path.join(path, 'goes')
+    for name in [*(f'{number:07}' for number in range(stays - 2)), 'goes']:
+        os.close(os.open(os.path.join(path, name), os.O_CREAT | os.O_WRONLY))
+    os.listdir(path)
+    # The daemon takes a listing to be over when it has not gone back for 200 ms after its end.
+    time.sleep(0.3)
+    stream, shown = RawStream(path, None), []
+    while found := stream.read(PAGE_BYTES):
+        shown += [name for name, _ in found if name != 'goes']
+        if os.path.exists(goes):
+            os.unlink(goes)
+            os.listdir(path)
+    stream.close()
+    if len(shown) != stays:
+        raise Wrong(f'{len(shown)} of {stays} names are shown')
+    return {'passes': 1, 'entries': stays, 'seeks': 0, 'changes': 1}
+
+
 # ---- processes ----
 
 STAY, CHURN = 1500, 300
@@ -463,7 +494,11 @@ def started(work, not_inherited=None):
 
 
 def main():
-    what, path, seed, amount, *flaws = sys.argv[1:]
+    what, path, *how = sys.argv[1:]
+    if what == 'page':
+        print(json.dumps(page(path)))
+        return
+    seed, amount, *flaws = how
     flaw = flaws[0] if flaws else None
     if what == 'model':
         model = Model(path, int(seed), flaw)
