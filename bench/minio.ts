@@ -2,6 +2,8 @@
 import {
   CreateBucketCommand,
   DeleteBucketCommand,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandOutput,
   NoSuchBucket,
   PutObjectCommand,
   S3Client,
@@ -100,6 +102,22 @@ export class Minio {
       while (next < entries && !isStopped()) await put(`${DIRECTORY}/${fileName(next++)}`, '33188')
     }
     await Promise.all(Array.from({ length: PARALLEL_PUTS }, putRest))
+  }
+
+  /** How many keys there are with a prefix. */
+  async countKeys(bucket: string, prefix: string): Promise<number> {
+    let count = 0
+    for (let token: string | undefined; ; ) {
+      const page: ListObjectsV2CommandOutput = await this.#client.send(
+        new ListObjectsV2Command({
+          ...{ Bucket: bucket, Prefix: prefix },
+          ...(token === undefined ? {} : { ContinuationToken: token }),
+        }),
+      )
+      count += page.KeyCount ?? 0
+      token = page.NextContinuationToken
+      if (token === undefined) return count
+    }
   }
 
   /** As the server says; one built by `go install` does not know it. */

@@ -23,6 +23,11 @@ export function grow(...args: (string | number)[]): Command {
   return compiled('grow', args)
 }
 
+/** The program of our own client of S3 without a filesystem. */
+export function rawStore(...args: (string | number)[]): Command {
+  return compiled('raw-store', args)
+}
+
 /** They are compiled beside this file. */
 function compiled(name: string, args: (string | number)[]): Command {
   return { program: process.execPath, args: [join(import.meta.dirname, `${name}.js`), ...args.map(String)] }

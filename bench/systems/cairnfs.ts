@@ -34,7 +34,12 @@ export function mountVolume(place: Place): Promise<Instance> {
   return MountedInstance.mount(place, {
     steps: (mountpoint) => [
       // The pool's size is in the environment already: the daemon need not start itself again.
-      { daemon: { ...run('mount', '-f', store, mountpoint, ...options), env: { UV_THREADPOOL_SIZE: '8' } } },
+      {
+        daemon: {
+          ...run('mount', '-f', store, mountpoint, ...options, ...memoryOf(place)),
+          env: { UV_THREADPOOL_SIZE: '8' },
+        },
+      },
     ],
     unmount: (mountpoint) => run('umount', mountpoint),
     filesLeftByForce: (mountpoint, device) => [
@@ -50,6 +55,10 @@ function storeOf({ endpoint, bucket }: Place): { store: string; options: string[
     store: `s3://${bucket}/${VOLUME}`,
     options: ['--endpoint', endpoint, '--path-style', '--region', REGION],
   }
+}
+
+function memoryOf({ memory }: Place): string[] {
+  return memory === undefined ? [] : ['--memory', memory]
 }
 
 function run(...args: string[]): Command {

@@ -76,7 +76,7 @@ export class MountedInstance implements Instance {
     const instance = new MountedInstance(place, plan)
     try {
       // What those before it left to be written is not to be written while we measure.
-      await instance.#syncDisk()
+      await syncDisk(place)
       await instance.#mount()
     } catch (error) {
       await instance.stop({ force: true })
@@ -88,9 +88,7 @@ export class MountedInstance implements Instance {
   async unmountCold(): Promise<void> {
     await this.#unmount()
     for (const folder of this.#plan.cacheFolders ?? []) rmSync(folder, { recursive: true, force: true })
-    // What the store still has to write would be written while we measure. Other mounts are none of our business.
-    await this.#syncDisk()
-    await this.#expect({ program: 'bash', args: ['-c', 'echo 3 > /proc/sys/vm/drop_caches'] }, UNMOUNT_MS)
+    await dropCaches(this.#place)
   }
 
   async mountAgain(): Promise<void> {
@@ -125,11 +123,6 @@ export class MountedInstance implements Instance {
       }
       this.#settled()
     }
-  }
-
-  /** The one under the store, and under what systems have beside it. */
-  async #syncDisk(): Promise<void> {
-    await this.#expect({ program: 'sync', args: ['--file-system', this.#place.folder] }, UNMOUNT_MS)
   }
 
   async #mount(): Promise<void> {
@@ -195,6 +188,19 @@ export class MountedInstance implements Instance {
   async #expect(command: Command, limitMs: number): Promise<void> {
     await this.#place.workspace.expect(command, { limitMs, mountpoints: this.mountpoints })
   }
+}
+
+/** Takes away what the kernel has cached, once it is on the disk: what the store still has to write would be written while
+ *  we measure. */
+export async function dropCaches(place: Place): Promise<void> {
+  await syncDisk(place)
+  const command = { program: 'bash', args: ['-c', 'echo 3 > /proc/sys/vm/drop_caches'] }
+  await place.workspace.expect(command, { limitMs: UNMOUNT_MS })
+}
+
+/** The one under the store, and under what systems have beside it. Other mounts are none of our business. */
+async function syncDisk({ workspace, folder }: Place): Promise<void> {
+  await workspace.expect({ program: 'sync', args: ['--file-system', folder] }, { limitMs: UNMOUNT_MS })
 }
 
 export function hasEnded(child: ChildProcess): boolean {

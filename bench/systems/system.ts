@@ -60,6 +60,8 @@ export interface Place {
   /** Its own bucket's name, still to be made; or the one with the shared directory. */
   bucket: string
   entries: number
+  /** What cairnfs's --memory is the next time it mounts; its default unless told. */
+  memory?: string
 }
 
 export interface Instance {

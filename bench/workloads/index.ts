@@ -24,3 +24,4 @@ export const LISTING: readonly Workload[] = [
 ]
 export { lookups } from './lookups.ts'
 export type { BucketMode, Figures, Output, Temperature, Workload } from './workload.ts'
+export { printedFigures } from './workload.ts'

@@ -10,6 +10,11 @@ export interface Figures {
   /** Of `create`: how many a second at its beginning and at its end. */
   firstPerSec?: number
   lastPerSec?: number
+  /** Of random reads and writes: how many a second in all, and in each second. */
+  perSec?: number
+  eachSec?: number[]
+  /** Of random writes, and part of `seconds`: the fsync at the end. */
+  syncSec?: number
 }
 
 /** Standard output of a program: how many lines, and the last one. */
@@ -41,14 +46,12 @@ export interface Workload {
   judge(output: Output, entries: number): Figures
 }
 
+const FIGURES = ['seconds', 'firstPerSec', 'lastPerSec', 'perSec', 'eachSec', 'syncSec'] as const
+
 /** Figures as the programs in programs/ print them. */
 export function printedFigures({ lastLine }: Output): Figures {
-  const { seconds, firstPerSec, lastPerSec } = JSON.parse(lastLine) as Figures
-  return {
-    ...(seconds === undefined ? {} : { seconds }),
-    ...(firstPerSec === undefined ? {} : { firstPerSec }),
-    ...(lastPerSec === undefined ? {} : { lastPerSec }),
-  }
+  const printed = JSON.parse(lastLine) as Figures
+  return Object.fromEntries(FIGURES.flatMap((name) => (printed[name] === undefined ? [] : [[name, printed[name]]])))
 }
 
 /** Throws unless so many lines were printed. */
