@@ -3,6 +3,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { drawResults } from './chart.ts'
+import { writeDataReport } from './data/report.ts'
+import type { DataResults } from './data/results.ts'
 import { writeReport } from './report.ts'
 import type { Results } from './results.ts'
 import { type SmbResults, writeSmbReport } from './smb/smb.ts'
@@ -28,6 +30,14 @@ export function writeDocument(repository: string, results: Results): string[] {
   write(README, `[${picture('docs/')}](${DOCUMENT}#${ANCHOR})\n`)
   writeFileSync(join(repository, 'docs', chartName), chart)
   return [DOCUMENT, README, `docs/${chartName}`]
+}
+
+/** Puts the report of `data` into the document; the files that were written. */
+export function writeDataDocument(repository: string, results: DataResults): string[] {
+  const path = join(repository, DOCUMENT)
+  const marks = { file: DOCUMENT, benchmark: results.benchmark, content: writeDataReport(results) }
+  writeFileSync(path, replaceMarked(readFileSync(path, 'utf8'), marks))
+  return [DOCUMENT]
 }
 
 /** Puts the report of `smb` into docs/SAMBA.md. */

@@ -1,5 +1,5 @@
 // `npm run bench -- listing`: large directories on cairnfs and on its peers, side by side on one MinIO; `smb`: one that Samba
-// shares, smb/. scripts/bench starts this, with all that it needs; --help tells the options.
+// shares, smb/; `data`: reading and writing, data/. scripts/bench starts this, with all that it needs; --help tells the options.
 //
 // What is where:
 //   systems/     what is compared, one file each (System, Instance: systems/system.ts)
@@ -16,7 +16,12 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { CommanderError, InvalidArgumentError } from 'commander'
-import { writeDocument, writeSmbDocument } from './document.ts'
+import { type DataOptions, makeSources, measureData } from './data/data.ts'
+import { describeDataPlan, makeDataPlan } from './data/plan.ts'
+import { writeDataReport } from './data/report.ts'
+import { type DataResults, mergeDataResults } from './data/results.ts'
+import { describeForData } from './data/systems.ts'
+import { writeDataDocument, writeDocument, writeSmbDocument } from './document.ts'
 import { describePlan } from './estimate.ts'
 import { FuseRequests } from './fuse-requests.ts'
 import { Meter } from './measure.ts'
@@ -33,6 +38,11 @@ import { NO_PEERS, type System } from './systems/index.ts'
 import { LISTING } from './workloads/index.ts'
 import { Interrupted, Workspace } from './workspace.ts'
 
+/** Which systems are to run. */
+interface Wished {
+  systems: readonly System[]
+}
+
 /** Who must be there: a table without them compares nothing. Peers may be done without, if that is said. */
 const NEEDED = ['cairnfs', 'juicefs']
 /** Above what is left of building and starting, one process or two. */
@@ -40,11 +50,13 @@ const BUSY_LOAD = 2
 const say = (line: string) => process.stderr.write(`bench: ${line}\n`)
 
 async function listing(options: ListingOptions): Promise<void> {
-  if (options.isPlanOnly) return tellPlan(options)
+  if (options.isPlanOnly) {
+    const describe = (systems: System[]) => describePlan(makePlan({ ...options, systems }).parts, options.onceOverSec)
+    return tellPlan(options, describe)
+  }
   await inWorkspace(async (workspace, minio) => {
     const results = await measure(options, workspace, minio)
-    const written = options.write ? writeDocument(REPOSITORY, results) : []
-    for (const path of written) say(`wrote ${path}`)
+    tellWritten(options.write ? writeDocument(REPOSITORY, results) : [])
     process.stdout.write(writeReport(results))
     if (results.failures.length > 0) process.exitCode = 1
   })
@@ -65,6 +77,42 @@ async function smb(options: SmbOptions): Promise<void> {
     if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`)
     if (options.write) writeSmbDocument(REPOSITORY, results)
     process.stdout.write(writeSmbReport(results))
+  })
+}
+
+async function data(options: DataOptions): Promise<void> {
+  const { scale, json, stepLimitSec } = options
+  const planFor = (systems: System[]) => makeDataPlan({ ...options, systems })
+  if (options.isPlanOnly) {
+    return tellPlan(options, (systems) => describeDataPlan(planFor(systems).parts, scale))
+  }
+  await inWorkspace(async (workspace, minio) => {
+    const { here, systems, absent } = await findSystems(options, workspace)
+    const { parts, notTried } = planFor(here)
+    if (parts.length === 0) throw new Error('nothing to run')
+    const scene = await makeSources(workspace, scale)
+    const results: DataResults = {
+      ...{ benchmark: 'data', ...(await describeRun(options, minio)), scale, treeBytes: scene.treeBytes },
+      ...{ systems: systems.map(describeForData), absent, notTried, measurements: [] },
+    }
+    const keep = () => {
+      if (json !== null) writeFileSync(json, `${JSON.stringify(results, null, 1)}\n`)
+    }
+    const meter = new Meter(workspace, minio, await FuseRequests.open(workspace))
+    const onMeasurement = (measurement: DataResults['measurements'][number]) => {
+      results.measurements.push(measurement)
+      keep()
+    }
+    const onFailure = (what: string) => {
+      results.failures.push(what)
+      say(`failed: ${what}`)
+      keep()
+    }
+    await measureData({ workspace, minio, meter, say, onMeasurement, onFailure }, { parts, scene, stepLimitSec })
+    keep()
+    tellWritten(options.write ? writeDataDocument(REPOSITORY, results) : [])
+    process.stdout.write(writeDataReport(results))
+    if (results.failures.length > 0) process.exitCode = 1
   })
 }
 
@@ -93,11 +141,10 @@ async function inWorkspace(work: (workspace: Workspace, minio: Minio) => Promise
   }
 }
 
-async function tellPlan(options: ListingOptions): Promise<void> {
+async function tellPlan(wished: Wished, describe: (here: System[]) => string): Promise<void> {
   const workspace = new Workspace()
   try {
-    const { parts } = makePlan({ ...options, systems: (await findSystems(options, workspace)).here })
-    process.stdout.write(describePlan(parts, options.onceOverSec))
+    process.stdout.write(describe((await findSystems(wished, workspace)).here))
   } finally {
     await workspace.cleanUp()
   }
@@ -108,7 +155,10 @@ async function measure(options: ListingOptions, workspace: Workspace, minio: Min
   const { parts, notTried } = makePlan({ ...options, systems: here })
   if (parts.length === 0)
     throw new Error('nothing to run: all of it is beyond the limits of systems, which --most lifts')
-  const results = { ...(await emptyResults(options, minio)), ...found, notTried }
+  const results: Results = {
+    ...{ benchmark: 'listing', ...(await describeRun(options, minio)), onceOverSec: options.onceOverSec },
+    ...{ ...found, notTried, measurements: [] },
+  }
   const keep = () => {
     if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`)
   }
@@ -141,7 +191,7 @@ async function measure(options: ListingOptions, workspace: Workspace, minio: Min
 
 /** Which systems are here. */
 async function findSystems(
-  options: ListingOptions,
+  options: Wished,
   workspace: Workspace,
 ): Promise<Pick<Results, 'systems' | 'absent'> & { here: System[] }> {
   const [here, systems, absent]: [System[], Results['systems'], Results['absent']] = [[], [], []]
@@ -157,22 +207,14 @@ async function findSystems(
   return { here, systems, absent }
 }
 
-/** Everything but systems and measurements: on what they run. */
-async function emptyResults(options: ListingOptions, minio: Minio): Promise<Results> {
+/** On what it runs, and how. */
+async function describeRun(
+  { stepLimitSec, withoutPeers }: Pick<Results, 'stepLimitSec' | 'withoutPeers'>,
+  minio: Minio,
+) {
   return {
-    benchmark: 'listing',
-    commands: [commandLine()],
-    date: new Date().toISOString(),
-    machine: describeMachine(),
-    minio: minioVersion(await minio.version()),
-    stepLimitSec: options.stepLimitSec,
-    onceOverSec: options.onceOverSec,
-    withoutPeers: options.withoutPeers,
-    systems: [],
-    absent: [],
-    notTried: [],
-    measurements: [],
-    failures: [],
+    ...{ commands: [commandLine()], date: new Date().toISOString(), machine: describeMachine() },
+    ...{ minio: minioVersion(await minio.version()), stepLimitSec, withoutPeers, failures: [] as string[] },
   }
 }
 
@@ -219,17 +261,28 @@ function minioVersion(told: string): string {
 }
 
 async function report(files: string[], { write }: { write: boolean }): Promise<void> {
-  const read = files.map((file) => JSON.parse(readFileSync(file, 'utf8')) as Results)
+  const read = files.map((file) => JSON.parse(readFileSync(file, 'utf8')) as { benchmark: string })
+  const kinds = new Set(read.map(({ benchmark }) => benchmark))
+  if (kinds.size > 1) throw new Error(`these are of different benchmarks: ${[...kinds].join(', ')}`)
+  if (kinds.has('data')) {
+    const results = mergeDataResults(read as [DataResults, ...DataResults[]])
+    tellWritten(write ? writeDataDocument(REPOSITORY, results) : [])
+    process.stdout.write(writeDataReport(results))
+    return
+  }
   const results = mergeResults(read as [Results, ...Results[]])
-  const written = write ? writeDocument(REPOSITORY, results) : []
-  for (const path of written) say(`wrote ${path}`)
+  tellWritten(write ? writeDocument(REPOSITORY, results) : [])
   process.stdout.write(writeReport(results))
+}
+
+function tellWritten(paths: readonly string[]): void {
+  for (const path of paths) say(`wrote ${path}`)
 }
 
 // Of Node and the SDK: nothing that a reader could do something about.
 process.removeAllListeners('warning')
 try {
-  await makeProgram({ listing, smb, report }).parseAsync(process.argv)
+  await makeProgram({ listing, smb, data, report }).parseAsync(process.argv)
 } catch (error) {
   if (error instanceof CommanderError && !(error instanceof InvalidArgumentError)) process.exitCode = error.exitCode
   else {

@@ -1,5 +1,8 @@
 // The command line of the bench.
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
+import type { DataOptions } from './data/data.ts'
+import { addDataCommand } from './data/options.ts'
+import { choose, number, numbers, sorted, words } from './option-values.ts'
 import type { Wishes } from './plan.ts'
 import type { SmbOptions } from './smb/smb.ts'
 import { NO_PEERS, SYSTEMS } from './systems/index.ts'
@@ -37,6 +40,7 @@ interface Given {
 export interface Actions {
   listing(options: ListingOptions): Promise<void>
   smb(options: SmbOptions): Promise<void>
+  data(options: DataOptions): Promise<void>
   /** A report of results that were kept as JSON; at least one file. */
   report(files: string[], options: { write: boolean }): Promise<void>
 }
@@ -84,11 +88,10 @@ export function makeProgram(actions: Actions): Command {
     .action((given: Omit<SmbOptions, 'json'> & { json?: string }) =>
       actions.smb({ ...given, json: given.json ?? null }),
     )
+  addDataCommand(program, actions.data)
   program
     .command('report <FILE...>')
-    .description(
-      'the report of results that --json has kept, of one run or of several with different sizes or latencies',
-    )
+    .description('the report of results that --json has kept, of one run or of several that have no table in common')
     .option('--write', 'put it into docs/BENCHMARKS.md', false)
     .action((files: string[], options: { write: boolean }) => actions.report(files, options))
   return program
@@ -111,35 +114,6 @@ function readOptions(given: Given): ListingOptions {
     withoutPeers,
     json: given.json ?? null,
     write,
-  }
-}
-
-const sorted = (given: number[] | undefined): number[] | null => given?.toSorted((a, b) => a - b) ?? null
-
-/** In the order of `offered`. */
-function choose<T extends { id: string }>(option: string, ids: readonly string[], offered: readonly T[]): T[] {
-  for (const id of ids) {
-    if (!offered.some((each) => each.id === id)) {
-      throw new InvalidArgumentError(`${option}: ${id} is none of ${offered.map((each) => each.id).join(', ')}`)
-    }
-  }
-  return offered.filter(({ id }) => ids.includes(id))
-}
-
-function words(text: string): string[] {
-  return text.split(',').filter((word) => word !== '')
-}
-
-function numbers(least: number): (text: string) => number[] {
-  return (text) => words(text).map(number(least))
-}
-
-function number(least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text.replaceAll('_', ''))
-    if (!Number.isInteger(value) || value < least)
-      throw new InvalidArgumentError(`a number from ${least} on, not ${text}.`)
-    return value
   }
 }
 

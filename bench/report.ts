@@ -4,7 +4,7 @@ import { folded, table, wrap } from './markdown.ts'
 import { reportPromises } from './promises.ts'
 import { reportEarlier } from './ratios.ts'
 import type { Measurement, Results } from './results.ts'
-import { judgeRounds, type Measured, type Summary, select, summarize, type Verdict } from './statistics.ts'
+import { judgeRounds, type Summary, select, summarize, type Verdict } from './statistics.ts'
 import { formatCount, formatSeconds, formatSpread } from './units.ts'
 import { LISTING, type Temperature, type Workload } from './workloads/index.ts'
 
@@ -70,7 +70,11 @@ function introduction(results: Results): string {
 }
 
 /** Versions, and what a reader has to know of the figures. */
-function systemsList({ systems, absent, notTried }: Results): string {
+export function systemsList({
+  systems,
+  absent,
+  notTried,
+}: Pick<Results, 'systems' | 'absent'> & { notTried: readonly { system: string }[] }): string {
   const items = systems.map(({ id, title, version, note, limit }) => {
     const isLimited = limit !== undefined && notTried.some(({ system }) => system === id)
     return [
@@ -155,7 +159,8 @@ function costTable({ systems }: Results, here: readonly Measurement[]): string {
   return table(['', '', 'requests to the store', 'FUSE requests', 'CPU', 'peak memory'], rows)
 }
 
-function costCells({ rounds }: Measured): string[] {
+/** Requests, FUSE requests, CPU and memory. */
+export function costCells({ rounds }: { rounds: readonly Pick<Measurement, 'cost'>[] }): string[] {
   const spread = (numbers: readonly number[], format: (number: number) => string): string => {
     if (numbers.length === 0) return '-'
     const { median, least, most }: Summary = summarize(numbers)

@@ -8,7 +8,7 @@ import { LISTING } from '../../bench/workloads/index.ts'
 
 async function parse(...args: string[]): Promise<ListingOptions> {
   const listing = vi.fn(async (_: ListingOptions) => {})
-  const program = makeProgram({ listing, smb: async () => {}, report: async () => {} })
+  const program = makeProgram({ listing, smb: async () => {}, data: async () => {}, report: async () => {} })
   for (const command of [program, ...program.commands]) command.configureOutput({ writeErr: () => {} })
   await program.parseAsync(['node', 'bench', 'listing', ...args])
   return listing.mock.calls[0]![0]
@@ -84,7 +84,7 @@ test('systems and workloads have ids of their own, and ratios are of some that e
 
 test('npm run bench -- smb runs on 100,000 files unless told otherwise', async () => {
   const smb = vi.fn(async (_: SmbOptions) => {})
-  const program = makeProgram({ listing: async () => {}, smb, report: async () => {} })
+  const program = makeProgram({ listing: async () => {}, smb, data: async () => {}, report: async () => {} })
   await program.parseAsync(['node', 'bench', 'smb', '--rounds', '2', '--json', 'x'])
   const rest = { operations: 200, json: 'x', write: false }
   expect(smb).toHaveBeenCalledWith({ entries: 100_000, rounds: 2, ...rest })

@@ -1,0 +1,68 @@
+// The command line of `bench -- data`.
+import type { Command } from 'commander'
+import { parseSize } from '../../src/cli/units.ts'
+import { choose, number, numbers, sorted, words } from '../option-values.ts'
+import type { DataOptions } from './data.ts'
+import { DATA_NO_PEERS, DATA_SYSTEMS } from './systems.ts'
+import { DATA } from './workloads.ts'
+
+interface Given {
+  size: number
+  files: number
+  many: number
+  runtime: number
+  memory?: string
+  latency?: number[]
+  rounds?: number
+  systems?: string[]
+  workloads?: string[]
+  stepLimit: number
+  withoutPeers: boolean
+  plan: boolean
+  json?: string
+  write: boolean
+}
+
+export function addDataCommand(program: Command, action: (options: DataOptions) => Promise<void>): void {
+  program
+    .command('data')
+    .description('reading and writing: large files, random I/O, small files, source trees')
+    .option('--size <SIZE>', 'of the large file', parseSize, 2 ** 30)
+    .option('--files <N>', 'of the source tree', number(10), 10_000)
+    .option('--many <N>', 'files of 10 KiB in one directory, for the workload many', number(1), 100_000)
+    .option('--runtime <S>', 'of random reads and writes', number(1), 10)
+    .option('--memory <SIZE>', "cairnfs's --memory in everything (default: what --plan says)", checkedSize)
+    .option('--latency <MS,...>', 'added to each request to the store (default: what --plan says)', numbers(0))
+    .option('--rounds <N>', 'how often everything runs (default: what --plan says)', number(1))
+    .option('--systems <ID,...>', `of ${DATA_SYSTEMS.map(({ id }) => id).join(', ')} (default: all here)`, words)
+    .option('--workloads <ID,...>', `of ${DATA.map(({ id }) => id).join(', ')} (default: all)`, words)
+    .option('--without-peers', 'cairnfs, the raw client and ext4 alone', false)
+    .option('--step-limit <S>', 'a step that takes longer is ended', number(1), 300)
+    .option('--plan', 'say what would run, and how long it may take', false)
+    .option('--json <FILE>', 'keep the results there, as they come')
+    .option('--write', 'put the report into docs/BENCHMARKS.md', false)
+    .action((given: Given) => action(readOptions(given)))
+}
+
+/** As cairnfs will read it. */
+function checkedSize(text: string): string {
+  parseSize(text)
+  return text
+}
+
+function readOptions(given: Given): DataOptions {
+  const offered = given.withoutPeers ? DATA_NO_PEERS : DATA_SYSTEMS
+  return {
+    scale: { sizeBytes: given.size, treeFiles: given.files, manyFiles: given.many, runtimeSec: given.runtime },
+    memory: given.memory ?? null,
+    latenciesMs: sorted(given.latency),
+    rounds: given.rounds ?? null,
+    systems: given.systems === undefined ? offered : choose('--systems', given.systems, offered),
+    workloads: given.workloads === undefined ? DATA : choose('--workloads', given.workloads, DATA),
+    stepLimitSec: given.stepLimit,
+    withoutPeers: given.withoutPeers,
+    isPlanOnly: given.plan,
+    json: given.json ?? null,
+    write: given.write,
+  }
+}
