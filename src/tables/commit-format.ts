@@ -82,6 +82,13 @@ export function journalKey(slot: number, epoch: number, seq: number): string {
   return `${journalPrefix(slot, epoch)}${seq.toString(16).padStart(14, '0')}`
 }
 
+/** How long a commit object is whose records take `recordBytes`. */
+export function commitBytes(recordBytes: number, data?: { packed: PackedData }): number {
+  const dataBytes =
+    data === undefined ? 0 : data.packed.stored.length + data.packed.contents.length * CONTENTS_ENTRY_BYTES
+  return COMMIT_HEADER_BYTES + dataBytes + recordBytes
+}
+
 /** The parts of a commit object, in order; nothing of them is copied. */
 export function encodeCommit(
   volumeUuid: Buffer,

@@ -3,24 +3,27 @@
 // Must stay true:
 // - Commit n is acknowledged only when it and all before it are durable: what lies behind a gap is void after a crash.
 // - A place already taken is our own first try (same session) or the end of our tenure: a seal, or somebody else's.
+// - What a commit says is settled in the turn that closes it. Its records may be encoded in later turns, and commits closed
+//   meanwhile may be durable before it: that, too, is a gap.
 // - Once a commit cannot be made, every later one fails too, and all are kept, until `resume` has made them in order.
 import { ok as assert } from 'node:assert'
-import { FsError, ruleHolds } from '../platform/index.ts'
+import { type Clock, FsError, inTurns, isPromise, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
-import { type CommitIdentity, decodeCommit, encodeCommit, journalKey } from './commit-format.ts'
+import { type CommitIdentity, commitBytes, decodeCommit, encodeCommit, journalKey } from './commit-format.ts'
 import type { CommitData } from './database.ts'
-import type { EncodedRecords } from './open-commit.ts'
+import type { ClosedRecords } from './open-commit.ts'
 import { readDecoded } from './read-object.ts'
 import { describeTaker } from './writer-slot.ts'
 
 interface ClosedCommit {
   identity: CommitIdentity
-  parts: readonly Buffer[]
+  parts: MaybePromise<readonly Buffer[]>
   bytes: number
 }
 
 export class JournalWriter {
   readonly #store: ObjectStore
+  readonly #clock: Pick<Clock, 'yield'>
   readonly #volumeUuid: Buffer
   readonly #tenure: Omit<CommitIdentity, 'seq'>
   readonly #onFailure: (error: FsError) => void
@@ -40,11 +43,13 @@ export class JournalWriter {
 
   constructor(options: {
     store: ObjectStore
+    clock: Pick<Clock, 'yield'>
     volumeUuid: Buffer
     tenure: Omit<CommitIdentity, 'seq'>
     onFailure: (error: FsError) => void
   }) {
     this.#store = options.store
+    this.#clock = options.clock
     this.#volumeUuid = options.volumeUuid
     this.#tenure = options.tenure
     this.#onFailure = options.onFailure
@@ -75,12 +80,11 @@ export class JournalWriter {
 
   /** Closes a commit in this turn. Resolves when it and all before it are durable. Rejects with FsError EIO when that
    *  cannot be: then it is kept, for `resume`. */
-  close(records: EncodedRecords, data: CommitData | undefined): Promise<void> {
+  close(records: ClosedRecords, data: CommitData | undefined): Promise<void> {
     assert(this.#failure === null, 'nothing is closed behind a commit that failed')
     const identity = { ...this.#tenure, seq: ++this.closedSeq }
-    const parts = encodeCommit(this.#volumeUuid, identity, records, data, this.acknowledgedSeq)
-    const bytes = parts.reduce((sum, part) => sum + part.length, 0)
-    const commit: ClosedCommit = { identity, parts, bytes }
+    const bytes = commitBytes(records.lengthBytes, data)
+    const commit: ClosedCommit = { identity, parts: this.#encode(identity, records, data), bytes }
     this.objects++
     this.bytes += bytes
     this.bytesUnderWay += bytes
@@ -103,6 +107,18 @@ export class JournalWriter {
     acknowledged.catch(() => undefined)
     this.#tail = acknowledged
     return acknowledged
+  }
+
+  #encode(
+    identity: CommitIdentity,
+    records: ClosedRecords,
+    data: CommitData | undefined,
+  ): MaybePromise<readonly Buffer[]> {
+    const { acknowledgedSeq } = this
+    const encoded = inTurns(records.encode(), this.#clock)
+    return isPromise(encoded)
+      ? encoded.then((all) => encodeCommit(this.#volumeUuid, identity, all, data, acknowledgedSeq))
+      : encodeCommit(this.#volumeUuid, identity, encoded, data, acknowledgedSeq)
   }
 
   #acknowledge(commit: ClosedCommit): void {
@@ -147,7 +163,7 @@ export class JournalWriter {
   async #upload({ identity, parts }: ClosedCommit): Promise<void> {
     const key = journalKey(identity.slot, identity.epoch, identity.seq)
     try {
-      await this.#store.putIfAbsent(key, parts)
+      await this.#store.putIfAbsent(key, isPromise(parts) ? await parts : parts)
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind !== 'precondition-failed') throw error
       const { decoded: there } = await readDecoded(this.#store, key, (body) =>

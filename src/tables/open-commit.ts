@@ -1,11 +1,12 @@
-// The commit that is open: its records, encoded as they come, so that closing it costs no look at them. Records of one table
+// The commit that is open: its records, encoded as they come, so that closing it costs no look at them. Closing takes its
+// tables away, in one turn; they are put end to end in as many turns as that takes, as there may be many. Records of one table
 // lie end to end in buffers outside the JavaScript heap, as they will in the commit; where that of a key lies is remembered
 // in one hash table over all of them.
 //
 // Must stay true:
 // - One record per key, the last: one of the same length is replaced where it lies, another leaves a gap, which is closed
 //   when the commit is.
-// - What `close` gave out is not written to again.
+// - What `close` gave out is not written to again: what is put between two turns of its encoding is in the next commit.
 import { ok as assert } from 'node:assert'
 import { ruleHolds } from '../platform/index.ts'
 import {
@@ -26,6 +27,8 @@ const SHARED_BELOW_BYTES = 1 << 12
 const TABLE_BYTES = 400
 /** Pieces up to this size are copied together, so that a commit of many tables is not thousands of socket writes. */
 const COPY_BELOW_BYTES = 1 << 15
+/** Tables and pieces of them, about 5 ms of work. */
+const PIECES_PER_TURN = 4096
 /** A place in a table: the chunk, and where in it. */
 const PLACES_PER_CHUNK = 1 << 20
 
@@ -91,8 +94,8 @@ class OpenTable {
     return (this.chunks[Math.floor(place / PLACES_PER_CHUNK)] as Chunk).bytes
   }
 
-  /** Calls back for what lies between gaps, in order. */
-  eachPiece(visit: (bytes: Buffer, start: number, end: number) => void): void {
+  /** What lies between gaps, in order. */
+  *pieces(): Generator<Piece> {
     const gaps = this.gaps === null ? NO_GAPS : Float64Array.from(this.gaps).sort()
     let next = 0
     for (const [index, chunk] of this.chunks.entries()) {
@@ -100,12 +103,19 @@ class OpenTable {
       let { start } = chunk
       for (; next < gaps.length && gaps[next]! < (index + 1) * PLACES_PER_CHUNK; next++) {
         const gap = gaps[next]! - index * PLACES_PER_CHUNK
-        if (gap > start) visit(bytes, start, gap)
+        if (gap > start) yield { bytes, start, end: gap }
         start = gap + RECORD_HEADER_BYTES + readRecordBytes(bytes, gap)
       }
-      if (end > start) visit(bytes, start, end)
+      if (end > start) yield { bytes, start, end }
     }
   }
+}
+
+/** `bytes[start, end)` */
+interface Piece {
+  bytes: Buffer
+  start: number
+  end: number
 }
 
 const NO_GAPS = new Float64Array(0)
@@ -114,6 +124,61 @@ const NO_GAPS = new Float64Array(0)
 export interface EncodedRecords {
   parts: Buffer[]
   lengthBytes: number
+}
+
+/** The tables of a commit that is closed. */
+export class ClosedRecords {
+  readonly #tables: ReadonlyMap<number, ReadonlyMap<number, OpenTable>>
+
+  constructor(
+    tables: ReadonlyMap<number, ReadonlyMap<number, OpenTable>>,
+    readonly lengthBytes: number,
+  ) {
+    this.#tables = tables
+  }
+
+  /** To be run once. Yields where others may have their turn: they find none of it changed. */
+  *encode(): Generator<void, EncodedRecords> {
+    const parts: Buffer[] = []
+    let staging = Buffer.alloc(0)
+    let [start, end] = [0, 0]
+    const flush = () => {
+      if (end > start) parts.push(staging.subarray(start, end))
+      start = end
+    }
+    const reserve = (lengthBytes: number) => {
+      if (end + lengthBytes <= staging.length) return
+      flush()
+      staging = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, this.lengthBytes))
+      start = 0
+      end = 0
+    }
+    let pieces = 0
+    for (const owners of this.#tables.values()) {
+      for (const table of owners.values()) {
+        if (++pieces % PIECES_PER_TURN === 0) yield
+        reserve(TABLE_HEADER_BYTES)
+        writeTableHeader(staging, end, table)
+        end += TABLE_HEADER_BYTES
+        for (const piece of table.pieces()) {
+          if (++pieces % PIECES_PER_TURN === 0) yield
+          const lengthBytes = piece.end - piece.start
+          if (lengthBytes > COPY_BELOW_BYTES) {
+            flush()
+            parts.push(piece.bytes.subarray(piece.start, piece.end))
+            continue
+          }
+          reserve(lengthBytes)
+          piece.bytes.copy(staging, end, piece.start, piece.end)
+          end += lengthBytes
+        }
+      }
+    }
+    flush()
+    const lengthBytes = parts.reduce((sum, part) => sum + part.length, 0)
+    assert(lengthBytes === this.lengthBytes, 'the records of a commit take what was counted')
+    return { parts, lengthBytes }
+  }
 }
 
 export class OpenCommit {
@@ -177,41 +242,8 @@ export class OpenCommit {
   }
 
   /** The records so far; then the next commit is open. */
-  close(): EncodedRecords {
-    const parts: Buffer[] = []
-    let staging = Buffer.alloc(0)
-    let [start, end] = [0, 0]
-    const flush = () => {
-      if (end > start) parts.push(staging.subarray(start, end))
-      start = end
-    }
-    const reserve = (lengthBytes: number) => {
-      if (end + lengthBytes <= staging.length) return
-      flush()
-      staging = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, this.#bytes))
-      start = 0
-      end = 0
-    }
-    for (const owners of this.#tables.values()) {
-      for (const table of owners.values()) {
-        reserve(TABLE_HEADER_BYTES)
-        writeTableHeader(staging, end, table)
-        end += TABLE_HEADER_BYTES
-        table.eachPiece((bytes, from, to) => {
-          if (to - from > COPY_BELOW_BYTES) {
-            flush()
-            parts.push(bytes.subarray(from, to))
-            return
-          }
-          reserve(to - from)
-          bytes.copy(staging, end, from, to)
-          end += to - from
-        })
-      }
-    }
-    flush()
-    const lengthBytes = parts.reduce((sum, part) => sum + part.length, 0)
-    assert(lengthBytes === this.#bytes, 'the records of a commit take what was counted')
+  close(): ClosedRecords {
+    const closed = new ClosedRecords(this.#tables, this.#bytes)
     this.#tables = new Map()
     this.#tableCount = 0
     this.#chunkSource = new ChunkSource()
@@ -219,7 +251,7 @@ export class OpenCommit {
     // Serials are compared within a commit.
     this.#serial = 0
     this.#bytes = 0
-    return { parts, lengthBytes }
+    return closed
   }
 
   #table(kind: number, owner: number): OpenTable {

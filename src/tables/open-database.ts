@@ -241,6 +241,7 @@ export class WritableDatabase extends EngineDatabase implements Database, TableR
     this.#oldKeys = opened.oldKeys
     this.#journal = new JournalWriter({
       store: options.store,
+      clock: options.clock,
       volumeUuid: options.volumeUuid,
       tenure: { slot: SLOT, epoch: opened.slot.epoch, session: opened.session },
       onFailure: (error) => {

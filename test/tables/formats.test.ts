@@ -1,6 +1,7 @@
 // The formats of pages, commits and root: what goes in comes out, and damage is noticed.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { atOnce } from '../../src/platform/index.ts'
 import type { SegmentId } from '../../src/segments/index.ts'
 import { decodeCommit, encodeCommit, encodeSeal, journalKey } from '../../src/tables/commit-format.ts'
 import { OpenCommit } from '../../src/tables/open-commit.ts'
@@ -73,14 +74,17 @@ describe('commits', () => {
   for (const [at, { record, version }] of tables[0]!.records) open.put(1, 5, at, record, version)
   open.put(1, 6, 1, null, 3)
   open.clear(20, 0)
-  const object = Buffer.concat(encodeCommit(uuid, identity, open.close(), { id: 99 as SegmentId, packed }))
+  const object = Buffer.concat(
+    encodeCommit(uuid, identity, atOnce(open.close().encode()), { id: 99 as SegmentId, packed }),
+  )
 
   test('keep records and data', () => {
     const commit = decodeCommit(object, key, uuid)
     expect(commit).toMatchObject({ ...identity, isSeal: false, dataId: 99, packed, tables })
-    expect(decodeCommit(Buffer.concat(encodeCommit(uuid, identity, new OpenCommit().close())), key, uuid).dataId).toBe(
-      null,
-    )
+    expect(
+      decodeCommit(Buffer.concat(encodeCommit(uuid, identity, atOnce(new OpenCommit().close().encode()))), key, uuid)
+        .dataId,
+    ).toBe(null)
     expect(decodeCommit(Buffer.concat(encodeSeal(uuid, identity)), key, uuid).isSeal).toBe(true)
   })
 

@@ -1,6 +1,7 @@
 // The commit that is open is, once closed, what a plain map of its records says.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { atOnce } from '../../src/platform/index.ts'
 import { decodeCommit, encodeCommit, journalKey } from '../../src/tables/commit-format.ts'
 import { type EncodedRecords, OpenCommit } from '../../src/tables/open-commit.ts'
 
@@ -65,7 +66,7 @@ test('a commit holds the last record of each key, and what was cleared nothing f
           }
           expect(open.isEmpty).toBe(operations.length === 0)
           const { bytes } = open
-          const closed = open.close()
+          const closed = atOnce(open.close().encode())
           expect(closed.lengthBytes).toBe(bytes)
           expect(closed.parts.reduce((sum, part) => sum + part.length, 0)).toBe(bytes)
           expect(decoded(closed)).toEqual(model)
@@ -86,7 +87,7 @@ test('a commit of many records is closed without a look at each: it takes few pa
   }
   // The record of one key again and again, as a directory's own: it stays where it is.
   for (let version = 0; version < 1000; version++) open.put(1, 5, 0, record, version)
-  const closed = open.close()
+  const closed = atOnce(open.close().encode())
   expect(closed.lengthBytes).toBe(2 * 16 + 100_000 * (2 * 16 + 140 + 16))
   expect(closed.parts.length).toBeLessThan(150)
   const before = Buffer.concat(closed.parts)
@@ -97,7 +98,7 @@ test('a commit of many records is closed without a look at each: it takes few pa
 test('a commit of many tables is few parts', () => {
   const open = new OpenCommit()
   for (let owner = 1; owner <= 20_000; owner++) open.put(1, owner, 0, Buffer.alloc(116, 1), owner)
-  const closed = open.close()
+  const closed = atOnce(open.close().encode())
   expect(closed.parts.length).toBeLessThan(20)
   expect(decoded(closed).size).toBe(20_000)
 })
@@ -111,4 +112,33 @@ test('a table of one record takes little more than it', () => {
   expect(open.heldBytes).toBeGreaterThan(open.bytes + 20_000 * 300)
   open.close()
   expect(open.heldBytes).toBe(0)
+})
+
+test('what changes while a commit is being closed is in the next: the commit says what was when it was closed', () => {
+  const open = new OpenCommit()
+  const TABLES = 10_000
+  for (let owner = 1; owner <= TABLES; owner++) {
+    open.put(1, owner, 0, Buffer.from('first'), owner)
+    open.put(1, owner, 0, Buffer.from('before'), owner)
+  }
+  const closing = open.close().encode()
+  let turns = 1
+  let step = closing.next()
+  for (; !step.done; step = closing.next(), turns++) {
+    expect(open.isEmpty).toBe(turns === 1)
+    for (const owner of [1, TABLES / 2, TABLES]) {
+      open.put(1, owner, 0, Buffer.from('after!'), turns)
+      open.put(1, owner, turns, null, turns)
+    }
+    open.clear(1, 2)
+  }
+  expect(turns).toBeGreaterThan(4)
+  const before = decoded(step.value as EncodedRecords)
+  expect(before.size).toBe(TABLES)
+  const wanted = Buffer.from('before').toString('hex')
+  for (const { cleared, records } of before.values())
+    if (cleared || records.size !== 1 || records.get(0)?.record !== wanted) expect.fail('a change came into the commit')
+  const after = decoded(atOnce(open.close().encode()))
+  expect([...after.keys()].sort()).toEqual(['1/1', '1/10000', '1/2', '1/5000'])
+  expect(after.get('1/1')?.records.get(0)?.record).toBe(Buffer.from('after!').toString('hex'))
 })

@@ -1,7 +1,7 @@
 // gc: what it deletes, what it never deletes, and that a dry run writes nothing.
 import { beforeEach, expect, test } from 'vitest'
 import { USAGE } from '../../src/meta/index.ts'
-import { type Clock, seededRandom, systemClock } from '../../src/platform/index.ts'
+import { atOnce, type Clock, seededRandom, systemClock } from '../../src/platform/index.ts'
 import { parseSegmentKey, segmentKey } from '../../src/segments/index.ts'
 import { createMemoryStore, type ObjectStore } from '../../src/store/index.ts'
 import { encodeCommit, journalKey } from '../../src/tables/commit-format.ts'
@@ -123,7 +123,10 @@ async function withLeftovers(): Promise<{ leftovers: string[]; data: string }> {
   const commit = keys.filter((key) => key.startsWith('journal/')).at(-1)!
   const identity = { slot: 0, epoch: Number.parseInt(commit.split('/')[2]!, 16), seq: 99, session: Buffer.alloc(16) }
   const { uuid } = await readVolumeJson(store)
-  await store.put(journalKey(0, identity.epoch, 99), encodeCommit(uuid, identity, new OpenCommit().close()))
+  await store.put(
+    journalKey(0, identity.epoch, 99),
+    encodeCommit(uuid, identity, atOnce(new OpenCommit().close().encode())),
+  )
   const probe = `probe/${'ab'.repeat(12)}`
   await store.put(probe, [Buffer.from('x')])
   await store.put('holiday.jpg', [Buffer.from('x')])
