@@ -4,12 +4,14 @@
 // - Pages hold the state at commit N, which is acknowledged before `root` is put. `root` names as contained only commits
 //   whose file data is in segments: P <= N. Replaying P+1..N over the pages changes nothing.
 // - Nothing of the old state is touched before `root` is durable; journal objects go only afterwards.
+// - Reads move to the new pages table by table, in several turns: until the last has moved the old pages stay, and nothing of
+//   the frozen generation goes from memory.
 // - A checkpoint that fails leaves its generation frozen; the next one writes it together with what came since.
 import { ok as assert } from 'node:assert'
-import { ruleHolds } from '../platform/index.ts'
+import { inTurns, ruleHolds } from '../platform/index.ts'
 import type { PagePacker, PagePointer, SegmentId } from '../segments/index.ts'
 import type { CheckpointHooks, TableKind } from './database.ts'
-import { type Engine, EngineTransaction } from './engine.ts'
+import { type Engine, EngineTransaction, STATES_PER_TURN } from './engine.ts'
 import type { JournalWriter } from './journal-writer.ts'
 import { encodePointer } from './page.ts'
 import type { PageCleaner, TouchedTable } from './page-cleaner.ts'
@@ -107,8 +109,7 @@ export async function writeCheckpoint(
     throw error
   }
 
-  // One turn: reads move to the new pages.
-  engine.dropFrozen(written.roots)
+  await inTurns(engine.dropFrozen(written.roots), engine.clock)
   cleaner.rootInForce(root)
   engine.carried = engine.carried.filter((data) => !packed.has(data))
   for (const { id } of packing) engine.segments.dropFromMemory(id)
@@ -139,16 +140,27 @@ async function derive(engine: Engine, hooks: CheckpointHooks): Promise<void> {
   }
 }
 
-/** Each once, by kind and owner; rows tables are left out. Many tables may have changed: numbers are sorted faster. */
-function* inOrder(states: readonly TableState[]): Generator<TableState> {
+/** Each once, by kind and owner; rows tables are left out. Many tables may have changed: numbers are sorted faster. A step
+ *  is a turn: the states must stay the same meanwhile, what they hold need not. */
+export function* inOrder(...all: readonly Iterable<TableState>[]): Generator<void, TableState[]> {
   const byKind = new Map<number, Map<number, TableState>>()
-  for (const state of states) {
-    if (state.kind >= ROWS) continue
-    const owners = byKind.get(state.kind) ?? new Map<number, TableState>()
-    byKind.set(state.kind, owners.set(state.owner, state))
+  let looked = 0
+  for (const states of all) {
+    for (const state of states) {
+      if (++looked % STATES_PER_TURN === 0) yield
+      if (state.kind >= ROWS) continue
+      const owners = byKind.get(state.kind) ?? new Map<number, TableState>()
+      byKind.set(state.kind, owners.set(state.owner, state))
+    }
   }
-  for (const [, owners] of [...byKind].sort(([a], [b]) => a - b))
-    for (const owner of Float64Array.from(owners.keys()).sort()) yield owners.get(owner) as TableState
+  const ordered: TableState[] = []
+  for (const [, owners] of [...byKind].sort(([a], [b]) => a - b)) {
+    for (const owner of Float64Array.from(owners.keys()).sort()) {
+      ordered.push(owners.get(owner) as TableState)
+      if (ordered.length % STATES_PER_TURN === 0) yield
+    }
+  }
+  return ordered
 }
 
 interface Written {
@@ -180,7 +192,7 @@ async function writeTables(
     touchedKeys.set(engine.state(kind, owner), keys)
   }
   // Tables of one kind lie together, in order of their owners: those made together are read together.
-  for (const state of inOrder([...engine.frozenStates, ...touchedKeys.keys()])) {
+  for (const state of await inTurns(inOrder(engine.frozenStates, touchedKeys.keys()), clock)) {
     const spec = specs.get(state.kind)
     const changed = state.frozen ?? new TableChanges(arena)
     assert(spec !== undefined)

@@ -4,9 +4,10 @@
 // Must stay true:
 // - `apply` is one synchronous turn: all of a transaction is visible and in the open commit, or none of it.
 // - A commit's records are the last value of each key since the commit before it was closed.
+// - A generation is swapped in one turn, and dropped table by table in several: a table says the same before and after.
 // - Replayed commits are applied to the active generation and never enter a commit again.
 import { ok as assert } from 'node:assert'
-import { type Clock, FsError, type MaybePromise, ruleHolds } from '../platform/index.ts'
+import { atOnce, type Clock, FsError, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import type { PackedData, PagePointer, SegmentId, SegmentStore } from '../segments/index.ts'
 import type { DecodedCommit } from './commit-format.ts'
 import {
@@ -30,6 +31,8 @@ import { TableChanges, TableState, TableView, type TableViewOptions, TreePageFau
 
 /** Unchanged table states kept around, to spare asking for their roots again. */
 const STATES_KEPT = 50_000
+/** States that long work looks at in one turn: a few ms. */
+export const STATES_PER_TURN = 8192
 
 /** File data that commits carry and no segment holds yet. */
 export interface CarriedData {
@@ -127,7 +130,7 @@ export class Engine implements TableReader {
       assert(spec.perOwner || owner === 0, `table kind ${kind} has one table`)
       state = new TableState(kind, owner, spec.perOwner ? undefined : null)
       // Where there are checkpoints one may be about to say where this table's pages lie: they see to it themselves.
-      if (this.journal === null && owners.size >= this.#pruneAt) this.#pruneStates()
+      if (this.journal === null && owners.size >= this.#pruneAt) atOnce(this.#pruneStates())
       owners.set(owner, state)
     }
     return state
@@ -144,12 +147,16 @@ export class Engine implements TableReader {
     return states.filter((state) => state.isChanged || this.pinned.has(state)).map(({ owner }) => owner)
   }
 
-  /** Forgets states that have nothing to remember, when there are many. */
-  #pruneStates(): void {
+  /** Forgets states that have nothing to remember, when there are many. They may change between two of its steps. */
+  *#pruneStates(): Generator<void, void> {
     let most = 0
+    let looked = 0
     for (const [kind, owners] of this.#states) {
       if (owners.size > STATES_KEPT && this.specs.get(kind)?.perOwner) {
-        for (const [owner, state] of owners) if (!state.isChanged && !this.pinned.has(state)) owners.delete(owner)
+        for (const [owner, state] of owners) {
+          if (!state.isChanged && !this.pinned.has(state)) owners.delete(owner)
+          if (++looked % STATES_PER_TURN === 0) yield
+        }
       }
       most = Math.max(most, owners.size)
     }
@@ -307,15 +314,22 @@ export class Engine implements TableReader {
     this.firstChangeMs = null
   }
 
-  /** The frozen generation is in pages: drops it, and reads from there. */
-  dropFrozen(roots: readonly (readonly [TableState, PagePointer | null])[]): void {
-    for (const [state, pointer] of roots) state.root = pointer
-    for (const state of this.frozenStates) state.frozen = null
+  /** The frozen generation is in pages: drops it, and reads from there. A step is a turn. Between two of them some tables
+   *  are read from the new pages and some from the old ones under the frozen changes, which say the same. */
+  *dropFrozen(roots: readonly (readonly [TableState, PagePointer | null])[]): Generator<void, void> {
+    // The rows tables stand last, and move first: a table without frozen changes is found only there.
+    for (let index = roots.length - 1; index >= 0; index--) {
+      const [state, pointer] = roots[index]!
+      state.root = pointer
+      state.frozen = null
+      if ((roots.length - index) % STATES_PER_TURN === 0) yield
+    }
+    assert(roots.length >= this.frozenStates.size, 'all that is frozen was written')
     this.frozenStates = new Set()
     this.#frozenArenas = []
     this.#frozenEntries = 0
     this.frozenSinceMs = null
-    this.#pruneStates()
+    yield* this.#pruneStates()
   }
 
   /** Puts derived changes into the frozen generation: they go to pages, never to the journal. */
