@@ -155,7 +155,9 @@ export function* inOrder(...all: readonly Iterable<TableState>[]): Generator<voi
   }
   const ordered: TableState[] = []
   for (const [, owners] of [...byKind].sort(([a], [b]) => a - b)) {
-    for (const owner of Float64Array.from(owners.keys()).sort()) {
+    const numbers = Float64Array.from(owners.keys())
+    if (numbers.length > STATES_PER_TURN) yield
+    for (const owner of numbers.sort()) {
       ordered.push(owners.get(owner) as TableState)
       if (ordered.length % STATES_PER_TURN === 0) yield
     }

@@ -299,12 +299,15 @@ export class Engine implements TableReader {
 
   /** Turns the active generation into the frozen one; on top of what a failed checkpoint left frozen. */
   swapGenerations(): void {
+    // Filling a set takes most of the time that many states do.
+    const frozenStates = this.frozenStates.size === 0 ? this.activeStates : this.frozenStates
     for (const state of this.activeStates) {
       const active = state.active as TableChanges
       state.frozen = state.frozen === null ? active : state.frozen.merge(active)
       state.active = null
-      this.frozenStates.add(state)
+      if (frozenStates !== this.activeStates) frozenStates.add(state)
     }
+    this.frozenStates = frozenStates
     this.activeStates = new Set()
     this.#frozenEntries += this.#activeEntries
     this.#activeEntries = 0
