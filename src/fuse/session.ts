@@ -183,7 +183,8 @@ export class Session {
         const { changes, fh, dropsSetId } = r.setattr()
         if (fh !== undefined) changes.handle = fh as Handle
         const [ino, caller] = [r.nodeid as Ino, this.#callerOf(r)]
-        const set = withoutSetId(this.#parts, ino, dropsSetId, () => this.#fs.setattr(caller, ino, changes))
+        const ahead = dropsSetId ? { endBytes: changes.sizeBytes, isByName: fh === undefined } : null
+        const set = withoutSetId(this.#parts, ino, ahead, () => this.#fs.setattr(caller, ino, changes))
         return this.#then(r, set, this.#sendAttr)
       }
       case Opcode.READLINK:
@@ -342,7 +343,8 @@ export class Session {
     const flags = r.u32(InHeader.sizeof + OpenIn.flags)
     const dropsSetId = (r.u32(InHeader.sizeof + OpenIn.openFlags) & OPEN_KILL_SUIDGID) !== 0
     const caller = this.#callerOf(r)
-    const opening = withoutSetId(this.#parts, ino, dropsSetId, () => this.#fs.open(caller, ino, { flags }))
+    const ahead = dropsSetId ? { isByName: true } : null
+    const opening = withoutSetId(this.#parts, ino, ahead, () => this.#fs.open(caller, ino, { flags }))
     return this.#then(r, opening, (request, opened) => {
       const end = this.#reply.openOut(OutHeader.sizeof, opened.handle, openOutFlags(opened, flags))
       // Nobody waits any more (the connection is being aborted): nobody will release it either.
@@ -381,7 +383,8 @@ export class Session {
     const offset = r.u64(at + WriteIn.offset)
     const [handle, ino] = [r.u64(at + WriteIn.fh) as Handle, r.nodeid as Ino]
     const dropsSetId = (r.u32(at + WriteIn.writeFlags) & WRITE_KILL_SUIDGID) !== 0
-    const written = withoutSetId(this.#parts, ino, dropsSetId, () => this.#fs.write(handle, ino, offset, data))
+    const ahead = dropsSetId ? { endBytes: offset + data.length } : null
+    const written = withoutSetId(this.#parts, ino, ahead, () => this.#fs.write(handle, ino, offset, data))
     this.#metrics.writtenBytes.value += data.length
     return this.#then(r, written, this.#sendWritten)
   }
@@ -403,9 +406,8 @@ export class Session {
     const lengthBytes = Math.min(r.u64(at + CopyFileRangeIn.len), lengthMax)
     const flags = r.u64(at + CopyFileRangeIn.flags)
     // The kernel leaves it to us, and does not say who has CAP_FSETID.
-    const copied = withoutSetId(this.#parts, to.ino, r.uid !== 0, () =>
-      this.#fs.copyFileRange(from, to, lengthBytes, flags),
-    )
+    const ahead = r.uid !== 0 ? {} : null
+    const copied = withoutSetId(this.#parts, to.ino, ahead, () => this.#fs.copyFileRange(from, to, lengthBytes, flags))
     return this.#then(r, copied, send)
   }
 

@@ -1,10 +1,12 @@
 // Set-ID bits go when a file's bytes change for somebody who may not keep them (HANDLE_KILLPRIV_V2: the kernel leaves that to
 // us, and asks for it with the request).
 //
+// As in ext4 they stay where the change is refused, for what can be told at once.
+//
 // Must stay true: when a program hears that bytes changed, the kernel knows that the bits are gone. It runs files by the mode
 // that it knows, and would run the new bytes as the file's owner.
 import { isPromise, type MaybePromise } from '../platform/index.ts'
-import type { Filesystem, Ino } from '../vfs/index.ts'
+import type { BytesChange, Filesystem, Ino } from '../vfs/index.ts'
 import { encodeInvalidateInode } from './codec.ts'
 import type { TransportLog } from './transport.ts'
 
@@ -15,15 +17,15 @@ interface Parts {
   log: TransportLog
 }
 
-/** Takes them away where `drops` says so, and then does the rest. */
+/** Takes them away before the change `ahead` if there is one for which they go, and then does the rest. */
 export function withoutSetId<T>(
   parts: Parts,
   ino: Ino,
-  drops: boolean,
+  ahead: BytesChange | null,
   operation: () => MaybePromise<T>,
 ): MaybePromise<T> {
-  if (!drops) return operation()
-  const dropped = parts.fs.dropSetId(ino)
+  if (ahead === null) return operation()
+  const dropped = parts.fs.dropSetId(ino, ahead)
   if (dropped === false) return operation()
   return (isPromise(dropped) ? dropped : Promise.resolve(true)).then(async (hasDropped) => {
     if (hasDropped) await tellKernel(parts, ino)

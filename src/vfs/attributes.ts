@@ -5,7 +5,7 @@
 import { type Ino, type Inode, isDirectory, isRegular, type Node, S_IFMT, S_ISGID, S_ISUID } from '../meta/index.ts'
 import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream, TTL_SEC } from './context.ts'
-import type { Attributes, Caller, SetAttributes } from './filesystem.ts'
+import type { Attributes, BytesChange, Caller, SetAttributes } from './filesystem.ts'
 import { staleGate } from './stale-names.ts'
 import { visibleAttributes } from './visible.ts'
 
@@ -78,9 +78,15 @@ function changeNamesHalf(inode: Inode, { mode, uid, gid }: SetAttributes, ctime:
 }
 
 /** What the transport calls before bytes change: see Filesystem. */
-export function dropSetId(context: Context, ino: Ino): MaybePromise<boolean> {
+export function dropSetId(context: Context, ino: Ino, { endBytes, isByName }: BytesChange): MaybePromise<boolean> {
   assertWritable(context)
-  return context.database.run(() => dropSetIdOf(context, context.metadata.nodeOf(ino)))
+  const stale = isByName ? staleGate(context, ino) : null
+  if (stale !== null) return stale
+  return context.database.run(() => {
+    const node = context.metadata.nodeOf(ino)
+    if (endBytes !== undefined) checkSize(node.inode, endBytes)
+    return dropSetIdOf(context, node)
+  })
 }
 
 /** Takes set-ID bits away in this turn. Whether there were any. */

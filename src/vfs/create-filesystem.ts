@@ -136,7 +136,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     forget: (ino, count) => forget(context, ino, count),
     getattr: reading((ino, _handle, caller) => getattr(context, ino, caller)),
     setattr: changing((caller, ino, changes) => setattr(context, caller, ino, changes)),
-    dropSetId: changing((ino) => dropSetId(context, ino)),
+    dropSetId: changing((ino, ahead) => dropSetId(context, ino, ahead)),
     readlink: reading((ino) => readlink(context, ino)),
     mknod: changing((caller, parent, name, mode, rdev) => mknod(context, caller, parent, name, mode, rdev)),
     mkdir: changing((caller, parent, name, mode) => mkdir(context, caller, parent, name, mode)),

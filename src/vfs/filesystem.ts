@@ -81,6 +81,14 @@ export interface DirectorySink {
   ): boolean
 }
 
+/** A change of a file's bytes that is to come. */
+export interface BytesChange {
+  /** The new size, or where what is written ends. */
+  readonly endBytes?: number | undefined
+  /** By truncate(2) or open(2), of a name, and not by a handle. */
+  readonly isByName?: boolean
+}
+
 export interface FilesystemStatistics {
   blockSizeBytes: number
   totalBytes: number
@@ -104,8 +112,9 @@ export interface Filesystem {
   setattr(caller: Caller, ino: Ino, changes: SetAttributes): MaybePromise<{ attributes: Attributes; ttlSec: number }>
   /** Takes the set-ID bits of a regular file away: S_ISUID, and S_ISGID where the group may execute. To be called before its
    *  bytes change, by write, truncate, O_TRUNC or a copy, on behalf of somebody without CAP_FSETID. Whether there were any.
-   *  (chown does so by itself.) */
-  dropSetId(ino: Ino): MaybePromise<boolean>
+   *  (chown does so by itself.) Takes none away, and fails as the change will, where that is refused: EROFS, ESTALE, EINVAL,
+   *  EFBIG. */
+  dropSetId(ino: Ino, ahead: BytesChange): MaybePromise<boolean>
   readlink(ino: Ino): MaybePromise<Uint8Array>
 
   /** `mode` holds type and permissions, the umask already applied. */

@@ -38,6 +38,19 @@ describeStores('set-ID bits', (kind) => {
     await volume.unmount()
   })
 
+  test('stay when somebody else is refused the change', async () => {
+    const volume = await volumes.create(kind)
+    await volume.shell('chmod 777 .; cp /usr/bin/id f; chmod 6777 f')
+    // 2^53, one more than a file may have.
+    const tooLarge = ['os.truncate("f", 1 << 53)', 'os.pwrite(os.open("f", os.O_WRONLY), b"xx", (1 << 53) - 1)']
+    for (const change of tooLarge) {
+      const tried = volume.shell(`/usr/bin/python3 -c 'import os; ${change}'`, { uid: NOBODY, gid: NOBODY })
+      await expect(tried, change).rejects.toThrow(/File too large/)
+      expect(await volume.shell('stat -c %a f'), change).toBe('6777\n')
+    }
+    await volume.unmount()
+  })
+
   test('stay when root changes it, and when somebody makes it; go with its owner', async () => {
     const volume = await volumes.create(kind)
     await volume.shell('chmod 777 .; cp /usr/bin/id source; cp source f; chmod 6755 f')

@@ -282,6 +282,22 @@ describe('until the kernel has forgotten a name that went by another spelling', 
     expect(await openedMeanwhile(holding, open)).toEqual({ ...stale, second: 'none' })
   })
 
+  test('set-ID bits of a file that cannot be opened any more stay', async () => {
+    const dropSetId = (ino: Ino) => world.fs.dropSetId(ino, { isByName: true })
+    const rename = () => paths.rename('/d/NAME', '/d/other')
+    await paths.at('/d/Name', (ino) => world.fs.setattr(CALLER, ino, { mode: 0o6755 }))
+    const modes: number[] = []
+    const stale = await openedMeanwhile(rename, async (ino) => {
+      try {
+        await dropSetId(ino)
+      } finally {
+        modes.push((await world.fs.getattr(ino)).attributes.mode & 0o7777)
+      }
+    })
+    expect(stale).toEqual({ waits: true, first: 'ESTALE', second: 'none' })
+    expect(modes).toEqual([0o6755, 0o755])
+  })
+
   test('truncation by name waits too, by handle and of other files it does not', async () => {
     const truncate = (ino: Ino) => world.fs.setattr(CALLER, ino, { sizeBytes: 0 })
     const rename = () => paths.rename('/d/NAME', '/d/other')

@@ -496,20 +496,32 @@ test('set-ID bits go with chown, and where the transport says so; group-ID only 
       return (await fs.getattr(ino)).attributes.mode & 0o7777
     })
   for (const path of ['/f', '/g']) {
-    expect(await modeAfter(path, 0o6775, (ino) => fs.dropSetId(ino))).toBe(0o775)
-    expect(await modeAfter(path, 0o6765, (ino) => fs.dropSetId(ino))).toBe(0o2765)
+    expect(await modeAfter(path, 0o6775, (ino) => fs.dropSetId(ino, {}))).toBe(0o775)
+    expect(await modeAfter(path, 0o6765, (ino) => fs.dropSetId(ino, {}))).toBe(0o2765)
     expect(await modeAfter(path, 0o6775, (ino) => fs.setattr(CALLER, ino, { uid: 7 }))).toBe(0o775)
     expect(await modeAfter(path, 0o6775, (ino) => fs.setattr(CALLER, ino, { sizeBytes: 0 }))).toBe(0o6775)
   }
   await paths.mkdir('/d')
-  expect(await modeAfter('/d', 0o2775, (ino) => fs.dropSetId(ino))).toBe(0o2775)
+  expect(await modeAfter('/d', 0o2775, (ino) => fs.dropSetId(ino, {}))).toBe(0o2775)
   expect(await modeAfter('/d', 0o2775, (ino) => fs.setattr(CALLER, ino, { gid: 7 }))).toBe(0o2775)
   const had = (mode: number) =>
     paths.at('/f', async (ino) => {
       await fs.setattr(CALLER, ino, { mode })
-      return fs.dropSetId(ino)
+      return fs.dropSetId(ino, {})
     })
   expect([await had(0o4755), await had(0o755)]).toEqual([true, false])
+
+  // A change that will be refused takes none away.
+  for (const [endBytes, errno] of [
+    [2 ** 53, 'EFBIG'],
+    [-1, 'EINVAL'],
+  ] as const) {
+    const refused = (ino: Ino) => errnoOf(() => fs.dropSetId(ino, { endBytes }))
+    expect(await paths.at('/f', refused)).toBe(errno)
+    expect(await modeAfter('/f', 0o6775, refused)).toBe(0o6775)
+  }
+  expect(await modeAfter('/f', 0o6775, (ino) => fs.dropSetId(ino, { endBytes: 9, isByName: true }))).toBe(0o775)
+  await paths.at('/f', (ino) => fs.setattr(CALLER, ino, { mode: 0o755 }))
 
   // O_TRUNC by `create`: of what is there, not of what it makes.
   const create = (name: string) =>
