@@ -2,7 +2,7 @@
 // directories, one after another, and without this waits for the store at each of them.
 //
 // A walk is recognised when a directory has been listed and then three of its child directories, in whatever order, each
-// from its beginning. From then on all that is listed below it is part of the walk. Where pages were not in memory,
+// from its beginning. Whoever lists one again and again does not walk. From then on all that is listed below it is part of the walk. Where pages were not in memory,
 // what comes next is loaded, until so much of it was there that the rest will be. Nearest in listing order comes first: what
 // lies below a directory before its next sibling, as far as it is known.
 //
@@ -48,8 +48,10 @@ export interface WalksOptions {
 
 /** What is known of a listed directory. */
 interface Listed {
-  /** Child directories that were listed since. */
+  /** Child directories that were listed since, each once. */
   children: number
+  /** The listing of its parent that it counts for. */
+  readonly countedIn: Listed | undefined
   isWalked: boolean
 }
 
@@ -108,10 +110,11 @@ export class Walks {
     if (wasMissing) this.#inMemory = 0
     this.#takeFromAhead(ino)
     const above = this.#listed.get(parent)
-    if (above !== undefined && ++above.children === RECOGNISED_AT) above.isWalked = true
+    const before = this.#listed.get(ino)
+    if (above !== undefined && before?.countedIn !== above && ++above.children === RECOGNISED_AT) above.isWalked = true
     const isWalked = above?.isWalked ?? false
-    this.#listed.set(ino, { children: 0, isWalked })
-    if (!isWalked) return
+    this.#listed.set(ino, { children: 0, countedIn: above, isWalked })
+    if (!isWalked || before?.isWalked) return
     this.#walked++
     if (this.#inMemory >= IN_MEMORY_MAX) return
     this.#branchOut(ino, parent)

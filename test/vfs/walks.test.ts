@@ -196,6 +196,22 @@ test('two child directories are no walk; a third one is, and what it brings is b
   expect(little.world.fs.status().walks.loaded, 'as much as fits, and what is on its way').toBeLessThan(4 + 16)
 })
 
+test('who lists one directory again and again does not walk, and takes a walk no further', async () => {
+  const { rounds, world, packages } = await listPackages({}, 1)
+  const poll = async (ino: Ino) => {
+    for (let times = 0; times < 20; times++) {
+      await rounds.run(() => list(world, ino))
+      await rounds.settle()
+    }
+  }
+  await poll(packages[0]!.ino)
+  expect(world.fs.status().walks.loaded).toBe(0)
+  await poll(packages[1]!.ino)
+  expect(world.fs.status().walks.loaded).toBe(0)
+  await poll(packages[2]!.ino)
+  expect(world.fs.status().walks.loaded).toBeLessThanOrEqual(16 + 4 * 3)
+})
+
 test('a walk that pauses is over: what is listed then is no part of it', async () => {
   const { rounds, world, packages } = await listPackages({}, 3)
   const { loaded } = world.fs.status().walks
