@@ -80,6 +80,8 @@ export class ReaddirAhead {
   }
 
   #fill(place: ListingPlace, sizeBytes: number): void {
+    // Whoever reads there was faster.
+    if (!this.#ends.some((end) => isSame(end, place))) return
     const { version = Number.NaN } = this.#fs
     if (Number.isNaN(version) || this.#ahead.some((ahead) => isSame(ahead.place, place))) return
     const reply = this.#replies.begin(place, sizeBytes)

@@ -155,6 +155,16 @@ test('after a change spoilt it, the next few are filled when they are asked for'
   expect(counted()).toEqual({ filled: 4, used: 2 })
 })
 
+test('what was asked for before it could be filled ahead is filled once', async () => {
+  const found = await list(0, 1)
+  for (let asked = 0; asked < 2; asked++) found.push(...(await ask(found.at(-1)!.cookie)))
+  await laterTurns()
+  // Three that were asked for, and the next.
+  expect(numbers.calls).toEqual([...new Set(numbers.calls)])
+  expect(numbers.calls).toHaveLength(4)
+  expect(counted()).toEqual({ filled: 1, used: 0 })
+})
+
 test('a listing that asks for less, or goes back, gets what it asks for', async () => {
   const found = await list(0, 3)
   const small = await ask(found.at(-1)!.cookie, 500)
