@@ -6,9 +6,9 @@ import { CommandError, codeOf } from './errors.ts'
 /** Whoever may ask the daemon may do what it may. */
 const CALLER = { uid: process.geteuid!(), gid: process.getegid!(), pid: process.pid }
 
-/** Gives the entry that `name` finds in a directory that very spelling. The directory is given by its names from the root on;
- *  resolves to its inode. */
-export async function respell(filesystem: Filesystem, directory: readonly string[], name: string): Promise<Ino> {
+/** Gives the entry that `name` finds in a directory that very spelling. The directory is given by its names from the root on.
+ *  Resolves to the inodes that have changed: the directory's, and what the entry leads to. */
+export async function respell(filesystem: Filesystem, directory: readonly string[], name: string): Promise<[Ino, Ino]> {
   const held: Ino[] = []
   const step = async (parent: Ino, part: string): Promise<Ino> => {
     const { attributes } = await filesystem.lookup(CALLER, parent, Buffer.from(part))
@@ -18,10 +18,10 @@ export async function respell(filesystem: Filesystem, directory: readonly string
   try {
     let parent = ROOT_INO
     for (const part of directory) parent = await step(parent, part)
-    await step(parent, name)
+    const ino = await step(parent, name)
     const there = { parent, name: Buffer.from(name) }
     await filesystem.rename(CALLER, there, there, 0)
-    return parent
+    return [parent, ino]
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error
     const path = [...directory, name].join('/')

@@ -96,9 +96,11 @@ export class ServedVolume implements ControlHandlers {
 
   async recase(directory: readonly string[], name: string): Promise<void> {
     const { volume, mounted } = this.#parts
-    const parent = await respell(volume.filesystem, directory, name)
+    const [parent, ino] = await respell(volume.filesystem, directory, name)
     // What it has listed: INVAL_ENTRY alone does nothing where the kernel does not know the old spelling.
     await mounted.invalidateInode(parent, 0, 0)
+    // Its ctime.
+    await mounted.invalidateInode(ino, -1, 0)
   }
 
   async unmount(options: { force: boolean; onProgress: (dirtyBytes: number) => void }): Promise<{ lostBytes: number }> {
