@@ -340,6 +340,7 @@ class Packing {
     const outcome = this.uploader
       .put(builder, trailer, () => !this.#failed)
       .then((result) => {
+        // `upload` throws it.
         if (result.error !== null) this.#failed = true
         this.#underWay.delete(outcome)
         return result

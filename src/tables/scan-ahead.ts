@@ -115,6 +115,7 @@ export class ScanAhead {
         this.#ask(table, { page: next, index: -1 }, first, null)
       },
       () => {
+        // The scan meets the error when it comes there, and asks anew before.
         progress.isNextAsked = false
       },
     )

@@ -208,7 +208,7 @@ export class TableView implements Table {
       const isScan = isLeaf && upper <= to
       const page = cache.find(pointer, table, isScan)
       if (page === undefined) {
-        // The leaf is asked for first: it is waited for.
+        // The leaf is asked for first: it is waited for, by whom the fault below reaches, and he meets the error too.
         if (isScan) cache.load(pointer, table, true).catch(() => {})
         if (isScan) scanAhead.reached(table, at as Step, above, true)
         throw new TreePageFault(cache, pointer, table, isScan)

@@ -1,13 +1,13 @@
 // A large directory that ignores case, shared by Debian's smbd by the recipes of docs/SAMBA.md, and used by smbclient.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { python } from '../../bench/programs/index.ts'
 import { BY_DIRECTORY, BY_MODULE, COMMON, Samba } from '../../bench/smb/samba.ts'
 import { summarize } from '../../bench/statistics.ts'
 import { Workspace } from '../../bench/workspace.ts'
-import type { TestVolume } from './volume-fixture.ts'
+import { describeStores, type TestVolume, Volumes } from './volume-fixture.ts'
 
 const LIMIT_MS = 600_000
 const DOCUMENT = join(import.meta.dirname, '../../docs/SAMBA.md')
@@ -99,7 +99,7 @@ export class SharedDirectory {
 }
 
 /** What both recipes promise. */
-export async function useByAnyCase(shared: SharedDirectory, volume: TestVolume, entries: number): Promise<void> {
+async function useByAnyCase(shared: SharedDirectory, volume: TestVolume, entries: number): Promise<void> {
   const stored = async () => (await volume.shell("ls d | grep -v '^file-' || true")).trimEnd()
   shared.put('a', 'first')
   shared.put('b', 'second')
@@ -127,4 +127,32 @@ export async function useByAnyCase(shared: SharedDirectory, volume: TestVolume, 
     expect(shared.got('got')).toBe('first')
     await volume.shell(': >d/file-0000007')
   }
+}
+
+/** A test, on each kind of store, of a share of so many files: what both recipes promise, and then the rest. */
+export function testShare(
+  entries: number,
+  promise: string,
+  rest: (share: SharedDirectory, volume: TestVolume) => Promise<void>,
+): void {
+  const missing = existsSync('/usr/sbin/smbd') ? null : 'no samba: scripts/test installs it'
+  const volumes = new Volumes()
+  const shared: SharedDirectory[] = []
+  afterEach(async () => {
+    for (const each of shared.splice(0)) await each.stop()
+    await volumes.cleanUp()
+  })
+  describeStores(`a share of ${entries.toLocaleString('en')} files`, (kind) => {
+    test(promise, async (context) => {
+      if (missing !== null) context.skip(missing)
+      const volume = await volumes.create(kind)
+      const share = new SharedDirectory(volume)
+      shared.push(share)
+      await share.start(entries)
+      await useByAnyCase(share, volume, entries)
+      await rest(share, volume)
+      await share.stop()
+      await volume.unmount()
+    })
+  })
 }
