@@ -53,9 +53,9 @@ export class CacheEnd {
       if (cookie <= this.#cookie) return
       this.#cookie = cookie
       const bytes = (DIRENT_BYTES + nameBytes + 7) & ~7
-      for (const [at, pageBytes] of PAGE_SIZES.entries()) {
+      for (let at = 0; at < PAGE_SIZES.length; at++) {
         const filled = this.#filled[at]! + bytes
-        this.#filled[at] = filled > pageBytes ? bytes : filled
+        this.#filled[at] = filled > PAGE_SIZES[at]! ? bytes : filled
       }
     })
   }
