@@ -2,7 +2,7 @@
 import { formatMinutes } from '../estimate.ts'
 import type { System } from '../systems/index.ts'
 import type { DataNotTried, Table } from './results.ts'
-import { NOT_TRIED } from './systems.ts'
+import { NOT_TRIED, SENDS_AFTER_MS } from './systems.ts'
 import type { DataWorkload, Scale } from './workload.ts'
 import { MANY_MEMORY } from './workloads.ts'
 
@@ -136,9 +136,13 @@ const OURS = { tree: 4, 'tree-read': 2, 'tree-rm': 1, 'git-clone': 1, 'git-statu
 const LATE_TREE_REQUESTS = 1.1
 const STEP_SEC = 0.7
 
+/** What it still has to send is waited for, before each remount. */
+const SENDING_SEC = 7
+
 /** One run of one system. */
 export function estimateDataSec({ system, workloads }: DataTask, { latencyMs }: Table, scale: Scale): number {
   const pace = PACES[system.id] ?? PEER
+  const remountSec = pace.remountSec + (SENDS_AFTER_MS[system.id] === undefined ? 0 : SENDING_SEC)
   const isPeer = PACES[system.id] === undefined
   const sec = { ...OURS, ...pace.sec }
   let total = pace.runSec
@@ -154,7 +158,7 @@ export function estimateDataSec({ system, workloads }: DataTask, { latencyMs }: 
           : 1
     const late = isPeer && isOfTree ? (LATE_TREE_REQUESTS * scale.treeFiles * latencyMs) / 1000 : 0
     const work = id.startsWith('random') ? scale.runtimeSec + 1 : ((sec as Record<string, number>)[id] ?? 0.5) * share
-    total += work + late + STEP_SEC + (temperature === 'cold' ? pace.remountSec : 0)
+    total += work + late + STEP_SEC + (temperature === 'cold' ? remountSec : 0)
   }
   return total
 }

@@ -26,9 +26,17 @@ export function writeDataReport(results: DataResults): string {
   }
   parts.push('#### Who ran, and how: data', systemsList(results))
   if (failures.length > 0) {
-    parts.push('#### What failed: data', failures.map((failure) => `- ${failure.split('\n')[0]}`).join('\n'))
+    parts.push(
+      '#### What failed: data',
+      failures.map((failure) => `- ${withoutTraceback(failure).split('\n')[0]}`).join('\n'),
+    )
   }
   return `${parts.join('\n\n')}\n`
+}
+
+/** Of what a program in Python says, its last line. */
+function withoutTraceback(failure: string): string {
+  return failure.replace(/Traceback.*\n/s, '')
 }
 
 function titleOf({ latencyMs, memory }: Table): string {

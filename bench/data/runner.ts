@@ -6,21 +6,27 @@
 //   another --memory than what ran before it, with every system.
 // - What work needs is made before it, without being measured if nobody wants it measured; what could not be made fails
 //   what needs it, and nothing else.
+// - What a system still has to send before it is mounted again is waited for, in no step's time.
 // - A step has a limit. What was over it once is not run again in the same table.
 import { DelayProxy } from '../delay-proxy.ts'
 import type { Meter, StepResult } from '../measure.ts'
 import type { Minio } from '../minio.ts'
 import { NO_COST } from '../results.ts'
 import type { Instance, Place } from '../systems/index.ts'
+import { sleep } from '../waiting.ts'
 import { Interrupted, type Workspace } from '../workspace.ts'
 import { type DataPart, type DataTask, describeTable } from './plan.ts'
 import { onRaw } from './raw.ts'
 import { type DataMeasurement, isSameTable, type Table } from './results.ts'
+import { SENDS_AFTER_MS } from './systems.ts'
 import type { DataWorkload, Scene } from './workload.ts'
 
 const SHORT_MS = 60_000
 /** cairnfs's own. */
 const DEFAULT_MEMORY = '1G'
+/** For what a system has still to send, and how late a request may come. */
+const SEND_MS = 180_000
+const SENT_WITHIN_MS = 1000
 /** What cairnfs names its segments, in the bucket. */
 const SEGMENTS = 'volume/segments/'
 
@@ -179,6 +185,7 @@ export class DataRunner {
     if (workload.temperature === 'cold' || memory !== place.memory) {
       if (memory === undefined) delete place.memory
       else place.memory = memory
+      await this.#sent(task.system.id)
       await instance.unmountCold()
       await instance.mountAgain()
       work.mountMemory = memoryOf(task.system.id, place)
@@ -193,6 +200,21 @@ export class DataRunner {
       judge: (output) => workload.judge(output, scene),
     })
     return { ...result, ...segments }
+  }
+
+  /** Waits for what a system still has to send. */
+  async #sent(system: string): Promise<void> {
+    const quietMs = SENDS_AFTER_MS[system]
+    if (quietMs === undefined) return
+    const { minio, workspace } = this.#parts
+    const puts = async () => (await minio.settledRequests()).PutObject ?? 0
+    for (const deadline = performance.now() + SEND_MS; performance.now() < deadline; ) {
+      const before = await puts()
+      await sleep(quietMs + SENT_WITHIN_MS)
+      workspace.refuseWhenInterrupted()
+      if ((await puts()) === before) return
+    }
+    throw new Error(`was still sending after ${SEND_MS / 1000} s`)
   }
 
   #fail({ system }: DataTask, table: Table, round: number, what: string, error: unknown): void {

@@ -18,6 +18,9 @@ export const NOT_TRIED: Readonly<Record<string, { workloads: readonly string[]; 
   },
 }
 
+/** What sends only when nothing was written for a while, in milliseconds: it is waited for before its cache is emptied. */
+export const SENDS_AFTER_MS: Readonly<Record<string, number>> = { rclone: 5000 }
+
 /** What a reader has to know of the figures, which differs from what it is of listings. */
 const NOTES: Readonly<Record<string, string>> = {
   juicefs:

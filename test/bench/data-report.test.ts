@@ -188,12 +188,17 @@ describe('the report of data', () => {
       ...[of('cairnfs', 'write', 2, { latencyMs: 30 }), of('cairnfs', 'tree', 2), of('s3fs', 'write', 2)],
     ]
     const notTried = [{ latencyMs: 0, memory: null, system: 's3fs', workloads: ['tree'] }]
-    const text = writeDataReport(results(measurements, { notTried, failures: ['it broke\nat length'] }))
+    const text = writeDataReport(
+      results(measurements, {
+        notTried,
+        failures: ['it broke\nat length', 'a: Traceback (most recent):\n  File x\nOSError: no'],
+      }),
+    )
     expect([...text.matchAll(/^#### Data, (.*)$/gm)].map(([, title]) => title)).toEqual([
       ...['no latency added', '30 ms added per request', 'no latency added, --memory 256M'],
     ])
     expect(text).toContain('| unpack a source tree, and sync | 2.00 s | not tried |')
-    expect(text).toContain('- it broke\n')
+    expect(text).toContain('- it broke\n- a: OSError: no\n')
   })
 
   test('is of several runs when they have no table in common, and are of one scale', () => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { DataResults } from '../../bench/data/results.ts'
 import { markedProcesses } from '../../bench/processes.ts'
 import type { Results } from '../../bench/results.ts'
 import { parseMountinfo } from '../../src/fuse/index.ts'
@@ -31,7 +32,11 @@ const children = new Set<ReturnType<typeof spawn>>()
 beforeAll(() => {
   const bench = join(REPOSITORY, 'bench')
   if (reason === null)
-    compiled = compile(['main.ts', 'programs/list-bucket.ts', 'programs/grow.ts'].map((file) => join(bench, file)))
+    compiled = compile(
+      ['main.ts', 'programs/list-bucket.ts', 'programs/grow.ts', 'programs/raw-store.ts'].map((file) =>
+        join(bench, file),
+      ),
+    )
   folder = mkdtempSync(join(tmpdir(), 'cairnfs-test-'))
 })
 afterEach(() => {
@@ -161,5 +166,36 @@ describe.skipIf(reason !== null)(`npm run bench -- listing${reason === null ? ''
     expect(status).toBe(1)
     expect(stderr).toMatch(/JuiceFS is missing: .*--without-peers/)
     expect(await leftOvers()).toEqual([])
+  })
+})
+
+describe.skipIf(reason !== null)(`npm run bench -- data${reason === null ? '' : ` (${reason})`}`, () => {
+  test('measures cairnfs beside the raw client and ext4, reports it, and leaves nothing', async () => {
+    const json = join(folder, 'data.json')
+    const work = 'write,read-cold,read-warm,first-byte,small,fsync-each,tree,tree-read,tree-rm,many'
+    const sizes = ['--size', '9M', '--files', '100', '--many', '50', '--latency', '20']
+    const options = [...sizes, '--workloads', work, '--without-peers', '--json', json]
+    const { status, stdout, stderr } = await bench(['data', ...options])
+    expect({ status, stderr }).toMatchObject({ status: 0 })
+    const { measurements } = JSON.parse(readFileSync(json, 'utf8')) as DataResults
+    expect(measurements.map(({ outcome }) => outcome)).toEqual(Array(12).fill('measured'))
+    const find = (wantedSystem: string, wantedWorkload: string) =>
+      measurements.find(({ system, workload }) => system === wantedSystem && workload === wantedWorkload)!
+    // Two segments each.
+    expect(find('raw', 'write').cost.requests.PutObject).toBe(2)
+    expect(find('raw', 'read-cold').cost.requests.GetObject).toBe(2)
+    expect(find('cairnfs', 'write').cost.requests.PutObject).toBeGreaterThanOrEqual(2)
+    expect(find('cairnfs', 'read-cold').cost.requests.GetObject).toBeGreaterThanOrEqual(2)
+    expect(find('cairnfs', 'fsync-each').seconds).toBeGreaterThan(200 * 0.019)
+    expect(find('cairnfs', 'many')).toMatchObject({ mountMemory: '256M', segments: expect.any(Number) })
+    expect(find('cairnfs', 'many').segments).toBeGreaterThan(0)
+    expect(stdout).toContain('#### Data, 20 ms added per request')
+    expect(await leftOvers()).toEqual([])
+  })
+
+  test('reports results that were kept', async () => {
+    const { status, stdout } = await bench(['report', join(folder, 'data.json')])
+    expect(status).toBe(0)
+    expect(stdout).toContain('#### Data, 20 ms added per request')
   })
 })
