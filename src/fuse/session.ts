@@ -21,6 +21,7 @@ import { constants as fsConstants } from 'node:fs'
 import { constants } from 'node:os'
 import type { Registry } from '../observe/index.ts'
 import { errnoError, FsError, isPromise, type MaybePromise, systemClock } from '../platform/index.ts'
+import { Lease } from '../segments/index.ts'
 import type { Attributes, Caller, Entry, Filesystem, Handle, Ino, Opened } from '../vfs/index.ts'
 import { MalformedRequest, ReplyBuffer, type RequestBuffer, totalLengthBytes } from './codec.ts'
 import { DirectoryRequests } from './directory-requests.ts'
@@ -372,8 +373,17 @@ export class Session {
     r.need(ReadIn.sizeof)
     const at = InHeader.sizeof
     const offset = r.u64(at + ReadIn.offset)
-    const parts = this.#fs.read(r.u64(at + ReadIn.fh) as Handle, r.nodeid as Ino, offset, r.u32(at + ReadIn.size))
-    return this.#then(r, parts, this.#sendRead)
+    const [handle, ino, sizeBytes] = [r.u64(at + ReadIn.fh) as Handle, r.nodeid as Ino, r.u32(at + ReadIn.size)]
+    const lease = new Lease()
+    let isUnderWay = false
+    try {
+      const parts = this.#fs.read(handle, ino, offset, sizeBytes, lease)
+      isUnderWay = isPromise(parts)
+      const sent = this.#then(r, parts, this.#sendRead)
+      return isPromise(sent) ? sent.finally(() => lease.release()) : sent
+    } finally {
+      if (!isUnderWay) lease.release()
+    }
   }
 
   #write(r: RequestBuffer): MaybePromise<void> {

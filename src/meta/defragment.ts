@@ -78,7 +78,7 @@ export async function rewriteRuns(
     for (const run of runs) {
       let parts: Uint8Array[]
       try {
-        parts = (await Promise.all(run.map(({ range }) => segments.readData(range, priority)))).flat()
+        parts = (await Promise.all(run.map(({ range }) => segments.readData(range, { priority })))).flat()
       } catch (error) {
         if (!(error instanceof FsError) || isPassing(error)) throw error
         continue

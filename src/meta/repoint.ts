@@ -195,7 +195,7 @@ interface Read {
 /** An extent's bytes; where a block is damaged, block by block: those that are whole, and why the others are not. */
 async function readWhole(extent: Extent, segments: SegmentStore, priority: ReadPriority): Promise<Read[]> {
   try {
-    return [{ extent, parts: await segments.readData(extent.range, priority) }]
+    return [{ extent, parts: await segments.readData(extent.range, { priority }) }]
   } catch (error) {
     if (!(error instanceof FsError) || isPassing(error)) throw error
     const { fileOffset, range } = extent

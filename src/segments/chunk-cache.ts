@@ -1,5 +1,4 @@
-// What was read of segments: chunks (runs of an object's bytes, as one GET brought them), least recently used first out,
-// and the GETs under way. Knows nothing of blocks and pages but which spots a reader has verified.
+// What was read of segments: chunks (chunk.ts), least recently used first out, and the GETs under way. Knows nothing of blocks and pages but which spots a reader has verified.
 //
 // Windows and rent-or-buy: a first miss in a segment fetches an aligned window around it. The next one (for data: when
 // it is near, or the third) fetches all that is missing of the segment in one GET. So a cold walk costs two GETs per
@@ -9,12 +8,14 @@
 // - Chunks of a segment never contain each other; they may overlap. Their bytes never change.
 // - A byte that is cached or on its way is not asked for again, but for a window cut off a larger fetch.
 // - A fetch that has not begun may grow; one that has begun is fixed. Reads joining it in the same turn so become one GET.
-// - `cachedBytes` counts whole chunks: what readers hold are views into them.
+// - `cachedBytes` counts the memory of whole chunks: what readers hold are views into them.
+// - Whoever is given chunks holds them from the turn in which they were found, or came: none is used again under him.
 import { LRUCache } from 'lru-cache'
 import PQueue from 'p-queue'
 import { FsError } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
-import { segmentKey } from './format.ts'
+import { Chunk, ChunkMemory } from './chunk.ts'
+import { type SegmentKind, segmentKey } from './format.ts'
 import type { ReadPriority, SegmentId } from './segment-store.ts'
 
 /** Misses closer than this to each other are fetched together. */
@@ -23,6 +24,8 @@ const MERGE_GAP_BYTES = 128 * 1024
 const NEAR_BYTES = 1024 * 1024
 /** Far misses in one segment that are rented before it is bought. */
 const RENTED_WINDOWS_MAX = 3
+/** Of memory for whole segments that is free: a few GETs' worth. */
+const KEPT_SLABS_MAX = 4
 /** Most chunks ever held. */
 const CHUNKS_MAX = 32 * 1024
 
@@ -33,15 +36,11 @@ export class DamagedError extends FsError {
   }
 }
 
-/** A run of a segment's bytes in memory. */
-export interface Chunk {
-  readonly serial: number
-  readonly segment: SegmentId
-  readonly start: number
-  readonly end: number
-  readonly body: Buffer
-  /** Spots a reader has verified, by a number of its choice. */
-  readonly verified: Set<number>
+/** Chunks that a reader holds until `release`. */
+export interface HeldChunks {
+  /** Together all that was wanted, in order. */
+  readonly chunks: readonly Chunk[]
+  release(): void
 }
 
 /** A GET that waits for its turn or is under way. */
@@ -50,6 +49,8 @@ class Fetch {
   dequeued = false
   /** The request is being made: the range is fixed. */
   begun = false
+  /** Who waits for it will hold what comes. */
+  waiting = 0
   /** Resolves to what came. */
   readonly promise: Promise<Chunk>
 
@@ -58,6 +59,7 @@ class Fetch {
     public start: number,
     public end: number,
     public priority: ReadPriority,
+    readonly kind: SegmentKind,
     enqueue: (fetch: Fetch) => Promise<Chunk>,
   ) {
     this.promise = enqueue(this)
@@ -80,6 +82,8 @@ export interface ReadWish {
   /** Fetches are aligned to this. */
   windowBytes: number
   priority: ReadPriority
+  /** Memory of data is used again. */
+  kind: SegmentKind
   /** `near`: buy the rest of the segment when the miss lies near to what is held. `always`: on any second miss.
    *  `now`: at once. `never`: the windows alone; no fetch of another
    *  priority grows by them. */
@@ -102,6 +106,7 @@ export class ChunkCache {
   /** All fetches, of all segments. */
   readonly #fetching = new Set<Fetch>()
   readonly #lru: LRUCache<number, Chunk>
+  readonly #memory: ChunkMemory
   #budgetBytes: number
   #bytes = 0
   #serial = 0
@@ -110,6 +115,7 @@ export class ChunkCache {
     this.#store = options.store
     this.#segmentSizeBytes = options.segmentSizeBytes
     this.#budgetBytes = options.cacheBytes
+    this.#memory = new ChunkMemory({ slabBytes: options.segmentSizeBytes, keptMax: KEPT_SLABS_MAX })
     this.#queue = new PQueue({ concurrency: options.fetches })
     // Not `max`, which would set room for all of them aside at once.
     const dispose = (chunk: Chunk) => this.#detach(chunk)
@@ -162,7 +168,8 @@ export class ChunkCache {
     this.#shrink()
   }
 
-  /** Chunks that together hold [start, end), in order; null when something is missing. Never waits. */
+  /** Chunks that together hold [start, end), in order; null when something is missing. Never waits; they are to be used in
+   *  this turn. */
   cached(segment: SegmentId, start: number, end: number): Chunk[] | null {
     const held = this.#segments.get(segment)
     if (held === undefined) return null
@@ -177,21 +184,17 @@ export class ChunkCache {
     return found
   }
 
-  /** As `cached`, fetching what is missing. Rejects with FsError EIO. */
-  async read(segment: SegmentId, wish: ReadWish): Promise<Chunk[]> {
+  /** As `cached`, fetching what is missing. The chunks are held. Rejects with FsError EIO. */
+  async read(segment: SegmentId, wish: ReadWish): Promise<HeldChunks> {
     const sources = this.#sources(segment, wish)
-    const chunks = await Promise.all(sources)
-    const found: Chunk[] = []
-    for (let at = wish.start; at < wish.end; ) {
-      const chunk = chunks.find((candidate) => candidate.start <= at && at < candidate.end)
-      if (chunk === undefined) {
-        const size = chunks.reduce((most, candidate) => Math.max(most, candidate.end), 0)
-        throw new DamagedError(`${segmentKey(segment)} has ${size} bytes, wanted were those to ${wish.end}`)
-      }
-      found.push(chunk)
-      at = chunk.end
+    try {
+      const all = await Promise.all(sources)
+      return { chunks: inOrder(segment, wish, all), release: () => all.forEach(releaseChunk) }
+    } catch (error) {
+      // Some may come yet. One that fails is nobody's, and the failure that is told may be another one's.
+      for (const source of sources) Promise.resolve(source).then(releaseChunk, () => {})
+      throw error
     }
-    return found
   }
 
   /** Forgets chunks that proved damaged, or a whole segment. */
@@ -202,7 +205,7 @@ export class ChunkCache {
     for (const chunk of [...(chunks ?? held.chunks)]) this.#lru.delete(chunk.serial)
   }
 
-  /** What is held or asked for of [start, end), fetches for the rest begun. */
+  /** What there is or is asked for of [start, end), fetches for the rest begun. Each is held by the caller, once there. */
   #sources(id: SegmentId, wish: ReadWish): (Chunk | Promise<Chunk>)[] {
     let held = this.#segments.get(id)
     if (held === undefined) {
@@ -215,6 +218,7 @@ export class ChunkCache {
       const chunk = chunkAt(held, at)
       if (chunk !== undefined) {
         this.#lru.get(chunk.serial)
+        chunk.hold()
         sources.push(chunk)
         at = chunk.end
         continue
@@ -225,6 +229,7 @@ export class ChunkCache {
         continue
       }
       if (wish.priority === 'demand') this.#hurry(fetch)
+      fetch.waiting += 1
       sources.push(fetch.promise)
       at = fetch.end
     }
@@ -239,7 +244,7 @@ export class ChunkCache {
       (fetch) => mayJoin(fetch) && start <= fetch.end + MERGE_GAP_BYTES && fetch.start <= end + MERGE_GAP_BYTES,
     )
     if (waiting === undefined) {
-      this.#fetch(held, start, end, wish.priority)
+      this.#fetch(held, start, end, wish)
       return
     }
     waiting.start = Math.min(waiting.start, start)
@@ -255,10 +260,10 @@ export class ChunkCache {
     return held.chunks.some(near) || held.fetches.some(near)
   }
 
-  #fetch(held: CachedSegment, start: number, end: number, priority: ReadPriority): void {
+  #fetch(held: CachedSegment, start: number, end: number, { priority, kind }: ReadWish): void {
     const queueId = String(++this.#serial)
     held.fetchCount += 1
-    const fetch = new Fetch(queueId, start, end, priority, (self) =>
+    const fetch = new Fetch(queueId, start, end, priority, kind, (self) =>
       this.#queue.add(() => this.#get(held, self), { id: queueId, priority: priorityNumber(priority) }),
     )
     held.fetches.push(fetch)
@@ -280,17 +285,19 @@ export class ChunkCache {
     fetch.begun = true
     const { start, end } = fetch
     const key = segmentKey(held.id)
+    const given: Buffer[] = []
+    const allocate = (lengthBytes: number): Buffer => {
+      const memory = this.#memory.allocate(lengthBytes)
+      given.push(memory)
+      return memory
+    }
     try {
       const range = end === Number.POSITIVE_INFINITY ? { offset: start } : { offset: start, lengthBytes: end - start }
-      const { body } = await this.#store.get(key, range)
-      const chunk: Chunk = {
-        serial: ++this.#serial,
-        segment: held.id,
-        start,
-        end: start + body.length,
-        body,
-        verified: new Set(),
-      }
+      const { body } = await this.#store.get(key, fetch.kind === 'data' ? { ...range, allocate } : range)
+      // Where it was tried more than once, what the others got is left to the collector.
+      const isOurs = given.length === 1 && given[0] === body
+      const chunk = new Chunk({ serial: ++this.#serial, segment: held.id, start, body }, isOurs ? this.#memory : null)
+      for (let i = 0; i < fetch.waiting; i++) chunk.hold()
       if (chunk.end < end && body.length > 0) held.sizeBytes = chunk.end
       this.#finish(held, fetch)
       this.#insert(held, chunk)
@@ -311,13 +318,16 @@ export class ChunkCache {
   }
 
   #insert(held: CachedSegment, chunk: Chunk): void {
-    if (chunk.body.length === 0 || chunk.body.length > this.#budgetBytes) return
+    if (chunk.body.length === 0 || chunk.memoryBytes > this.#budgetBytes) {
+      chunk.forget()
+      return
+    }
     for (const old of [...held.chunks]) {
       if (chunk.start <= old.start && old.end <= chunk.end) this.#lru.delete(old.serial)
     }
     held.chunks.push(chunk)
     this.#segments.set(held.id, held)
-    this.#bytes += chunk.body.length
+    this.#bytes += chunk.memoryBytes
     this.#lru.set(chunk.serial, chunk)
     this.#shrink()
   }
@@ -329,7 +339,8 @@ export class ChunkCache {
   }
 
   #detach(chunk: Chunk): void {
-    this.#bytes -= chunk.body.length
+    this.#bytes -= chunk.memoryBytes
+    chunk.forget()
     const held = this.#segments.get(chunk.segment)
     if (held === undefined) return
     const index = held.chunks.indexOf(chunk)
@@ -343,6 +354,23 @@ export class ChunkCache {
     if (idle && this.#segments.get(held.id) === held) this.#segments.delete(held.id)
   }
 }
+
+/** Of these chunks those that hold what is wanted. Throws when something is missing. */
+function inOrder(segment: SegmentId, { start, end }: ReadWish, chunks: readonly Chunk[]): Chunk[] {
+  const found: Chunk[] = []
+  for (let at = start; at < end; ) {
+    const chunk = chunks.find((candidate) => candidate.start <= at && at < candidate.end)
+    if (chunk === undefined) {
+      const size = chunks.reduce((most, candidate) => Math.max(most, candidate.end), 0)
+      throw new DamagedError(`${segmentKey(segment)} has ${size} bytes, wanted were those to ${end}`)
+    }
+    found.push(chunk)
+    at = chunk.end
+  }
+  return found
+}
+
+const releaseChunk = (chunk: Chunk): void => chunk.release()
 
 function priorityNumber(priority: ReadPriority): number {
   return priority === 'demand' ? 1 : 0

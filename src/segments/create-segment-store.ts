@@ -4,11 +4,13 @@
 // Must stay true:
 // - Nothing is handed out unverified. A block is verified once per chunk, a page at every read. What does not verify is
 //   fetched once more (it may have been damaged on its way), then it is EIO.
-// - What is handed out are views of chunks; only what straddles two chunks is copied.
+// - What is handed out are views of chunks, which the reader's lease holds, or which are lent for good; only what straddles
+//   two chunks is copied.
 import assert from 'node:assert'
 import { type Clock, crc32c, FsError, ruleHolds } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
-import { type Chunk, ChunkCache, DamagedError, type ReadWish } from './chunk-cache.ts'
+import { Chunk, type Lease } from './chunk.ts'
+import { ChunkCache, DamagedError, type ReadWish } from './chunk-cache.ts'
 import {
   CONTENTS_ENTRY_BYTES,
   decodeContentsEntry,
@@ -27,7 +29,7 @@ import {
   BLOCK_CRC_BYTES,
   type DataRange,
   type PagePointer,
-  type ReadPriority,
+  type ReadDataOptions,
   type SegmentId,
   type SegmentStore,
   type StoredContentsEntry,
@@ -105,39 +107,47 @@ class PackedSegmentStore implements TunableSegmentStore {
   }
 
   keepInMemory(id: SegmentId, stored: Buffer): void {
-    const chunk = { serial: 0, segment: id, start: 0, end: stored.length, body: stored, verified: new Set<number>() }
-    this.#memory.set(id, chunk)
+    this.#memory.set(id, new Chunk({ serial: 0, segment: id, start: 0, body: stored }, null))
   }
 
   dropFromMemory(id: SegmentId): void {
     this.#memory.delete(id)
   }
 
-  readData(range: DataRange, priority: ReadPriority = 'demand'): Uint8Array[] | Promise<Uint8Array[]> {
+  readData(
+    range: DataRange,
+    { priority = 'demand', lease }: ReadDataOptions = {},
+  ): Uint8Array[] | Promise<Uint8Array[]> {
     if (range.lengthBytes === 0) return []
     const { start, end } = storedSpan(range)
     const kept = this.#memory.get(range.segment)
-    if (kept !== undefined) return wantedParts(range, [kept])
+    if (kept !== undefined) return wantedParts(range, [kept], lease)
     const cached = this.#cache.cached(range.segment, start, end)
     if (cached !== null) {
       try {
-        return wantedParts(range, cached)
+        return wantedParts(range, cached, lease)
       } catch (error) {
         if (!(error instanceof DamagedError)) throw error
         this.#giveUp(range.segment, cached, error)
       }
     }
-    const wish: ReadWish = { start, end, windowBytes: DATA_WINDOW_BYTES, priority, buy: 'near' }
-    return this.#readVerified(range.segment, wish, (chunks) => wantedParts(range, chunks))
+    const wish: ReadWish = { start, end, windowBytes: DATA_WINDOW_BYTES, priority, kind: 'data', buy: 'near' }
+    return this.#readVerified(range.segment, wish, (chunks) => wantedParts(range, chunks, lease))
   }
 
   prefetchData(range: DataRange): void {
     if (range.lengthBytes === 0 || this.#memory.has(range.segment)) return
     const { start, end } = storedSpan(range)
     if (!this.#cache.canBuy || this.#cache.cached(range.segment, start, end) !== null) return
-    const wish: ReadWish = { start, end, windowBytes: DATA_WINDOW_BYTES, priority: 'read-ahead', buy: 'now' }
+    const wish: ReadWish = {
+      ...{ start, end, windowBytes: DATA_WINDOW_BYTES },
+      ...{ priority: 'read-ahead', kind: 'data', buy: 'now' },
+    }
     // The read that comes will try again and report.
-    this.#cache.read(range.segment, wish).catch(() => {})
+    this.#cache.read(range.segment, wish).then(
+      (held) => held.release(),
+      () => {},
+    )
   }
 
   async readPage(pointer: PagePointer, { isScan = false } = {}): Promise<Uint8Array> {
@@ -147,6 +157,7 @@ class PackedSegmentStore implements TunableSegmentStore {
       end: offset + storedBytes,
       windowBytes: PAGE_WINDOW_BYTES,
       priority: 'demand',
+      kind: 'pages',
       buy: isScan ? 'never' : 'always',
     }
     return await this.#readVerified(segment, wish, (chunks) => wantedPage(pointer, chunks))
@@ -169,9 +180,15 @@ class PackedSegmentStore implements TunableSegmentStore {
     const missingBytes = this.#cache.missingBytes(segment, start, end)
     if (missingBytes === 0) return true
     if (!this.#cache.hasRoomFor(missingBytes)) return false
-    const wish: ReadWish = { start, end, windowBytes: PAGE_WINDOW_BYTES, priority: 'read-ahead', buy: 'never' }
+    const wish: ReadWish = {
+      ...{ start, end, windowBytes: PAGE_WINDOW_BYTES },
+      ...{ priority: 'read-ahead', kind: 'pages', buy: 'never' },
+    }
     // The read that comes will try again and report.
-    this.#cache.read(segment, wish).catch(() => {})
+    this.#cache.read(segment, wish).then(
+      (held) => held.release(),
+      () => {},
+    )
     return true
   }
 
@@ -275,10 +292,15 @@ class PackedSegmentStore implements TunableSegmentStore {
 
   async #readTwice<T>(segment: SegmentId, wish: ReadWish, take: (chunks: readonly Chunk[]) => T): Promise<T> {
     for (let retry = false; ; retry = true) {
-      let chunks: Chunk[] | undefined
+      let chunks: readonly Chunk[] | undefined
       try {
-        chunks = await this.#cache.read(segment, wish)
-        return take(chunks)
+        const held = await this.#cache.read(segment, wish)
+        chunks = held.chunks
+        try {
+          return take(chunks)
+        } finally {
+          held.release()
+        }
       } catch (error) {
         // A body that ended early leaves no chunks to blame: forget all that was learnt of the object.
         if (!(error instanceof DamagedError) || retry || !ruleHolds('damage on the way is read again')) throw error
@@ -310,14 +332,16 @@ function bytesAt(chunks: readonly Chunk[], start: number, end: number): Uint8Arr
 /** The stored bytes of a page, verified. */
 function wantedPage({ segment, offset, storedBytes, crc }: PagePointer, chunks: readonly Chunk[]): Uint8Array {
   const stored = bytesAt(chunks, offset, offset + storedBytes)
+  for (const chunk of chunks) chunk.lend()
   if (crc32c(stored) !== crc && ruleHolds('pages are verified')) {
     throw new DamagedError(`${segmentKey(segment)} has a damaged page at ${offset}`)
   }
   return stored
 }
 
-/** The wanted bytes of a range, block by block, each verified once per chunk. */
-function wantedParts(range: DataRange, chunks: readonly Chunk[]): Uint8Array[] {
+/** The wanted bytes of a range, block by block, each verified once per chunk. The lease holds the chunks; without one they
+ *  are lent. */
+function wantedParts(range: DataRange, chunks: readonly Chunk[], lease: Lease | undefined): Uint8Array[] {
   const { offset, pieceBytes, skipBytes, lengthBytes } = range
   const wantedEnd = skipBytes + lengthBytes
   const parts: Uint8Array[] = []
@@ -344,6 +368,10 @@ function wantedParts(range: DataRange, chunks: readonly Chunk[]): Uint8Array[] {
       verifyBlock(stored, chunk, start)
       parts.push(stored.subarray(from, to))
     }
+  }
+  for (const held of chunks) {
+    if (lease === undefined) held.lend()
+    else lease.add(held)
   }
   return parts
 }

@@ -7,6 +7,7 @@
 // - What a read returns was verified; a mismatch or a missing object is FsError EIO that names the object.
 // - Commits carry file data too (tables/journal.ts): such data has a SegmentId of its own, is laid out as in a segment,
 //   and is served from memory (`keepInMemory`) until a checkpoint has packed it into a real segment.
+import type { Lease } from './chunk.ts'
 
 /** 10 bits of slot, then a counter: below 2^53. */
 export type SegmentId = number & { readonly __brand: 'SegmentId' }
@@ -77,6 +78,13 @@ export interface PackedData {
 /** What reads are for: demand before read-ahead. */
 export type ReadPriority = 'demand' | 'read-ahead'
 
+export interface ReadDataOptions {
+  /** `demand` unless told. */
+  priority?: ReadPriority
+  /** Holds the memory of what was read until it is released; without one it is the reader's for good. */
+  lease?: Lease | undefined
+}
+
 export interface SegmentStore {
   /** Largest raw run that one piece may hold: what fits a segment alone. A multiple of BLOCK_BYTES. */
   readonly maxPieceBytes: number
@@ -94,7 +102,7 @@ export interface SegmentStore {
   dropFromMemory(id: SegmentId): void
 
   /** The wanted bytes, in parts that must not be written to; at once when cached, else a promise. */
-  readData(range: DataRange, priority?: ReadPriority): Uint8Array[] | Promise<Uint8Array[]>
+  readData(range: DataRange, options?: ReadDataOptions): Uint8Array[] | Promise<Uint8Array[]>
   /** Begins fetching a range that will be wanted, with the rest of its segment; errors are kept for the read that comes.
    *  Does nothing while as much is on its way as half the cache holds. */
   prefetchData(range: DataRange): void

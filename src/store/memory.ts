@@ -38,7 +38,7 @@ class MemoryStore implements ObjectStore {
     const { body, etag } = this.#find(key)
     const start = Math.min(options.offset ?? 0, body.length)
     const end = Math.min(start + (options.lengthBytes ?? body.length), body.length)
-    const copy = Buffer.allocUnsafeSlow(end - start)
+    const copy = (options.allocate ?? Buffer.allocUnsafeSlow)(end - start)
     body.copy(copy, 0, start, end)
     return { body: copy, etag }
   }

@@ -54,6 +54,8 @@ export interface Carried {
   /** The response's body is kept in `received`, not given to the SDK (which would wrap it in a stream). */
   readonly keepsBody: boolean
   received?: Buffer
+  /** Memory for a body that is kept. */
+  readonly allocate?: ((lengthBytes: number) => Buffer) | undefined
 }
 
 export interface HttpHandlerSettings {
@@ -140,7 +142,7 @@ export class CarryingHttpHandler {
     const answer = await this.#gets.get({
       ...{ isSecure, host: hostOf(request), port: request.port ?? (isSecure ? 443 : 80) },
       ...{ path: request.path + queryString(request.query), headers: request.headers },
-      ...{ signal, progress, allocate: Buffer.allocUnsafeSlow },
+      ...{ signal, progress, allocate: carried.allocate ?? Buffer.allocUnsafeSlow },
     })
     const { statusCode, reason, headers } = answer.head!
     return { response: toResponse({ statusCode, reason, headers }, answer.body, carried) }

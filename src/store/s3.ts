@@ -189,7 +189,7 @@ class S3Store implements ObjectStore {
     const { offset = 0, lengthBytes, signal } = options
     if (lengthBytes === 0) return this.#emptyRange(key, options)
     const isRange = offset > 0 || lengthBytes !== undefined
-    const carried = carry(options, { keepsBody: true, isBulk: isBulk(key) })
+    const carried = carry(options, { keepsBody: true, isBulk: isBulk(key), allocate: options.allocate })
     const input = this.#object(key, carried)
     if (isRange)
       Object.assign(input, { Range: `bytes=${offset}-${lengthBytes === undefined ? '' : offset + lengthBytes - 1}` })

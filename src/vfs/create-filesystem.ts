@@ -150,7 +150,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
       return isTruncating(flags) ? counted(opening) : opening()
     }),
     create: changing((caller, parent, name, mode, flags) => create(context, caller, parent, name, mode, flags)),
-    read: reading((handle, ino, offset, lengthBytes) => read(context, handle, ino, offset, lengthBytes)),
+    read: reading((handle, ino, offset, lengthBytes, lease) => read(context, handle, ino, offset, lengthBytes, lease)),
     write: changing((handle, ino, offset, data) => write(context, handle, ino, offset, data)),
     copyFileRange: changing((from, to, lengthBytes, flags) => copyFileRange(context, from, to, lengthBytes, flags)),
     flush: () => {},

@@ -11,6 +11,7 @@
 //   emptiness, setgid inheritance, names' lengths, limits.
 import type { Attributes, Ino } from '../meta/index.ts'
 import type { MaybePromise, Timespec } from '../platform/index.ts'
+import type { Lease } from '../segments/index.ts'
 
 export { type Attributes, type Ino, ROOT_INO } from '../meta/index.ts'
 
@@ -141,8 +142,15 @@ export interface Filesystem {
     flags: OpenFlags,
   ): MaybePromise<{ entry: Entry; opened: Opened }>
   /** Up to `lengthBytes` from `offset`; shorter only at the end of the file. The parts are the filesystem's own memory:
-   *  the transport sends them before anything else runs, and keeps none. */
-  read(handle: Handle, ino: Ino, offset: number, lengthBytes: number): MaybePromise<readonly Uint8Array[]>
+   *  the transport sends them before anything else runs, and keeps none. With a lease it says by that when it has done so;
+   *  without, the memory is not used again. */
+  read(
+    handle: Handle,
+    ino: Ino,
+    offset: number,
+    lengthBytes: number,
+    lease?: Lease,
+  ): MaybePromise<readonly Uint8Array[]>
   /** Returns the bytes taken: all of `data`, or it fails. */
   write(handle: Handle, ino: Ino, offset: number, data: Uint8Array): MaybePromise<number>
   /** copy_file_range(2): makes up to `lengthBytes` of the one what they are in the other, sharing where it lies where it

@@ -5,7 +5,7 @@
 import type { Extent, ReadAhead, ReadPart } from '../data/index.ts'
 import { extentsOf, type Ino, type Inode, isDirectory, isRegular, type Node } from '../meta/index.ts'
 import { errnoError, isPromise, type MaybePromise, ruleHolds } from '../platform/index.ts'
-import { sliceRange } from '../segments/index.ts'
+import { type Lease, sliceRange } from '../segments/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { Handle, Opened, OpenFlags } from './filesystem.ts'
 import { staleGate } from './stale-names.ts'
@@ -60,6 +60,7 @@ export function read(
   ino: Ino,
   offset: number,
   lengthBytes: number,
+  lease?: Lease,
 ): MaybePromise<readonly Uint8Array[]> {
   const { database, metadata, streams, handles } = context
   const readAhead = handles.readAhead(handle, ino)
@@ -75,7 +76,7 @@ export function read(
     if (end <= offset) return []
     const recorded = extentsOf(database, inode, offset, end)
     const parts = stream?.plan(offset, end - offset, recorded) ?? planRecorded(recorded, offset, end)
-    const gathered = gather(context, parts, mayShare)
+    const gathered = gather(context, parts, { mayShare, lease })
     if (inode.allocatedBytes > 0) fetchAhead(context, inode, readAhead, offset, end, sizeBytes)
     return gathered
   })
@@ -98,14 +99,18 @@ export function planRecorded(recorded: readonly Extent[], from: number, to: numb
 }
 
 /** The bytes of a plan. All stored parts are asked for in this turn. */
-function gather(context: Context, plan: readonly ReadPart[], mayShare: boolean): Uint8Array[] | Promise<Uint8Array[]> {
+function gather(
+  context: Context,
+  plan: readonly ReadPart[],
+  { mayShare, lease }: { mayShare: boolean; lease: Lease | undefined },
+): Uint8Array[] | Promise<Uint8Array[]> {
   const pieces: (Uint8Array[] | Promise<Uint8Array[]>)[] = []
   let waits = false
   for (const part of plan) {
     if (part.kind === 'memory') pieces.push([part.bytes])
     else if (part.kind === 'zeros') pieces.push(zeros(part.lengthBytes))
     else {
-      const bytes = context.segments.readData(part.range)
+      const bytes = context.segments.readData(part.range, { lease })
       if (isPromise(bytes)) {
         waits = true
         handled(bytes)

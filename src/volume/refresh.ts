@@ -6,6 +6,7 @@
 //   listing that was interrupted goes on by its cookie, which stays valid.
 // - Whoever caches what was answered (the kernel) is told after each change of state, with the inodes it knows of.
 import { FsError, isPromise, type MaybePromise } from '../platform/index.ts'
+import type { Lease } from '../segments/index.ts'
 import { StoreError } from '../store/index.ts'
 import type { Caller, DirectorySink, Filesystem, Handle, Ino, OpenFlags } from '../vfs/index.ts'
 import type { OpenVolumeOptions, Volume, VolumeParts } from './open.ts'
@@ -134,8 +135,8 @@ function refreshing(states: States): Filesystem {
       await filesystem.release(handle, ino)
       return { handle: NO_HANDLE, directIo }
     }),
-    read: reading((filesystem, _handle: Handle, ino: Ino, offset: number, lengthBytes: number) =>
-      filesystem.read(NO_HANDLE, ino, offset, lengthBytes),
+    read: reading((filesystem, _handle: Handle, ino: Ino, offset: number, lengthBytes: number, lease?: Lease) =>
+      filesystem.read(NO_HANDLE, ino, offset, lengthBytes, lease),
     ),
     release: () => {},
     readdir: reading((filesystem, ino: Ino, cookie: number, plus: boolean, sink: DirectorySink) =>

@@ -36,6 +36,11 @@ export class Bucket implements ObjectStore {
       const end = lengthBytes === undefined ? object.length : Math.min(object.length, offset + lengthBytes)
       const body = await this.onGet(key, Buffer.from(object.subarray(offset, end)), nth)
       this.bytesGot += body.length
+      if (options.allocate !== undefined) {
+        const memory = options.allocate(body.length)
+        body.copy(memory)
+        return { body: memory, etag: 'e' as Etag }
+      }
       return { body, etag: 'e' as Etag }
     } finally {
       this.inFlight -= 1

@@ -1,0 +1,109 @@
+// Chunks (runs of a segment's bytes, as one GET brought them) and the memory of large ones, which is used again: new memory
+// for each costs page faults, and the collector looks through everything for every 64 MiB that come and go.
+//
+// Must stay true: memory is used again only when the cache has forgotten its chunk and nobody holds it; never when views of it
+// were lent, for then nobody knows who reads them.
+import assert from 'node:assert'
+import type { SegmentId } from './segment-store.ts'
+
+export class Chunk {
+  readonly serial: number
+  readonly segment: SegmentId
+  readonly start: number
+  readonly end: number
+  readonly body: Buffer
+  /** Spots a reader has verified, by a number of its choice. */
+  readonly verified = new Set<number>()
+  /** Where its memory goes back to; null where it is never used again. */
+  #memory: ChunkMemory | null
+  #holders = 0
+  #isForgotten = false
+
+  constructor(
+    { serial, segment, start, body }: Pick<Chunk, 'serial' | 'segment' | 'start' | 'body'>,
+    memory: ChunkMemory | null,
+  ) {
+    this.serial = serial
+    this.segment = segment
+    this.start = start
+    this.end = start + body.length
+    this.body = body
+    this.#memory = memory
+  }
+
+  /** What it takes, whatever part of that is in use. */
+  get memoryBytes(): number {
+    return this.body.buffer.byteLength
+  }
+
+  /** Somebody reads it, until `release`. */
+  hold(): void {
+    this.#holders += 1
+  }
+
+  release(): void {
+    assert(this.#holders > 0, 'a chunk is released once by each who holds it')
+    this.#holders -= 1
+    this.#giveBack()
+  }
+
+  /** Views of it go to somebody who will not say when he is done. */
+  lend(): void {
+    this.#memory = null
+  }
+
+  /** The cache has it no more. */
+  forget(): void {
+    this.#isForgotten = true
+    this.#giveBack()
+  }
+
+  #giveBack(): void {
+    if (this.#holders > 0 || !this.#isForgotten) return
+    this.#memory?.free(this.body)
+    this.#memory = null
+  }
+}
+
+/** What somebody reads until he says that he is done. */
+export class Lease {
+  readonly #chunks: Chunk[] = []
+
+  add(chunk: Chunk): void {
+    chunk.hold()
+    this.#chunks.push(chunk)
+  }
+
+  /** Its views must not be read any more. */
+  release(): void {
+    for (const chunk of this.#chunks.splice(0)) chunk.release()
+  }
+}
+
+/** Slabs in which bodies of half their size and more lie, one in each. */
+export class ChunkMemory {
+  readonly #slabBytes: number
+  readonly #keptMax: number
+  readonly #slabs = new WeakSet<ArrayBufferLike>()
+  #free: ArrayBuffer[] = []
+
+  /** Of slabs that nobody uses at most `keptMax` are kept. */
+  constructor({ slabBytes, keptMax }: { slabBytes: number; keptMax: number }) {
+    this.#slabBytes = slabBytes
+    this.#keptMax = keptMax
+  }
+
+  allocate(lengthBytes: number): Buffer {
+    if (lengthBytes > this.#slabBytes || lengthBytes < this.#slabBytes / 2) return Buffer.allocUnsafeSlow(lengthBytes)
+    const slab = this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#slabBytes).buffer
+    this.#slabs.add(slab)
+    return Buffer.from(slab, 0, lengthBytes)
+  }
+
+  /** Takes a slab back; any other memory is left to the collector. */
+  free({ buffer }: Buffer): void {
+    if (!this.#slabs.has(buffer) || this.#free.length >= this.#keptMax) return
+    assert(!this.#free.includes(buffer as ArrayBuffer), 'a slab is freed once')
+    this.#free.push(buffer as ArrayBuffer)
+  }
+}
