@@ -10,6 +10,7 @@ import {
   parseStoreName,
   probeStore,
   storeRequests,
+  withHedge,
   withMetrics,
   withRetry,
 } from '../store/index.ts'
@@ -55,7 +56,12 @@ export async function openCountedStore(
   })
   let deadlineMs = PROMPT_DEADLINE_MS
   let log = silentLogger
-  const store = withRetry(withMetrics(bare, { clock: systemClock, registry }), {
+  const counted = withMetrics(bare, { clock: systemClock, registry })
+  const hedges = registry.counter('store.hedges')
+  const onHedge = () => {
+    hedges.value++
+  }
+  const store = withRetry(isFolder ? counted : withHedge(counted, { clock: systemClock, onHedge }), {
     clock: systemClock,
     random: systemRandom,
     deadlineMs: () => deadlineMs,

@@ -2,9 +2,10 @@
 // local folder and memory alike, and decorators that keep it. Asks downward: a clock, a random source, metrics,
 // and the local folder a disk (local-disk.ts).
 //
-// Decorators are stacked in this order, outermost first: withRetry, withMetrics, (withLatency, withFaults,) the store.
+// Decorators are stacked in this order, outermost first: withRetry, withHedge, withMetrics, (withLatency, withFaults,) the store.
 // The S3 store is loaded only when a name asks for it: its SDK takes 70 ms.
 export { type Fault, type FaultyStore, withFaults } from './faults.ts'
+export { type HedgeOptions, withHedge } from './hedge.ts'
 export { compareKeys } from './keys.ts'
 export { type LatencyOptions, withLatency } from './latency.ts'
 export { type LocalStoreOptions, openLocalStore } from './local.ts'
