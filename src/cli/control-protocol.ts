@@ -71,6 +71,15 @@ export interface MountStatus {
   }
   /** Directories loaded ahead of who walks through a tree since the mount, and those of them that were then listed. */
   walks: { loaded: number; used: number }
+  /** What was fetched ahead of those who read files in order, since the mount. */
+  readAhead: {
+    /** Reads that found all there, and those that had to wait. */
+    hits: number
+    waits: number
+    askedBytes: number
+    /** Asked for, and then passed by or left behind. */
+    wastedBytes: number
+  }
   /** What the kernel asked for since the mount. */
   kernel: {
     /** By the opcode's name in <linux/fuse.h>, without FUSE_; those that never came are left out. */

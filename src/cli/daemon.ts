@@ -229,6 +229,8 @@ async function open(
       random: systemRandom,
       log: (level, message) => log[level](message),
       memoryBytes: settings.memoryBytes,
+      maxReadAheadBytes: settings.maxReadAheadBytes,
+      uploads: settings.uploads,
       commitMs: settings.commitMs,
       graceMs: settings.graceMs,
       ...kernel,

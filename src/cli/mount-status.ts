@@ -55,6 +55,7 @@ export function describeMount({
     },
     pages: { ...status.pages, heldBytes: status.cachedPageBytes },
     walks: status.walks,
+    readAhead: status.readAhead,
     kernel: describeKernel(registry),
     clean: status.cleaner,
     requests: opened.requests(),

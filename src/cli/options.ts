@@ -73,6 +73,13 @@ const FSCK_OPTIONS: readonly OptionSpec[] = [
 const MOUNT_OPTIONS: readonly OptionSpec[] = [
   { name: 'commit', value: 'SECONDS', help: 'what is older than this is durable, without any fsync', default: '5' },
   { name: 'memory', value: 'SIZE', help: 'for dirty data, caches and metadata together', default: '1G' },
+  {
+    name: 'max-readahead',
+    value: 'SIZE',
+    help: 'most that is fetched ahead of one who reads a file in order; 0: nothing',
+    default: '64M',
+  },
+  { name: 'max-uploads', value: 'N', help: 'segments sent at a time (default: as --parallelism)' },
   LEASE_OPTION,
   GRACE_OPTION,
   { name: 'take-over', help: 'take the volume from a mount that lives elsewhere; what that has not stored is lost' },
@@ -130,6 +137,9 @@ export interface MountSettings {
   commitMs: number
   graceMs: number
   memoryBytes: number
+  maxReadAheadBytes: number
+  /** Segments sent at a time. */
+  uploads: number
   leaseMs: number
   takeOver: boolean
   logLevel: LogLevel
@@ -245,10 +255,13 @@ export function readMountSettings(
     throw new UsageError(`--log-level: '${logLevel}' is none of ${LOG_LEVELS.join(', ')}`)
   }
   const memoryBytes = atLeastMemory(values)
+  const store = readStoreSettings(values)
   return {
     commitMs: atLeast(values, 'commit', 100),
     graceMs: parsed(values, 'grace', parseDuration),
     memoryBytes,
+    maxReadAheadBytes: parsed(values, 'max-readahead', parseSize),
+    uploads: values.has('max-uploads') ? parsed(values, 'max-uploads', parseSome) : store.parallelism,
     leaseMs: atLeast(values, 'lease', 1000),
     takeOver: values.has('take-over'),
     logLevel,
@@ -264,7 +277,7 @@ export function readMountSettings(
       ...kernel,
       readOnly: values.has('read-only') || kernel.readOnly === true,
     },
-    store: readStoreSettings(values),
+    store,
   }
 }
 
@@ -283,7 +296,7 @@ function readStoreSettings(values: Values): StoreSettings {
     pathStyle: values.has('path-style'),
     unsignedPayload: values.has('unsigned-payload'),
     unsafeSingleWriter: values.has('unsafe-single-writer'),
-    parallelism: parsed(values, 'parallelism', (text) => parseCount(text, 1)),
+    parallelism: parsed(values, 'parallelism', parseSome),
   }
 }
 
@@ -369,6 +382,10 @@ function atLeastMemory(values: Values): number {
   const memoryBytes = parsed(values, 'memory', parseSize)
   if (memoryBytes < 64 * 1024 ** 2) throw new UsageError('--memory: at least 64M are needed')
   return memoryBytes
+}
+
+function parseSome(text: string): number {
+  return parseCount(text, 1)
 }
 
 function underscored(name: string): string {

@@ -15,7 +15,8 @@ export function statsCommand(): Command {
     .description(
       'Prints a line with the totals since the mount, and then one for each interval: how many requests of the kernel were ' +
         'served a second (fuse), LOOKUPs among them, how many of the directory pages that were needed were in memory (hit), ' +
-        'pages loaded a second, bytes read and written a second, what is not in the store yet (dirty), requests to the ' +
+        'pages loaded a second, bytes read and written a second, how many of the reads in order found all there (ahead) and ' +
+        'what was fetched ahead of them a second and not read (waste), what is not in the store yet (dirty), requests to the ' +
         'store a second (get, put), and CPU and memory of the daemon. The daemon is asked over its socket; the mount ' +
         'itself is not touched.',
     )
@@ -76,8 +77,8 @@ async function printStats(
 }
 
 /** Daemons of older versions do not tell what this command shows. */
-function assertTold({ kernel, pages, process: daemon, transfer }: Partial<MountStatus>): void {
-  if ([kernel, pages, daemon, transfer].includes(undefined as never))
+function assertTold({ kernel, pages, readAhead, process: daemon, transfer }: Partial<MountStatus>): void {
+  if ([kernel, pages, readAhead, daemon, transfer].includes(undefined as never))
     throw new CommandError('the daemon is of an older cairnfs, which does not count this: unmount and mount again')
 }
 
@@ -86,6 +87,7 @@ export interface Sample {
   seconds: number
   fuse: { requests: number; lookupsFound: number; lookupsMissing: number; readBytes: number; writtenBytes: number }
   pages: Omit<MountStatus['pages'], 'heldBytes'>
+  readAhead: MountStatus['readAhead']
   store: RequestCounts & MountStatus['transfer']
   cpuSec: number
   /** As it is at the end. */
@@ -99,6 +101,7 @@ export function sampleOf(before: MountStatus | null, now: MountStatus): Sample {
   const since = (of: (status: MountStatus) => number) => Math.max(0, of(now) - (before === null ? 0 : of(before)))
   const pages = (name: keyof MountStatus['pages']) => since((status) => status.pages[name])
   const kernel = (name: Exclude<keyof MountStatus['kernel'], 'requests'>) => since((status) => status.kernel[name])
+  const ahead = (name: keyof MountStatus['readAhead']) => since((status) => status.readAhead[name])
   const requests = (name: keyof RequestCounts) => since((status) => status.requests[name])
   return {
     seconds: rounded(since(({ uptimeSec }) => uptimeSec)),
@@ -116,6 +119,12 @@ export function sampleOf(before: MountStatus | null, now: MountStatus): Sample {
       loadedBytes: pages('loadedBytes'),
       prefetched: pages('prefetched'),
       prefetchedUsed: pages('prefetchedUsed'),
+    },
+    readAhead: {
+      hits: ahead('hits'),
+      waits: ahead('waits'),
+      askedBytes: ahead('askedBytes'),
+      wastedBytes: ahead('wastedBytes'),
     },
     store: {
       get: requests('get'),
@@ -137,26 +146,45 @@ function rounded(seconds: number): number {
   return Math.round(seconds * 1000) / 1000
 }
 
-const HEADER = ['', 'fuse', 'lookups', 'hit', 'pages', 'read', 'written', 'dirty', 'get', 'put', 'cpu', 'memory']
-const WIDTHS = [5, 8, 8, 5, 7, 9, 9, 9, 6, 6, 7, 9]
+const HEADER = [
+  '',
+  'fuse',
+  'lookups',
+  'hit',
+  'pages',
+  'read',
+  'ahead',
+  'waste',
+  'written',
+  'dirty',
+  'get',
+  'put',
+  'cpu',
+  'memory',
+]
+const WIDTHS = [5, 8, 8, 5, 7, 9, 5, 9, 9, 9, 6, 6, 7, 9]
 
 function columns(texts: readonly string[]): string {
   return texts.map((text, index) => text.padStart(WIDTHS[index]!)).join(' ')
 }
 
 /** The columns of one line: a second, or of the first line in all. */
-export function lineOf({ seconds, fuse, pages, store, cpuSec, ...rest }: Sample, isTotal: boolean): string[] {
+export function lineOf(
+  { seconds, fuse, pages, readAhead, store, cpuSec, ...rest }: Sample,
+  isTotal: boolean,
+): string[] {
   const divisor = isTotal || seconds === 0 ? 1 : seconds
   const count = (amount: number) => formatCount(amount / divisor)
   const size = (bytes: number) => formatSize(Math.round(bytes / divisor))
-  const asked = pages.hits + pages.misses
   return [
     isTotal ? 'total' : '',
     count(fuse.requests),
     count(fuse.lookupsFound + fuse.lookupsMissing),
-    asked === 0 ? '-' : `${Math.floor((100 * pages.hits) / asked)}%`,
+    percentOf(pages.hits, pages.misses),
     count(pages.loaded),
     size(fuse.readBytes),
+    percentOf(readAhead.hits, readAhead.waits),
+    size(readAhead.wastedBytes),
     size(fuse.writtenBytes),
     formatSize(rest.dirtyBytes),
     count(store.get),
@@ -164,6 +192,10 @@ export function lineOf({ seconds, fuse, pages, store, cpuSec, ...rest }: Sample,
     isTotal ? `${cpuSec.toFixed(1)} s` : `${Math.round((100 * cpuSec) / divisor)}%`,
     formatSize(rest.residentBytes),
   ]
+}
+
+function percentOf(hits: number, others: number): string {
+  return hits + others === 0 ? '-' : `${Math.floor((100 * hits) / (hits + others))}%`
 }
 
 /** `0.4`, `17`, `12345`, `1234k`: what is below ten with one digit behind the point, where it has one. */

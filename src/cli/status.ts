@@ -76,13 +76,18 @@ function sum(counts: Readonly<Record<string, number>>): number {
 }
 
 /** What daemons of older versions do not tell. */
-function newRows({ pages, kernel }: Partial<MountStatus>): [string, string][] {
-  if (pages === undefined || kernel === undefined) return []
+function newRows({ pages, kernel, readAhead }: Partial<MountStatus>): [string, string][] {
+  if (pages === undefined || kernel === undefined || readAhead === undefined) return []
   return [
     [
       'pages',
       `${pages.hits} of ${pages.hits + pages.misses} asked for were in memory; ${pages.loaded} loaded ` +
         `(${formatSize(pages.loadedBytes)}), ${pages.prefetchedUsed} of ${pages.prefetched} fetched ahead were used`,
+    ],
+    [
+      'read-ahead',
+      `${readAhead.hits} of ${readAhead.hits + readAhead.waits} reads in order found all there; ` +
+        `${formatSize(readAhead.askedBytes)} fetched ahead, ${formatSize(readAhead.wastedBytes)} of it not read`,
     ],
     [
       'kernel',

@@ -3,5 +3,12 @@
 export { joinRanges, liveBytesOf, sliceRange } from '../segments/index.ts'
 export { createStreams, type OwnedStreams, type StreamsOptions } from './create-streams.ts'
 export * from './extents.ts'
-export { createReadAhead, type Prefetch, type ReadAhead, type ReadAheadOptions } from './read-ahead.ts'
+export {
+  createReadAhead,
+  newCounters,
+  type ReadAhead,
+  type ReadAheadCounters,
+  type ReadAheadOptions,
+  type Span,
+} from './read-ahead.ts'
 export * from './stream.ts'

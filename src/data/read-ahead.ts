@@ -1,68 +1,149 @@
-// Read-ahead of one open file: tells from the requests alone what to fetch next. Pure.
+// Read-ahead of one open file: tells from its reads alone what to fetch next, and what is not wanted any more. Pure.
 //
-// Sequential: two requests in order (the kernel may swap two). Then a request up to 1 MiB behind or 16 MiB ahead of the
-// furthest one still belongs to the stream; any other begins anew. The window begins at 1 MiB and doubles each time more
-// is asked for, which is when less than half of it is left.
+// Reads that follow each other are a *run*: two in order begin one (the kernel may swap two), and then a read up to 1 MiB
+// behind or 16 MiB ahead of the furthest one still belongs to it. A file may have several at once: several threads, or the
+// parts of an archive. The window is how far ahead of its reader a run is fetched, and more is asked for when less than half
+// of it is left. It doubles each time the reader has to wait for what was asked for, and halves when that was not wanted.
 //
-// Must stay true: nothing is asked for twice while the stream lasts, and never more than the window ahead.
+// Must stay true:
+// - Nothing is asked for twice while its run lasts, but for what could not be begun or was lost again; never more than the
+//   window ahead.
+// - Reads in no order ask for nothing.
 
 const FIRST_WINDOW_BYTES = 1024 * 1024
 const BACK_BYTES = 1024 * 1024
 const FORWARD_BYTES = 16 * 1024 * 1024
+/** A gap that the kernel's own reordering does not make: what it leaves out is not wanted. */
+const SKIPPED_BYTES = 4 * 1024 * 1024
+/** Runs, and single reads that might begin one. */
+const RUNS_MAX = 8
 
-export interface Prefetch {
-  prefetchFrom: number
-  prefetchLength: number
+/** How well it does, over all files that share them. */
+export interface ReadAheadCounters {
+  /** Reads of a run that found all there. */
+  hits: number
+  /** Those that had to wait. */
+  waits: number
+  askedBytes: number
+  /** Asked for and passed by, or left behind at the end. */
+  wastedBytes: number
 }
 
 export interface ReadAheadOptions {
   /** Largest window. 0 turns read-ahead off. */
   maxReadAheadBytes: number
+  counters?: ReadAheadCounters
+}
+
+/** [from, to) of a file. */
+export interface Span {
+  from: number
+  to: number
+}
+
+export interface Advice {
+  /** What to begin to fetch; it may reach past the file's end. */
+  fetch: Span | null
+  /** What was asked for and is not wanted any more: most of it is there already, what is not may be given up. */
+  giveUp: readonly Span[]
 }
 
 export interface ReadAhead {
-  /** A request for `length` bytes at `offset` arrived. What to fetch now, if anything; it may reach past the file's end. */
-  onRead(offset: number, length: number): Prefetch | null
+  /** `lengthBytes` at `offset` are read. `waits`: not all of it is there. */
+  onRead(offset: number, lengthBytes: number, waits: boolean): Advice
+  /** Of what was asked for last, nothing from here on was begun. */
+  refused(from: number): void
+  /** Nobody reads any more. Returns what is not wanted. */
+  end(): Span[]
 }
 
-export function createReadAhead(options: ReadAheadOptions): ReadAhead {
-  const { maxReadAheadBytes } = options
-  /** The last request, until a stream is seen. */
-  let lastStart = -1
-  let lastEnd = -1
-  let sequential = false
-  /** How far requests, and what was asked for, have come. */
-  let position = 0
-  let askedTo = 0
-  let window = FIRST_WINDOW_BYTES
+interface Run {
+  /** The first read, until a second one follows it. */
+  start: number
+  /** How far reads have come. */
+  position: number
+  /** How far was asked for: never less than `position`. */
+  askedTo: number
+  windowBytes: number
+  isSequential: boolean
+}
 
-  const begin = (offset: number, end: number): null => {
-    sequential = false
-    lastStart = offset
-    lastEnd = end
-    return null
+const NOTHING: Advice = { fetch: null, giveUp: [] }
+
+export function createReadAhead({ maxReadAheadBytes, counters = newCounters() }: ReadAheadOptions): ReadAhead {
+  /** The one read last is at the end. */
+  const runs: Run[] = []
+  const firstWindowBytes = Math.min(FIRST_WINDOW_BYTES, maxReadAheadBytes)
+
+  const giveUp = (run: Run): Span[] => {
+    if (run.askedTo <= run.position) return []
+    counters.wastedBytes += run.askedTo - run.position
+    return [{ from: run.position, to: run.askedTo }]
+  }
+
+  const begin = (offset: number, end: number): Advice => {
+    runs.push({ start: offset, position: end, askedTo: end, windowBytes: firstWindowBytes, isSequential: false })
+    if (runs.length <= RUNS_MAX) return NOTHING
+    return { fetch: null, giveUp: giveUp(runs.shift()!) }
+  }
+
+  /** A read takes a run further. */
+  const advance = (run: Run, offset: number, end: number, waits: boolean): void => {
+    if (!run.isSequential) {
+      run.isSequential = true
+      run.askedTo = run.position = Math.max(run.position, end)
+      return
+    }
+    if (waits) {
+      counters.waits += 1
+      // It is the first that lies ahead of what was read: what waits behind it waits for the same.
+      if (end > run.position)
+        run.windowBytes = Math.min(run.windowBytes * 2, Math.max(firstWindowBytes, maxReadAheadBytes))
+    } else counters.hits += 1
+    if (offset > run.position + SKIPPED_BYTES) {
+      counters.wastedBytes += Math.max(0, Math.min(run.askedTo, offset) - run.position)
+      run.windowBytes = Math.max(firstWindowBytes, run.windowBytes / 2)
+    }
+    run.position = Math.max(run.position, end)
+    run.askedTo = Math.max(run.askedTo, run.position)
   }
 
   return {
-    onRead(offset, length) {
-      const end = offset + length
-      if (!sequential) {
-        if (offset !== lastEnd && end !== lastStart) return begin(offset, end)
-        sequential = true
-        position = Math.max(end, lastEnd)
-        askedTo = position
-        window = FIRST_WINDOW_BYTES
-      } else {
-        if (offset < position - BACK_BYTES || offset > position + FORWARD_BYTES) return begin(offset, end)
-        position = Math.max(position, end)
-      }
-      const size = Math.min(window, maxReadAheadBytes)
-      const prefetchFrom = Math.max(askedTo, position)
-      const to = position + size
-      if (to <= prefetchFrom || prefetchFrom - position >= size / 2) return null
-      askedTo = to
-      window = Math.min(window * 2, Math.max(FIRST_WINDOW_BYTES, maxReadAheadBytes))
-      return { prefetchFrom, prefetchLength: to - prefetchFrom }
+    onRead(offset, lengthBytes, waits) {
+      const end = offset + lengthBytes
+      const index = findRun(runs, offset, end)
+      if (index < 0) return begin(offset, end)
+      const [run] = runs.splice(index, 1) as [Run]
+      runs.push(run)
+      advance(run, offset, end, waits)
+      const { position, askedTo, windowBytes } = run
+      if (maxReadAheadBytes === 0 || askedTo - position >= windowBytes / 2) return NOTHING
+      run.askedTo = position + windowBytes
+      counters.askedBytes += run.askedTo - askedTo
+      return { fetch: { from: askedTo, to: run.askedTo }, giveUp: [] }
     },
+
+    refused(from) {
+      const run = runs.at(-1)
+      if (run === undefined || from >= run.askedTo) return
+      const refusedBytes = run.askedTo - Math.max(from, run.position)
+      run.askedTo -= refusedBytes
+      counters.askedBytes -= refusedBytes
+    },
+
+    end: () => runs.splice(0).flatMap(giveUp),
   }
+}
+
+export function newCounters(): ReadAheadCounters {
+  return { hits: 0, waits: 0, askedBytes: 0, wastedBytes: 0 }
+}
+
+/** The run that a read belongs to; the latest one, where there are several. -1: none. */
+function findRun(runs: readonly Run[], offset: number, end: number): number {
+  return runs.findLastIndex(({ isSequential, start, position }) =>
+    isSequential
+      ? offset >= position - BACK_BYTES && offset <= position + FORWARD_BYTES
+      : offset === position || end === start,
+  )
 }

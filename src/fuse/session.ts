@@ -374,7 +374,8 @@ export class Session {
     const at = InHeader.sizeof
     const offset = r.u64(at + ReadIn.offset)
     const [handle, ino, sizeBytes] = [r.u64(at + ReadIn.fh) as Handle, r.nodeid as Ino, r.u32(at + ReadIn.size)]
-    const lease = new Lease()
+    // The kernel keeps what it reads, but for O_DIRECT.
+    const lease = new Lease({ isKept: (r.u32(at + ReadIn.flags) & O_DIRECT) === 0 })
     let isUnderWay = false
     try {
       const parts = this.#fs.read(handle, ino, offset, sizeBytes, lease)

@@ -132,7 +132,7 @@ export const OpenIn = { flags: 0, openFlags: 4, sizeof: 8 } as const
 export const CreateIn = { flags: 0, mode: 4, openFlags: 12, sizeof: 16 } as const
 export const ReleaseIn = { fh: 0, sizeof: 24 } as const
 /** READ, READDIR and READDIRPLUS. */
-export const ReadIn = { fh: 0, offset: 8, size: 16, sizeof: 40 } as const
+export const ReadIn = { fh: 0, offset: 8, size: 16, flags: 32, sizeof: 40 } as const
 export const WriteIn = { fh: 0, offset: 8, size: 16, writeFlags: 20, sizeof: 40 } as const
 export const CopyFileRangeIn = {
   fhIn: 0,

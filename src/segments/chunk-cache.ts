@@ -1,4 +1,5 @@
-// What was read of segments: chunks (chunk.ts), least recently used first out, and the GETs under way. Knows nothing of blocks and pages but which spots a reader has verified.
+// What was read of segments: chunks (chunk.ts), least recently used first out, and the GETs under way. Knows nothing of
+// blocks and pages but which spots a reader has verified.
 //
 // Windows and rent-or-buy: a first miss in a segment fetches an aligned window around it. The next one (for data: when
 // it is near, or the third) fetches all that is missing of the segment in one GET. So a cold walk costs two GETs per
@@ -8,6 +9,7 @@
 // - Chunks of a segment never contain each other; they may overlap. Their bytes never change.
 // - A byte that is cached or on its way is not asked for again, but for a window cut off a larger fetch.
 // - A fetch that has not begun may grow; one that has begun is fixed. Reads joining it in the same turn so become one GET.
+// - What a reader keeps himself is spent once he has all of it, and goes before everything else.
 // - `cachedBytes` counts the memory of whole chunks: what readers hold are views into them.
 // - Whoever is given chunks holds them from the turn in which they were found, or came: none is used again under him.
 import { LRUCache } from 'lru-cache'
@@ -26,6 +28,10 @@ const NEAR_BYTES = 1024 * 1024
 const RENTED_WINDOWS_MAX = 3
 /** Of memory for whole segments that is free: a few GETs' worth. */
 const KEPT_SLABS_MAX = 4
+/** How much is kept of what is spent: the kernel may yet drop what it was given, and ask again. */
+const SPENT_BYTES_MAX = 32 << 20
+/** A chunk is spent when so much of it was given away: the rest is checksums, and the segment's contents. */
+const SPENT_SHARE = 0.95
 /** Most chunks ever held. */
 const CHUNKS_MAX = 32 * 1024
 
@@ -34,6 +40,12 @@ export class DamagedError extends FsError {
   constructor(message: string) {
     super('EIO', message)
   }
+}
+
+/** What is fetched ahead of its reader. */
+export interface Prefetch {
+  /** He will not come: what is not there yet is given up, unless somebody else wants it. */
+  giveUp(): void
 }
 
 /** Chunks that a reader holds until `release`. */
@@ -51,10 +63,14 @@ class Fetch {
   begun = false
   /** Who waits for it will hold what comes. */
   waiting = 0
+  /** Of those who want it ahead. */
+  prefetches = 0
+  readonly abort = new AbortController()
   /** Resolves to what came. */
   readonly promise: Promise<Chunk>
 
   constructor(
+    readonly held: CachedSegment,
     readonly queueId: string,
     public start: number,
     public end: number,
@@ -106,6 +122,9 @@ export class ChunkCache {
   /** All fetches, of all segments. */
   readonly #fetching = new Set<Fetch>()
   readonly #lru: LRUCache<number, Chunk>
+  /** Those that are spent, in the order in which they go. */
+  readonly #spent = new Map<number, Chunk>()
+  #spentBytes = 0
   readonly #memory: ChunkMemory
   #budgetBytes: number
   #bytes = 0
@@ -118,7 +137,9 @@ export class ChunkCache {
     this.#memory = new ChunkMemory({ slabBytes: options.segmentSizeBytes, keptMax: KEPT_SLABS_MAX })
     this.#queue = new PQueue({ concurrency: options.fetches })
     // Not `max`, which would set room for all of them aside at once.
-    const dispose = (chunk: Chunk) => this.#detach(chunk)
+    const dispose = (chunk: Chunk) => {
+      if (!this.#spent.has(chunk.serial)) this.#detach(chunk)
+    }
     this.#lru = new LRUCache({ maxSize: CHUNKS_MAX, sizeCalculation: () => 1, dispose })
   }
 
@@ -180,13 +201,23 @@ export class ChunkCache {
       found.push(chunk)
       at = chunk.end
     }
-    for (const chunk of found) this.#lru.get(chunk.serial)
+    for (const chunk of found) this.#use(chunk)
     return found
   }
 
   /** As `cached`, fetching what is missing. The chunks are held. Rejects with FsError EIO. */
   async read(segment: SegmentId, wish: ReadWish): Promise<HeldChunks> {
-    const sources = this.#sources(segment, wish)
+    const sources: (Chunk | Promise<Chunk>)[] = []
+    this.#cover(segment, wish, {
+      there: (chunk) => {
+        chunk.hold()
+        sources.push(chunk)
+      },
+      underWay: (fetch) => {
+        fetch.waiting += 1
+        sources.push(fetch.promise)
+      },
+    })
     try {
       const all = await Promise.all(sources)
       return { chunks: inOrder(segment, wish, all), release: () => all.forEach(releaseChunk) }
@@ -197,29 +228,60 @@ export class ChunkCache {
     }
   }
 
+  /** Begins fetching what is missing. */
+  prefetch(segment: SegmentId, wish: ReadWish): Prefetch {
+    const fetches = new Set<Fetch>()
+    this.#cover(segment, wish, {
+      there: () => undefined,
+      underWay: (fetch) => {
+        fetches.add(fetch)
+        fetch.prefetches += 1
+      },
+    })
+    const giveUp = () => {
+      for (const fetch of fetches) {
+        fetch.prefetches -= 1
+        if (fetch.prefetches === 0 && fetch.waiting === 0) this.#giveUp(fetch)
+      }
+      fetches.clear()
+    }
+    return { giveUp }
+  }
+
+  /** The chunk's reader keeps what he is given. Once that is all of it, it is spent. */
+  spendIfWhole(chunk: Chunk): void {
+    if (chunk.givenBytes < chunk.body.length * SPENT_SHARE || !this.#lru.has(chunk.serial)) return
+    this.#spent.set(chunk.serial, chunk)
+    this.#spentBytes += chunk.memoryBytes
+    this.#lru.delete(chunk.serial)
+    this.#shrink()
+  }
+
   /** Forgets chunks that proved damaged, or a whole segment. */
   forget(segment: SegmentId, chunks?: readonly Chunk[]): void {
     const held = this.#segments.get(segment)
     if (held === undefined) return
     held.sizeBytes = Number.POSITIVE_INFINITY
-    for (const chunk of [...(chunks ?? held.chunks)]) this.#lru.delete(chunk.serial)
+    for (const chunk of [...(chunks ?? held.chunks)]) this.#drop(chunk)
   }
 
-  /** What there is or is asked for of [start, end), fetches for the rest begun. Each is held by the caller, once there. */
-  #sources(id: SegmentId, wish: ReadWish): (Chunk | Promise<Chunk>)[] {
+  /** Tells of what there is and what is on its way of [start, end), in order; begins fetching the rest. */
+  #cover(
+    id: SegmentId,
+    wish: ReadWish,
+    tell: { there: (chunk: Chunk) => void; underWay: (fetch: Fetch) => void },
+  ): void {
     let held = this.#segments.get(id)
     if (held === undefined) {
       held = { id, chunks: [], fetches: [], fetchCount: 0, sizeBytes: Number.POSITIVE_INFINITY }
       this.#segments.set(id, held)
     }
-    const sources: (Chunk | Promise<Chunk>)[] = []
     // Past the object's end there is nothing to ask for: `read` will find it missing.
     for (let at = wish.start; at < Math.min(wish.end, held.sizeBytes); ) {
       const chunk = chunkAt(held, at)
       if (chunk !== undefined) {
-        this.#lru.get(chunk.serial)
-        chunk.hold()
-        sources.push(chunk)
+        this.#use(chunk)
+        tell.there(chunk)
         at = chunk.end
         continue
       }
@@ -229,11 +291,9 @@ export class ChunkCache {
         continue
       }
       if (wish.priority === 'demand') this.#hurry(fetch)
-      fetch.waiting += 1
-      sources.push(fetch.promise)
+      tell.underWay(fetch)
       at = fetch.end
     }
-    return sources
   }
 
   /** Makes a fetch, or lets one that has not begun grow, so that the byte `at` is on its way. */
@@ -263,13 +323,23 @@ export class ChunkCache {
   #fetch(held: CachedSegment, start: number, end: number, { priority, kind }: ReadWish): void {
     const queueId = String(++this.#serial)
     held.fetchCount += 1
-    const fetch = new Fetch(queueId, start, end, priority, kind, (self) =>
-      this.#queue.add(() => this.#get(held, self), { id: queueId, priority: priorityNumber(priority) }),
+    const fetch = new Fetch(held, queueId, start, end, priority, kind, (self) =>
+      this.#queue.add(() => this.#get(held, self), {
+        ...{ id: queueId, priority: priorityNumber(priority), signal: self.abort.signal },
+      }),
     )
     held.fetches.push(fetch)
     this.#fetching.add(fetch)
     // Whoever waits sees the failure; a read-ahead that nobody came to want may fail unseen.
     fetch.promise.catch(() => {})
+  }
+
+  /** Nobody wants it any more. */
+  #giveUp(fetch: Fetch): void {
+    if (!this.#fetching.has(fetch)) return
+    this.#finish(fetch)
+    fetch.abort.abort(new Error('it is not wanted any more'))
+    this.#release(fetch.held)
   }
 
   #hurry(fetch: Fetch): void {
@@ -293,17 +363,21 @@ export class ChunkCache {
     }
     try {
       const range = end === Number.POSITIVE_INFINITY ? { offset: start } : { offset: start, lengthBytes: end - start }
-      const { body } = await this.#store.get(key, fetch.kind === 'data' ? { ...range, allocate } : range)
+      const { body } = await this.#store.get(key, {
+        ...range,
+        ...(fetch.kind === 'data' ? { allocate } : {}),
+        signal: fetch.abort.signal,
+      })
       // Where it was tried more than once, what the others got is left to the collector.
       const isOurs = given.length === 1 && given[0] === body
       const chunk = new Chunk({ serial: ++this.#serial, segment: held.id, start, body }, isOurs ? this.#memory : null)
       for (let i = 0; i < fetch.waiting; i++) chunk.hold()
       if (chunk.end < end && body.length > 0) held.sizeBytes = chunk.end
-      this.#finish(held, fetch)
+      this.#finish(fetch)
       this.#insert(held, chunk)
       return chunk
     } catch (cause) {
-      this.#finish(held, fetch)
+      this.#finish(fetch)
       const missing = cause instanceof StoreError && cause.kind === 'not-found'
       const why = missing ? 'is missing' : `cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`
       throw new FsError('EIO', `${key} ${why}`, { cause })
@@ -312,9 +386,10 @@ export class ChunkCache {
     }
   }
 
-  #finish(held: CachedSegment, fetch: Fetch): void {
-    held.fetches.splice(held.fetches.indexOf(fetch), 1)
-    this.#fetching.delete(fetch)
+  #finish(fetch: Fetch): void {
+    const { fetches } = fetch.held
+    // Unless it was given up.
+    if (this.#fetching.delete(fetch)) fetches.splice(fetches.indexOf(fetch), 1)
   }
 
   #insert(held: CachedSegment, chunk: Chunk): void {
@@ -323,7 +398,7 @@ export class ChunkCache {
       return
     }
     for (const old of [...held.chunks]) {
-      if (chunk.start <= old.start && old.end <= chunk.end) this.#lru.delete(old.serial)
+      if (chunk.start <= old.start && old.end <= chunk.end) this.#drop(old)
     }
     held.chunks.push(chunk)
     this.#segments.set(held.id, held)
@@ -333,9 +408,34 @@ export class ChunkCache {
   }
 
   #shrink(): void {
+    for (const chunk of this.#spent.values()) {
+      if (this.#bytes <= this.#budgetBytes && this.#spentBytes <= SPENT_BYTES_MAX) break
+      this.#drop(chunk)
+    }
     while (this.#bytes > this.#budgetBytes && this.#lru.pop() !== undefined) {
       // pop's dispose has counted it off
     }
+  }
+
+  /** Somebody wants it: it is the last to go. */
+  #use(chunk: Chunk): void {
+    if (!this.#spent.delete(chunk.serial)) {
+      this.#lru.get(chunk.serial)
+      return
+    }
+    // Who was given it has not kept it.
+    this.#spentBytes -= chunk.memoryBytes
+    chunk.givenBytes = 0
+    this.#lru.set(chunk.serial, chunk)
+  }
+
+  #drop(chunk: Chunk): void {
+    if (!this.#spent.delete(chunk.serial)) {
+      this.#lru.delete(chunk.serial)
+      return
+    }
+    this.#spentBytes -= chunk.memoryBytes
+    this.#detach(chunk)
   }
 
   #detach(chunk: Chunk): void {

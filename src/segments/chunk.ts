@@ -14,6 +14,8 @@ export class Chunk {
   readonly body: Buffer
   /** Spots a reader has verified, by a number of its choice. */
   readonly verified = new Set<number>()
+  /** How much of it readers were given. */
+  givenBytes = 0
   /** Where its memory goes back to; null where it is never used again. */
   #memory: ChunkMemory | null
   #holders = 0
@@ -67,7 +69,13 @@ export class Chunk {
 
 /** What somebody reads until he says that he is done. */
 export class Lease {
+  /** The reader keeps what he is given, as the kernel's page cache does: he will not ask for it again. */
+  readonly isKept: boolean
   readonly #chunks: Chunk[] = []
+
+  constructor({ isKept = false } = {}) {
+    this.isKept = isKept
+  }
 
   add(chunk: Chunk): void {
     chunk.hold()

@@ -10,7 +10,7 @@ import assert from 'node:assert'
 import { type Clock, crc32c, FsError, ruleHolds } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import { Chunk, type Lease } from './chunk.ts'
-import { ChunkCache, DamagedError, type ReadWish } from './chunk-cache.ts'
+import { ChunkCache, DamagedError, type Prefetch, type ReadWish } from './chunk-cache.ts'
 import {
   CONTENTS_ENTRY_BYTES,
   decodeContentsEntry,
@@ -35,6 +35,7 @@ import {
   type StoredContentsEntry,
 } from './segment-store.ts'
 
+const NOTHING_TO_FETCH: Prefetch = { giveUp: () => {} }
 const DATA_WINDOW_BYTES = 256 * 1024
 const PAGE_WINDOW_BYTES = 1024 * 1024
 /** Of pages ahead of a reader: at 10 MB/s, as `ls -l` takes them, more than a second of a slow store. */
@@ -121,33 +122,32 @@ class PackedSegmentStore implements TunableSegmentStore {
     if (range.lengthBytes === 0) return []
     const { start, end } = storedSpan(range)
     const kept = this.#memory.get(range.segment)
-    if (kept !== undefined) return wantedParts(range, [kept], lease)
+    if (kept !== undefined) return wantedParts(range, [kept], { lease })
     const cached = this.#cache.cached(range.segment, start, end)
     if (cached !== null) {
       try {
-        return wantedParts(range, cached, lease)
+        return wantedParts(range, cached, { lease, cache: this.#cache })
       } catch (error) {
         if (!(error instanceof DamagedError)) throw error
         this.#giveUp(range.segment, cached, error)
       }
     }
     const wish: ReadWish = { start, end, windowBytes: DATA_WINDOW_BYTES, priority, kind: 'data', buy: 'near' }
-    return this.#readVerified(range.segment, wish, (chunks) => wantedParts(range, chunks, lease))
+    return this.#readVerified(range.segment, wish, (chunks) =>
+      wantedParts(range, chunks, { lease, cache: this.#cache }),
+    )
   }
 
-  prefetchData(range: DataRange): void {
-    if (range.lengthBytes === 0 || this.#memory.has(range.segment)) return
+  prefetchData(range: DataRange): Prefetch | null {
+    if (range.lengthBytes === 0 || this.#memory.has(range.segment)) return NOTHING_TO_FETCH
     const { start, end } = storedSpan(range)
-    if (!this.#cache.canBuy || this.#cache.cached(range.segment, start, end) !== null) return
+    if (!this.#cache.canBuy && this.#cache.missingBytes(range.segment, start, end) > 0) return null
     const wish: ReadWish = {
       ...{ start, end, windowBytes: DATA_WINDOW_BYTES },
       ...{ priority: 'read-ahead', kind: 'data', buy: 'now' },
     }
     // The read that comes will try again and report.
-    this.#cache.read(range.segment, wish).then(
-      (held) => held.release(),
-      () => {},
-    )
+    return this.#cache.prefetch(range.segment, wish)
   }
 
   async readPage(pointer: PagePointer, { isScan = false } = {}): Promise<Uint8Array> {
@@ -185,10 +185,7 @@ class PackedSegmentStore implements TunableSegmentStore {
       ...{ priority: 'read-ahead', kind: 'pages', buy: 'never' },
     }
     // The read that comes will try again and report.
-    this.#cache.read(segment, wish).then(
-      (held) => held.release(),
-      () => {},
-    )
+    this.#cache.prefetch(segment, wish)
     return true
   }
 
@@ -341,8 +338,17 @@ function wantedPage({ segment, offset, storedBytes, crc }: PagePointer, chunks: 
 
 /** The wanted bytes of a range, block by block, each verified once per chunk. The lease holds the chunks; without one they
  *  are lent. */
-function wantedParts(range: DataRange, chunks: readonly Chunk[], lease: Lease | undefined): Uint8Array[] {
+function wantedParts(
+  range: DataRange,
+  chunks: readonly Chunk[],
+  { lease, cache }: { lease: Lease | undefined; cache?: ChunkCache },
+): Uint8Array[] {
   const { offset, pieceBytes, skipBytes, lengthBytes } = range
+  // First: what is spent may go at once, and must not be used again under its reader.
+  for (const chunk of chunks) {
+    if (lease === undefined) chunk.lend()
+    else lease.add(chunk)
+  }
   const wantedEnd = skipBytes + lengthBytes
   const parts: Uint8Array[] = []
   let c = 0
@@ -363,16 +369,14 @@ function wantedParts(range: DataRange, chunks: readonly Chunk[], lease: Lease | 
         chunk.verified.add(spot)
       }
       parts.push(chunk.body.subarray(at + from, at + to))
+      if (lease?.isKept) chunk.givenBytes += to - from
     } else {
       const stored = bytesAt(chunks, start, end)
       verifyBlock(stored, chunk, start)
       parts.push(stored.subarray(from, to))
     }
   }
-  for (const held of chunks) {
-    if (lease === undefined) held.lend()
-    else lease.add(held)
-  }
+  if (lease?.isKept) for (const held of chunks) cache?.spendIfWhole(held)
   return parts
 }
 

@@ -1,6 +1,7 @@
 // segments/: packing pieces into immutable objects and reading them back, with a cache of what was read. Promises
 // upward: locations at once, durability when `upload` resolves, verified bytes. Asks downward: an ObjectStore.
 export { Lease } from './chunk.ts'
+export type { Prefetch } from './chunk-cache.ts'
 export { createSegmentStore, type SegmentStoreOptions, type TunableSegmentStore } from './create-segment-store.ts'
 export {
   CONTENTS_ENTRY_BYTES,

@@ -8,6 +8,7 @@
 // - Commits carry file data too (tables/journal.ts): such data has a SegmentId of its own, is laid out as in a segment,
 //   and is served from memory (`keepInMemory`) until a checkpoint has packed it into a real segment.
 import type { Lease } from './chunk.ts'
+import type { Prefetch } from './chunk-cache.ts'
 
 /** 10 bits of slot, then a counter: below 2^53. */
 export type SegmentId = number & { readonly __brand: 'SegmentId' }
@@ -104,8 +105,8 @@ export interface SegmentStore {
   /** The wanted bytes, in parts that must not be written to; at once when cached, else a promise. */
   readData(range: DataRange, options?: ReadDataOptions): Uint8Array[] | Promise<Uint8Array[]>
   /** Begins fetching a range that will be wanted, with the rest of its segment; errors are kept for the read that comes.
-   *  Does nothing while as much is on its way as half the cache holds. */
-  prefetchData(range: DataRange): void
+   *  Does nothing and returns null while as much is on its way as half the cache holds. */
+  prefetchData(range: DataRange): Prefetch | null
   /** The stored bytes of a page. Fetches its neighbours too (about 1 MiB around it) and keeps them in the cache; when more
    *  of its segment was missing before, all of it, unless the reader sees to that itself (`isScan`, prefetchPages). */
   readPage(pointer: PagePointer, options?: { isScan?: boolean }): Promise<Uint8Array>

@@ -48,6 +48,8 @@ export interface FilesystemOptions {
   shareMinBytes?: number
   /** How much memory directories may take that are loaded ahead of who walks through a tree; 16 MiB unless told, 0: none is. */
   walkAheadBytes?: number
+  /** Most that is fetched ahead of one reader of a file; 64 MiB unless told, 0: nothing is. */
+  maxReadAheadBytes?: number
   /** A name went by another spelling than the stored one: whoever cached it is to forget it, and has when the promise resolves
    *  (it never rejects). Called in the turn of the change; `name` is the callee's. Also where names in a directory begin to
    *  fold: with the directory's own name, or null for the root directory, in place of which all names may be forgotten. */

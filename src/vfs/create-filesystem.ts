@@ -2,6 +2,7 @@
 //
 // Life: createFilesystem, `start` (before the first operation), operations, `close`. Its volume opens the database, the
 // segments and the streams before, and closes the database after, with `checkpointHooks`.
+import type { ReadAheadCounters } from '../data/index.ts'
 import { CASEFOLD_FLAG, type Ino, Metadata, newInode, putRootDirectory, ROOT_INO, S_IFDIR } from '../meta/index.ts'
 import { FsError, ruleHolds } from '../platform/index.ts'
 import type { CheckpointHooks } from '../tables/index.ts'
@@ -28,6 +29,8 @@ import { Walks } from './walks.ts'
 import { Writeback } from './writeback.ts'
 import { getxattr, removexattr, setxattr } from './xattr.ts'
 
+const READ_AHEAD_BYTES_MAX = 64 << 20
+
 export interface FilesystemStatus {
   /** Why changes are refused; null while all is well. */
   failure: FsError | null
@@ -40,6 +43,7 @@ export interface FilesystemStatus {
   cleaner: CleanerStatus
   /** Directories loaded ahead of walks, and those of them that were then listed. */
   walks: { loaded: number; used: number }
+  readAhead: ReadAheadCounters
 }
 
 /** What its volume may do with a filesystem besides. */
@@ -80,7 +84,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
   const checkpoints = new Checkpoints(get, () => cleaner.checkpointWritten())
   const reaper = new Reaper(get)
   const metadata = new Metadata({ database, nameKeys: options.nameKeys })
-  const handles = new Handles()
+  const handles = new Handles({ maxReadAheadBytes: options.maxReadAheadBytes ?? READ_AHEAD_BYTES_MAX })
   const walks = new Walks({ database, metadata, clock, aheadBytesMax: options.walkAheadBytes ?? 16 << 20 })
   const context: Context = {
     database,
@@ -238,6 +242,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
       heldStreams: writeback.heldStreams,
       cleaner: cleaner.status,
       walks: { ...walks.counters },
+      readAhead: { ...handles.counters },
     }),
   }
 }

@@ -3,25 +3,23 @@
 // Must stay true: a file is open as long as it has a handle, so its inode and its bytes stay, with or without a name.
 import { ok as assert } from 'node:assert'
 import { LRUCache } from 'lru-cache'
-import { createReadAhead, type ReadAhead } from '../data/index.ts'
+import { newCounters, type ReadAheadCounters } from '../data/index.ts'
 import { errnoError } from '../platform/index.ts'
 import type { Handle } from './filesystem.ts'
+import { Reader } from './reader.ts'
 
 const O_ACCMODE = 3
 const O_RDONLY = 0
-const READ_AHEAD_BYTES_MAX = 64 << 20
 const SHARED_READERS_MAX = 256
 /** What a transport gives where it opened nothing. */
 const NO_HANDLE = 0 as Handle
-
-const newReadAhead = () => createReadAhead({ maxReadAheadBytes: READ_AHEAD_BYTES_MAX })
 
 export interface OpenFile {
   readonly ino: number
   readonly writable: boolean
   readonly users: Users
   /** Made at the first read. */
-  readAhead: ReadAhead | null
+  reader: Reader | null
 }
 
 /** Who has a file open. */
@@ -35,7 +33,17 @@ export class Handles {
   readonly #files = new Map<number, OpenFile>()
   readonly #users = new Map<number, Users>()
   #next = 1
-  readonly #sharedReaders = new LRUCache<number, ReadAhead>({ max: SHARED_READERS_MAX })
+  readonly #sharedReaders = new LRUCache<number, Reader>({
+    max: SHARED_READERS_MAX,
+    dispose: (reader) => reader.close(),
+  })
+  readonly #maxReadAheadBytes: number
+  /** Of all readers. */
+  readonly counters: ReadAheadCounters = newCounters()
+
+  constructor({ maxReadAheadBytes }: { maxReadAheadBytes: number }) {
+    this.#maxReadAheadBytes = maxReadAheadBytes
+  }
 
   open(ino: number, flags: number): Handle {
     const writable = (flags & O_ACCMODE) !== O_RDONLY
@@ -47,7 +55,7 @@ export class Handles {
     }
     users.open++
     if (writable) users.writers++
-    this.#files.set(handle, { ino, writable, users, readAhead: null })
+    this.#files.set(handle, { ino, writable, users, reader: null })
     return handle as Handle
   }
 
@@ -59,22 +67,27 @@ export class Handles {
 
   /** The reader behind a handle. On a read-only mount the kernel opens nothing and reads with NO_HANDLE: then all that
    *  read a file are one reader. */
-  readAhead(handle: Handle, ino: number): ReadAhead {
+  reader(handle: Handle, ino: number): Reader {
     if (handle === NO_HANDLE) return this.#sharedReaders.get(ino) ?? this.#newSharedReader(ino)
     const file = this.get(handle)
-    file.readAhead ??= newReadAhead()
-    return file.readAhead
+    file.reader ??= this.#newReader()
+    return file.reader
   }
 
-  #newSharedReader(ino: number): ReadAhead {
-    const reader = newReadAhead()
+  #newReader(): Reader {
+    return new Reader({ maxReadAheadBytes: this.#maxReadAheadBytes, counters: this.counters })
+  }
+
+  #newSharedReader(ino: number): Reader {
+    const reader = this.#newReader()
     this.#sharedReaders.set(ino, reader)
     return reader
   }
 
   /** Tells what is left of the file's users. */
   close(handle: Handle): Readonly<Users> {
-    const { users, writable } = this.get(handle)
+    const { users, writable, reader } = this.get(handle)
+    reader?.close()
     this.#files.delete(handle)
     assert(users.open > 0)
     users.open--

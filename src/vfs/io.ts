@@ -2,12 +2,13 @@
 //
 // Must stay true: what a read returns was planned, and its fetches begun, in one turn; parts that live in a stream's
 // memory are handed out in that turn or copied in it.
-import type { Extent, ReadAhead, ReadPart } from '../data/index.ts'
+import type { Extent, ReadPart } from '../data/index.ts'
 import { extentsOf, type Ino, type Inode, isDirectory, isRegular, type Node } from '../meta/index.ts'
 import { errnoError, isPromise, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import { type Lease, sliceRange } from '../segments/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { Handle, Opened, OpenFlags } from './filesystem.ts'
+import type { Reader, Reading } from './reader.ts'
 import { staleGate } from './stale-names.ts'
 
 const O_TRUNC = 0o1000
@@ -63,7 +64,7 @@ export function read(
   lease?: Lease,
 ): MaybePromise<readonly Uint8Array[]> {
   const { database, metadata, streams, handles } = context
-  const readAhead = handles.readAhead(handle, ino)
+  const reader = handles.reader(handle, ino)
   let isFirstTry = true
   const answer = database.run((): Uint8Array[] | Promise<Uint8Array[]> => {
     const mayShare = isFirstTry
@@ -77,7 +78,8 @@ export function read(
     const recorded = extentsOf(database, inode, offset, end)
     const parts = stream?.plan(offset, end - offset, recorded) ?? planRecorded(recorded, offset, end)
     const gathered = gather(context, parts, { mayShare, lease })
-    if (inode.allocatedBytes > 0) fetchAhead(context, inode, readAhead, offset, end, sizeBytes)
+    if (inode.allocatedBytes > 0)
+      fetchAhead(context, inode, reader, { offset, end, waits: isPromise(gathered), fileBytes: sizeBytes })
     return gathered
   })
   return isPromise(answer) ? answer.then((parts) => parts) : answer
@@ -140,29 +142,18 @@ function zeros(lengthBytes: number): Uint8Array[] {
   return parts
 }
 
-/** Begins fetching what a sequential reader will want next. */
+/** Begins fetching what the reader will want next. */
 function fetchAhead(
-  context: Context,
+  { database, segments }: Context,
   inode: Inode,
-  readAhead: ReadAhead,
-  offset: number,
-  end: number,
-  sizeBytes: number,
+  reader: Reader,
+  read: Pick<Reading, 'offset' | 'end' | 'waits' | 'fileBytes'>,
 ): void {
-  const ahead = readAhead.onRead(offset, end - offset)
-  if (ahead === null || ahead.prefetchFrom >= sizeBytes) return
-  const to = Math.min(ahead.prefetchFrom + ahead.prefetchLength, sizeBytes)
-  const wanted = context.database.run(() => extentsOf(context.database, inode, ahead.prefetchFrom, to))
-  const prefetch = (extents: readonly Extent[]) => {
-    for (const { fileOffset, range } of extents) {
-      const from = Math.max(ahead.prefetchFrom, fileOffset)
-      const until = Math.min(to, fileOffset + range.lengthBytes)
-      if (from < until) context.segments.prefetchData(sliceRange(range, from - fileOffset, until - from))
-    }
-  }
-  // A read that comes later meets the failure and reports it.
-  if (isPromise(wanted)) wanted.then(prefetch, () => {})
-  else prefetch(wanted)
+  reader.onRead({
+    ...read,
+    extents: (from, to) => database.run(() => extentsOf(database, inode, from, to)),
+    prefetch: (range) => segments.prefetchData(range),
+  })
 }
 
 /** Takes all of `data`. Waits while too much is dirty. EFBIG past what numbers hold exactly. */

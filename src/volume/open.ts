@@ -34,6 +34,9 @@ import { shareMemory } from './memory-shares.ts'
 import { type OnRefreshed, openRefreshing } from './refresh.ts'
 import { refuseToWriteReadOnly, type VolumeIdentity } from './volume-json.ts'
 
+/** Of what one reader has fetched ahead, a quarter of the cache at most is not yet read. */
+const READ_AHEAD_BYTES_MAX = 64 << 20
+
 export type VolumeLog = (level: 'info' | 'warn' | 'error', message: string) => void
 
 export interface OpenVolumeOptions {
@@ -50,6 +53,10 @@ export interface OpenVolumeOptions {
   commitMs: number
   /** Requests to the store at a time, each way. */
   parallelism: number
+  /** Segments sent at a time; as `parallelism` unless told. */
+  uploads?: number
+  /** Most that is fetched ahead of one reader of a file; 64 MiB unless told, 0: nothing is. */
+  maxReadAheadBytes?: number
   /** Of the root directory, where the volume has none yet. */
   rootOwner: { uid: number; gid: number }
   /** Whether the root directory, where the volume has none yet, ignores the case of names. */
@@ -84,6 +91,7 @@ export interface VolumeStatus extends DatabaseStatus {
   cachedBlockBytes: number
   cleaner: CleanerStatus
   walks: FilesystemStatus['walks']
+  readAhead: FilesystemStatus['readAhead']
   /** Somebody else has the volume: nothing is stored from here any more. */
   isLost: boolean
 }
@@ -127,7 +135,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     volumeUuid: identity.uuid,
     segmentSizeBytes: identity.json.segmentSize,
     cacheBytes: shares.blockBytes,
-    uploads: parallelism,
+    uploads: options.uploads ?? parallelism,
     fetches: parallelism,
     clock,
     log: { warn: (details, message) => log('warn', `${message}${inWords(details)}`) },
@@ -174,6 +182,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     log,
     readOnly: writer === null,
     walkAheadBytes: shares.pageBytes / 4,
+    maxReadAheadBytes: Math.min(options.maxReadAheadBytes ?? READ_AHEAD_BYTES_MAX, shares.blockBytes / 4),
     commitIntervalMs: commitMs,
     ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
     ...(options.inlineBytesMax === undefined ? {} : { inlineBytesMax: options.inlineBytesMax }),
@@ -193,7 +202,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     filesystem,
     get status() {
       const status = database.status
-      const { failure, cleaner, walks } = filesystem.status()
+      const { failure, cleaner, walks, readAhead } = filesystem.status()
       return {
         ...status,
         failure: status.failure ?? failure,
@@ -201,6 +210,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
         cachedBlockBytes: segments.cachedBytes,
         cleaner,
         walks,
+        readAhead,
         isLost: database.isLost,
       }
     },

@@ -1,9 +1,8 @@
-// The pure parts of data/: run map, spans, extents and their bytes, read-ahead.
+// The pure parts of data/: run map, spans, extents and their bytes.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Generation } from '../../src/data/generation.ts'
 import {
-  createReadAhead,
   decodeInlineExtent,
   decodeRange,
   EXTENT_RECORD_BYTES,
@@ -176,93 +175,5 @@ describe('extents', () => {
     const first = { ...range(1, 200), lengthBytes: 100 }
     expect(joinRanges(first, { ...range(1, 150), skipBytes: 100, lengthBytes: 50 })).toBeNull()
     expect(joinRanges(first, { ...range(1, 200), skipBytes: 100, lengthBytes: 100 })).not.toBeNull()
-  })
-})
-
-describe('read-ahead', () => {
-  const KIB = 1024
-  const MIB = 1024 * KIB
-  const cases: { name: string; reads: [number, number][]; asks: ([number, number] | null)[] }[] = [
-    {
-      name: 'two requests in order begin with 1 MiB, then the window doubles',
-      reads: [
-        [0, 128 * KIB],
-        [128 * KIB, 128 * KIB],
-        [256 * KIB, 128 * KIB],
-        [384 * KIB, 128 * KIB],
-        [512 * KIB, 128 * KIB],
-      ],
-      asks: [null, [256 * KIB, MIB], [1280 * KIB, 1152 * KIB], [2432 * KIB, 2176 * KIB], [4608 * KIB, 4224 * KIB]],
-    },
-    {
-      name: 'two that swapped places are in order',
-      reads: [
-        [128 * KIB, 128 * KIB],
-        [0, 128 * KIB],
-      ],
-      asks: [null, [256 * KIB, MIB]],
-    },
-    {
-      name: 'random requests ask for nothing',
-      reads: [
-        [0, 4096],
-        [9 * MIB, 4096],
-        [2 * MIB, 4096],
-        [5 * MIB, 4096],
-      ],
-      asks: [null, null, null, null],
-    },
-    {
-      name: 'a stream bears requests a little behind and ahead, and ends with one far off',
-      reads: [
-        [0, 64 * KIB],
-        [64 * KIB, 64 * KIB],
-        [0, 64 * KIB],
-        [12 * MIB, 64 * KIB],
-        [100 * MIB, 64 * KIB],
-        [0, 64 * KIB],
-      ],
-      asks: [
-        null,
-        [128 * KIB, MIB],
-        // The window has doubled: less than half of it is left at 1 MiB ahead only once the reader moves.
-        null,
-        [12 * MIB + 64 * KIB, 2 * MIB],
-        null,
-        null,
-      ],
-    },
-  ]
-  for (const { name, reads, asks } of cases) {
-    test(name, () => {
-      const readAhead = createReadAhead({ maxReadAheadBytes: 64 * MIB })
-      expect(
-        reads.map(([offset, length]) => {
-          const ask = readAhead.onRead(offset, length)
-          return ask === null ? null : [ask.prefetchFrom, ask.prefetchLength]
-        }),
-      ).toEqual(asks)
-    })
-  }
-
-  test('a sequential reader never overtakes what was asked for, nothing is asked twice, nor more than the window', () => {
-    for (const maxReadAheadBytes of [MIB, 3 * MIB, 64 * MIB]) {
-      const readAhead = createReadAhead({ maxReadAheadBytes })
-      let askedTo = 256 * KIB
-      for (let at = 0; at < 200 * MIB; at += 128 * KIB) {
-        const ask = readAhead.onRead(at, 128 * KIB)
-        if (ask !== null) {
-          expect(ask.prefetchFrom).toBe(askedTo)
-          askedTo += ask.prefetchLength
-        }
-        expect(askedTo).toBeGreaterThanOrEqual(at + 128 * KIB)
-        expect(askedTo).toBeLessThanOrEqual(Math.max(256 * KIB, at + 128 * KIB + maxReadAheadBytes))
-      }
-    }
-  })
-
-  test('0 turns it off', () => {
-    const readAhead = createReadAhead({ maxReadAheadBytes: 0 })
-    for (let at = 0; at < MIB; at += 4096) expect(readAhead.onRead(at, 4096)).toBeNull()
   })
 })

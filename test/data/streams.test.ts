@@ -316,8 +316,8 @@ describe('with real segments', () => {
     const readAhead = createReadAhead({ maxReadAheadBytes: 32 * MIB })
     const step = 128 * 1024
     for (let from = 0; from < fileBytes; from += step) {
-      const ask = readAhead.onRead(from, step)
-      for (const part of ask === null ? [] : cold.plan(ask.prefetchFrom, ask.prefetchLength, extents)) {
+      const { fetch } = readAhead.onRead(from, step, false)
+      for (const part of fetch === null ? [] : cold.plan(fetch.from, fetch.to - fetch.from, extents)) {
         if (part.kind === 'stored') reading.prefetchData(part.range)
       }
       const got: Uint8Array[] = []

@@ -111,6 +111,70 @@ test('memory that several tries were given is not used again', async () => {
   expect(given.size).toBe(SEGMENTS)
 })
 
+/** Reads a whole segment as the kernel does. */
+async function readKept(store: ReturnType<typeof open>, index: number): Promise<void> {
+  const lease = new Lease({ isKept: true })
+  store.prefetchData(ranges[index]!)
+  const parts = await store.readData(ranges[index]!, { lease })
+  expect(Buffer.concat(parts).equals(contents[index]!)).toBe(true)
+  lease.release()
+}
+
+test('what the reader keeps goes before what others may ask for again', async () => {
+  const store = open(5)
+  const first = new Lease()
+  store.prefetchData(ranges[0]!)
+  await store.readData(ranges[0]!, { lease: first })
+  first.release()
+  for (let index = 1; index < SEGMENTS; index++) await readKept(store, index)
+  bucket.gets = 0
+  await store.readData(ranges[0]!)
+  expect(bucket.gets).toBe(0)
+})
+
+test('what is asked for again although its reader kept it stays like all else', async () => {
+  const store = open(5)
+  await readKept(store, 0)
+  const again = new Lease({ isKept: true })
+  await store.readData(sliceRange(ranges[0]!, 0, 1000), { lease: again })
+  again.release()
+  for (let index = 1; index < SEGMENTS; index++) await readKept(store, index)
+  bucket.gets = 0
+  await store.readData(ranges[0]!)
+  expect(bucket.gets).toBe(0)
+})
+
+test('what nobody waits for any more is given up, begun or not; what somebody waits for comes', async () => {
+  const store = open(40)
+  const aborted: string[] = []
+  const released: (() => void)[] = []
+  const get = bucket.get.bind(bucket)
+  bucket.get = async (key, options = {}) => {
+    await new Promise<void>((resolve, reject) => {
+      released.push(resolve)
+      options.signal?.addEventListener('abort', () => {
+        aborted.push(key)
+        reject(options.signal!.reason)
+      })
+    })
+    return get(key, options)
+  }
+  const [unwanted, wanted, twice] = [0, 1, 2].map((index) => store.prefetchData(ranges[index]!)!)
+  const again = store.prefetchData(ranges[2]!)!
+  const read = store.readData(ranges[1]!)
+  await new Promise((resolve) => setImmediate(resolve))
+  for (const prefetch of [unwanted, wanted, twice]) prefetch!.giveUp()
+  expect(aborted.length).toBe(1)
+  again.giveUp()
+  again.giveUp()
+  expect(aborted.length).toBe(2)
+  for (const release of released) release()
+  expect(Buffer.concat(await read).equals(contents[1]!)).toBe(true)
+  // It can be asked for again.
+  bucket.get = get
+  expect(Buffer.concat(await store.readData(ranges[0]!)).equals(contents[0]!)).toBe(true)
+})
+
 test('slabs hold bodies of half their size and more, and few are kept', () => {
   const memory = new ChunkMemory({ slabBytes: 1000, keptMax: 2 })
   const large = [500, 1000, 700].map((length) => memory.allocate(length))
