@@ -30,6 +30,7 @@ import { explainingStore } from './store-errors.ts'
 import { UndoList } from './undo-list.ts'
 import { noteInUtab } from './utab.ts'
 import { VERSION } from './version.ts'
+import { warmUp } from './warm-up.ts'
 
 /** Measured best for cached reading (DESIGN section 3); the kernel's own default is 128. */
 const READ_AHEAD_KIB = 4096
@@ -154,6 +155,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
   })
   opened.mounted(log.child('store'))
   served.control = await serveControl(join(ownRuntimeDirectory(), socketName(mounted.majorMinor)), served)
+  warmUp(systemClock).catch((error) => log.warn('the first requests will be slower', { error }))
   log.info('the mount answers', { device: mounted.majorMinor, replayedCommits: volume.status.replayedCommits })
   return served
 }

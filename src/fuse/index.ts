@@ -18,6 +18,7 @@ export { kernelTransport } from './kernel-transport.ts'
 export { fuseRequests } from './metrics.ts'
 export { abortConnection, isDeadMount, MOUNT_TYPE, repairDeadMount, setReadAhead, unmountAt } from './mount.ts'
 export { findMount, findMountOf, type MountEntry, parseMountinfo } from './mountinfo.ts'
+export { Rehearsal } from './rehearsal.ts'
 export type {
   EndReason,
   Mounted,

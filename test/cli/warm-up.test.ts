@@ -1,0 +1,20 @@
+// What runs after a mount to have code compiled: it does what it is there for, and gives way.
+import { expect, test } from 'vitest'
+import { warmUp } from '../../src/cli/warm-up.ts'
+import { systemClock } from '../../src/platform/index.ts'
+
+const ENTRIES = 1500 + 2
+const LISTINGS = 15
+
+test('all files are made, and listed again and again, in many turns', async () => {
+  let turns = 0
+  const clock = {
+    ...systemClock,
+    yield: () => {
+      turns++
+      return systemClock.yield()
+    },
+  }
+  expect(await warmUp(clock)).toBe(LISTINGS * ENTRIES)
+  expect(turns).toBeGreaterThan(100)
+})
