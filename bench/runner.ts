@@ -9,7 +9,7 @@
 // - A step has a limit. What was over it once is not run again as large or larger: the report says so. What took long is
 //   measured once, not in every round.
 // - A system that fails is told of, and the others go on.
-import { DelayProxy } from './delay-proxy.ts'
+import { Endpoints } from './endpoints.ts'
 import type { Meter, Step, StepResult } from './measure.ts'
 import type { Minio } from './minio.ts'
 import type { Part, Task } from './plan.ts'
@@ -53,7 +53,7 @@ export class Runner {
   readonly #settings: RunnerSettings
   /** Buckets with shared directories. */
   readonly #shared = new Set<string>()
-  readonly #endpoints = new Map<number, string>()
+  readonly #endpoints: Endpoints
   readonly #overLimit: Measurement[] = []
   readonly #measuredOnce: Measurement[] = []
   #emptyFolder: string | null = null
@@ -61,6 +61,7 @@ export class Runner {
 
   constructor(parts: RunnerParts) {
     this.#parts = parts
+    this.#endpoints = new Endpoints(parts)
     this.#settings = parts.settings
   }
 
@@ -68,7 +69,7 @@ export class Runner {
     const { progress } = this.#parts
     progress.expect(this.#settings.parts)
     for (const { entries, latencyMs, rounds, tasks } of this.#settings.parts) {
-      const endpoint = await this.#endpoint(latencyMs)
+      const endpoint = await this.#endpoints.of(latencyMs)
       for (let round = 1; round <= rounds; round++) {
         for (const task of round % 2 === 1 ? tasks : tasks.toReversed()) {
           progress.begin(task, { entries, latencyMs, round })
@@ -77,18 +78,6 @@ export class Runner {
         }
       }
     }
-  }
-
-  /** MinIO itself, or a proxy in front of it that stays for the rest of the run. */
-  async #endpoint(latencyMs: number): Promise<string> {
-    const { minio, workspace } = this.#parts
-    if (latencyMs === 0) return minio.endpoint
-    const known = this.#endpoints.get(latencyMs)
-    if (known !== undefined) return known
-    const proxy = await DelayProxy.start(minio.endpoint, latencyMs)
-    workspace.onCleanUp('the proxy', () => proxy.close())
-    this.#endpoints.set(latencyMs, proxy.endpoint)
-    return proxy.endpoint
   }
 
   async #runSystem(task: Task, cell: Cell, endpoint: string): Promise<void> {

@@ -8,7 +8,7 @@
 //   what needs it, and nothing else.
 // - What a system still has to send before it is mounted again is waited for, in no step's time.
 // - A step has a limit. What was over it once is not run again in the same table.
-import { DelayProxy } from '../delay-proxy.ts'
+import { Endpoints } from '../endpoints.ts'
 import type { Meter, StepResult } from '../measure.ts'
 import type { Minio } from '../minio.ts'
 import { NO_COST } from '../results.ts'
@@ -63,17 +63,18 @@ interface Work {
 
 export class DataRunner {
   readonly #parts: DataRunnerParts
-  readonly #endpoints = new Map<number, string>()
+  readonly #endpoints: Endpoints
   readonly #overLimit: (Table & { system: string; workload: string })[] = []
   #instances = 0
 
   constructor(parts: DataRunnerParts) {
     this.#parts = parts
+    this.#endpoints = new Endpoints(parts)
   }
 
   async run(): Promise<void> {
     for (const part of this.#parts.parts) {
-      const endpoint = await this.#endpoint(part.latencyMs)
+      const endpoint = await this.#endpoints.of(part.latencyMs)
       const table = { latencyMs: part.latencyMs, memory: part.memory }
       for (let round = 1; round <= part.rounds; round++) {
         const tasks = round % 2 === 1 ? part.tasks : part.tasks.toReversed()
@@ -83,18 +84,6 @@ export class DataRunner {
         }
       }
     }
-  }
-
-  /** MinIO itself, or a proxy in front of it that stays for the rest of the run. */
-  async #endpoint(latencyMs: number): Promise<string> {
-    const { minio, workspace } = this.#parts
-    if (latencyMs === 0) return minio.endpoint
-    const known = this.#endpoints.get(latencyMs)
-    if (known !== undefined) return known
-    const proxy = await DelayProxy.start(minio.endpoint, latencyMs)
-    workspace.onCleanUp('the proxy', () => proxy.close())
-    this.#endpoints.set(latencyMs, proxy.endpoint)
-    return proxy.endpoint
   }
 
   async #runTask(task: DataTask, table: Table, round: number, endpoint: string): Promise<void> {

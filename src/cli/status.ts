@@ -77,22 +77,23 @@ function sum(counts: Readonly<Record<string, number>>): number {
 
 /** What daemons of older versions do not tell. */
 function newRows({ pages, kernel, readAhead }: Partial<MountStatus>): [string, string][] {
-  if (pages === undefined || kernel === undefined || readAhead === undefined) return []
+  if (pages === undefined || kernel === undefined) return []
   return [
     [
       'pages',
       `${pages.hits} of ${pages.hits + pages.misses} asked for were in memory; ${pages.loaded} loaded ` +
         `(${formatSize(pages.loadedBytes)}), ${pages.prefetchedUsed} of ${pages.prefetched} fetched ahead were used`,
     ],
-    [
-      'read-ahead',
-      `${readAhead.hits} of ${readAhead.hits + readAhead.waits} reads in order found all there; ` +
-        `${formatSize(readAhead.askedBytes)} fetched ahead, ${formatSize(readAhead.wastedBytes)} of it not read`,
-    ],
+    ...(readAhead === undefined ? [] : [readAheadRow(readAhead)]),
     [
       'kernel',
       `${sum(kernel.requests)} requests, ${kernel.lookupsFound} lookups found and ${kernel.lookupsMissing} missing; ` +
         `${formatSize(kernel.readBytes)} read, ${formatSize(kernel.writtenBytes)} written`,
     ],
   ]
+}
+
+function readAheadRow({ hits, waits, askedBytes, wastedBytes }: MountStatus['readAhead']): [string, string] {
+  const reads = `${hits} of ${hits + waits} reads in order found all there`
+  return ['read-ahead', `${reads}; ${formatSize(askedBytes)} fetched ahead, ${formatSize(wastedBytes)} of it not read`]
 }

@@ -3,10 +3,11 @@
 //
 // Must stay true: it gives way after every few milliseconds; it leaves nothing behind, and its failure harms nothing.
 import { Rehearsal } from '../fuse/index.ts'
+import { ROOT_INO } from '../meta/index.ts'
 import { Registry, silentLogger } from '../observe/index.ts'
 import { type Clock, systemRandom } from '../platform/index.ts'
-import { createMemoryStore, type ObjectStore } from '../store/index.ts'
-import { formatVolume, openVolume, readVolumeJson, type Volume, type VolumeWriter } from '../volume/index.ts'
+import { createMemoryStore } from '../store/index.ts'
+import { formatVolume, openVolume, readVolumeJson, type Volume } from '../volume/index.ts'
 import { fieldsFirst } from './log.ts'
 
 const FILES = 1500
@@ -16,7 +17,6 @@ const LISTINGS = 15
 const MEMORY_BYTES = 64 << 20
 const SEGMENT_BYTES = 1 << 20
 const CALLER = { uid: 0, gid: 0, pid: 0 }
-const ROOT = 1 as Parameters<Volume['filesystem']['getattr']>[0]
 const FILE_MODE = 0o100644
 const O_WRONLY = 1
 
@@ -24,25 +24,18 @@ const O_WRONLY = 1
 export async function warmUp(clock: Clock): Promise<number> {
   const store = createMemoryStore()
   const self = { host: '', bootId: '', pid: 0, since: '', lock: null }
-  const writer = { self, leaseMs: 30_000, judge: async () => 'dead' as const, probe: null }
+  const owner = { self, leaseMs: 30_000, judge: async () => 'dead' as const, probe: null }
   const common = { store, clock, random: systemRandom, log: () => {}, rootOwner: { uid: 0, gid: 0 } }
-  await formatVolume({ ...common, ...writer, name: 'warm-up', segmentSizeBytes: SEGMENT_BYTES, force: false })
-  await onVolume(common, { ...writer, onFailure: () => {} }, (volume) => makeFiles(volume, clock))
-  return onVolume(common, { ...writer, onFailure: () => {} }, (volume) => listFiles(volume, clock))
+  const writer = { ...owner, onFailure: () => {} }
+  const settings = { memoryBytes: MEMORY_BYTES, commitMs: 5000, parallelism: 4 }
+  const open = async () => openVolume({ ...common, ...settings, writer, identity: await readVolumeJson(store) })
+
+  await formatVolume({ ...common, ...owner, name: 'warm-up', segmentSizeBytes: SEGMENT_BYTES, force: false })
+  await onVolume(await open(), (volume) => makeFiles(volume, clock))
+  return onVolume(await open(), (volume) => listFiles(volume, clock))
 }
 
-async function onVolume<T>(
-  common: Omit<Parameters<typeof openVolume>[0], 'identity' | 'writer' | 'memoryBytes' | 'commitMs' | 'parallelism'> & {
-    store: ObjectStore
-  },
-  writer: VolumeWriter,
-  work: (volume: Volume) => Promise<T>,
-): Promise<T> {
-  const identity = await readVolumeJson(common.store)
-  const volume = await openVolume({
-    ...common,
-    ...{ identity, writer, memoryBytes: MEMORY_BYTES, commitMs: 5000, parallelism: 4 },
-  })
+async function onVolume<T>(volume: Volume, work: (volume: Volume) => Promise<T>): Promise<T> {
   try {
     return await work(volume)
   } finally {
@@ -54,7 +47,7 @@ async function makeFiles({ filesystem }: Volume, clock: Clock): Promise<void> {
   for (let index = 0; index < FILES; index++) {
     if (index % FILES_PER_TURN === 0) await clock.yield()
     const name = nameOf(index)
-    const { entry, opened } = await filesystem.create!(CALLER, ROOT, name, FILE_MODE, { flags: O_WRONLY })
+    const { entry, opened } = await filesystem.create!(CALLER, ROOT_INO, name, FILE_MODE, { flags: O_WRONLY })
     await filesystem.release!(opened.handle, entry.attributes.ino)
     filesystem.forget(entry.attributes.ino, 1)
   }
@@ -65,10 +58,10 @@ async function listFiles({ filesystem }: Volume, clock: Clock): Promise<number> 
   const rehearsal = new Rehearsal(filesystem, options, clock)
   await rehearsal.begin()
   let entries = 0
-  for (let listing = 0; listing < LISTINGS; listing++) entries += await rehearsal.list(ROOT)
+  for (let listing = 0; listing < LISTINGS; listing++) entries += await rehearsal.list(ROOT_INO)
   for (let index = 0; index < LOOKUPS; index++) {
     if (index % FILES_PER_TURN === 0) await clock.yield()
-    await rehearsal.lookup(ROOT, nameOf(index * 2).toString())
+    await rehearsal.lookup(ROOT_INO, nameOf(index * 2).toString())
   }
   return entries
 }

@@ -1,6 +1,6 @@
 // GETs of large bodies: their bytes go from the socket straight into the body's memory. Node's own client copies each of
 // them twice on its way, into memory that is garbage at once: with its collection that is most of the CPU time of a cold
-// read (docs/BENCHMARKS.md).
+// read (docs/decisions/0028).
 //
 // Must stay true:
 // - A connection has one request at a time. It is used again only when the answer was read to its last byte, did not say
@@ -184,7 +184,8 @@ class Connection {
       return
     }
     if (exchange !== null) this.#done(exchange)
-    this.#socket.destroy()
+    // At once: nobody may take it for his next request.
+    this.#fail(resetError('the service closed the connection'))
   }
 
   #done({ answer, resolve }: Exchange): void {
