@@ -16,8 +16,9 @@ import { LRUCache } from 'lru-cache'
 import PQueue from 'p-queue'
 import { FsError } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
+import { type CachedSegment, chunkAt, Fetch, inOrder, type ReadWish, unheld, window } from './cached-segment.ts'
 import { Chunk, ChunkMemory } from './chunk.ts'
-import { type SegmentKind, segmentKey } from './format.ts'
+import { segmentKey } from './format.ts'
 import type { ReadPriority, SegmentId } from './segment-store.ts'
 
 /** Misses closer than this to each other are fetched together. */
@@ -35,13 +36,6 @@ const SPENT_SHARE = 0.95
 /** Most chunks ever held. */
 const CHUNKS_MAX = 32 * 1024
 
-/** What was read did not verify, or ended early. It may have been damaged on its way: reading it again may help. */
-export class DamagedError extends FsError {
-  constructor(message: string) {
-    super('EIO', message)
-  }
-}
-
 /** What is fetched ahead of its reader. */
 export interface Prefetch {
   /** He will not come: what is not there yet is given up, unless somebody else wants it. */
@@ -53,57 +47,6 @@ export interface HeldChunks {
   /** Together all that was wanted, in order. */
   readonly chunks: readonly Chunk[]
   release(): void
-}
-
-/** A GET that waits for its turn or is under way. */
-class Fetch {
-  /** The queue has handed it out: its priority is of no more use. */
-  dequeued = false
-  /** The request is being made: the range is fixed. */
-  begun = false
-  /** Who waits for it will hold what comes. */
-  waiting = 0
-  /** Of those who want it ahead. */
-  prefetches = 0
-  readonly abort = new AbortController()
-  /** Resolves to what came. */
-  readonly promise: Promise<Chunk>
-
-  constructor(
-    readonly held: CachedSegment,
-    readonly queueId: string,
-    public start: number,
-    public end: number,
-    public priority: ReadPriority,
-    readonly kind: SegmentKind,
-    enqueue: (fetch: Fetch) => Promise<Chunk>,
-  ) {
-    this.promise = enqueue(this)
-  }
-}
-
-interface CachedSegment {
-  readonly id: SegmentId
-  chunks: Chunk[]
-  fetches: Fetch[]
-  /** Fetches that were made since anything of it is held. */
-  fetchCount: number
-  /** Bytes of the object, once known. */
-  sizeBytes: number
-}
-
-export interface ReadWish {
-  start: number
-  end: number
-  /** Fetches are aligned to this. */
-  windowBytes: number
-  priority: ReadPriority
-  /** Memory of data is used again. */
-  kind: SegmentKind
-  /** `near`: buy the rest of the segment when the miss lies near to what is held. `always`: on any second miss.
-   *  `now`: at once. `never`: the windows alone; no fetch of another
-   *  priority grows by them. */
-  buy: 'near' | 'always' | 'now' | 'never'
 }
 
 export interface ChunkCacheOptions {
@@ -455,65 +398,8 @@ export class ChunkCache {
   }
 }
 
-/** Of these chunks those that hold what is wanted. Throws when something is missing. */
-function inOrder(segment: SegmentId, { start, end }: ReadWish, chunks: readonly Chunk[]): Chunk[] {
-  const found: Chunk[] = []
-  for (let at = start; at < end; ) {
-    const chunk = chunks.find((candidate) => candidate.start <= at && at < candidate.end)
-    if (chunk === undefined) {
-      const size = chunks.reduce((most, candidate) => Math.max(most, candidate.end), 0)
-      throw new DamagedError(`${segmentKey(segment)} has ${size} bytes, wanted were those to ${end}`)
-    }
-    found.push(chunk)
-    at = chunk.end
-  }
-  return found
-}
-
 const releaseChunk = (chunk: Chunk): void => chunk.release()
 
 function priorityNumber(priority: ReadPriority): number {
   return priority === 'demand' ? 1 : 0
-}
-
-/** Among the chunks that hold the byte `at`, the one that reaches furthest. */
-function chunkAt(held: CachedSegment, at: number): Chunk | undefined {
-  let best: Chunk | undefined
-  for (const chunk of held.chunks) {
-    if (chunk.start <= at && at < chunk.end && (best === undefined || chunk.end > best.end)) best = chunk
-  }
-  return best
-}
-
-/** The aligned window around what is missing from `at` on, less what is held on its sides. */
-function window(held: CachedSegment, at: number, wish: ReadWish): { start: number; end: number } {
-  const { windowBytes } = wish
-  const parts = [...held.chunks, ...held.fetches]
-  let missingEnd = wish.end
-  let start = Math.floor(at / windowBytes) * windowBytes
-  for (const part of parts) if (part.start > at) missingEnd = Math.min(missingEnd, part.start)
-  let end = Math.max(Math.ceil(missingEnd / windowBytes) * windowBytes, missingEnd)
-  for (const part of parts) {
-    if (part.end <= at) start = Math.max(start, part.end)
-    if (part.start >= missingEnd) end = Math.min(end, part.start)
-  }
-  return { start, end: Math.max(missingEnd, Math.min(end, held.sizeBytes)) }
-}
-
-/** All of the segment but what is held of it at its beginning and its end: what one GET can complete. */
-function unheld(held: CachedSegment): { start: number; end: number } {
-  const parts = [...held.chunks, ...held.fetches]
-  let start = 0
-  for (let part = partAt(parts, start); part !== undefined; part = partAt(parts, start)) start = part.end
-  let end = held.sizeBytes
-  if (end !== Number.POSITIVE_INFINITY) {
-    for (let part = partAt(parts, end - 1); part !== undefined && part.start > start; part = partAt(parts, end - 1)) {
-      end = part.start
-    }
-  }
-  return { start, end }
-}
-
-function partAt<T extends { start: number; end: number }>(parts: readonly T[], at: number): T | undefined {
-  return parts.find((part) => part.start <= at && at < part.end)
 }

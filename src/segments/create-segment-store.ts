@@ -9,8 +9,9 @@
 import assert from 'node:assert'
 import { type Clock, crc32c, FsError, ruleHolds } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
+import { DamagedError, type ReadWish } from './cached-segment.ts'
 import { Chunk, type Lease } from './chunk.ts'
-import { ChunkCache, DamagedError, type Prefetch, type ReadWish } from './chunk-cache.ts'
+import { ChunkCache, type Prefetch } from './chunk-cache.ts'
 import {
   CONTENTS_ENTRY_BYTES,
   decodeContentsEntry,
