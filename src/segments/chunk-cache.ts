@@ -29,7 +29,8 @@ const NEAR_BYTES = 1024 * 1024
 const RENTED_WINDOWS_MAX = 3
 /** Of memory for whole segments that is free: a few GETs' worth. */
 const KEPT_SLABS_MAX = 4
-/** How much is kept of what is spent: the kernel may yet drop what it was given, and ask again. */
+/** How much is kept of what is spent, but for large segments, of which it is as many as slabs are kept: the kernel may yet
+ *  drop what it was given, and ask again. */
 const SPENT_BYTES_MAX = 32 << 20
 /** A chunk is spent when so much of it was given away: the rest is checksums, and the segment's contents. */
 const SPENT_SHARE = 0.95
@@ -193,7 +194,8 @@ export class ChunkCache {
 
   /** The chunk's reader keeps what he is given. Once that is all of it, it is spent. */
   spendIfWhole(chunk: Chunk): void {
-    if (chunk.givenBytes < chunk.body.length * SPENT_SHARE || !this.#lru.has(chunk.serial)) return
+    if (chunk.isWantedAgain || chunk.givenBytes < chunk.body.length * SPENT_SHARE) return
+    if (!this.#lru.has(chunk.serial)) return
     this.#spent.set(chunk.serial, chunk)
     this.#spentBytes += chunk.memoryBytes
     this.#lru.delete(chunk.serial)
@@ -316,8 +318,9 @@ export class ChunkCache {
       const chunk = new Chunk({ serial: ++this.#serial, segment: held.id, start, body }, isOurs ? this.#memory : null)
       for (let i = 0; i < fetch.waiting; i++) chunk.hold()
       if (chunk.end < end && body.length > 0) held.sizeBytes = chunk.end
-      this.#finish(fetch)
-      this.#insert(held, chunk)
+      // Who gave it up may have asked again: then it is held twice.
+      if (this.#finish(fetch)) this.#insert(held, chunk)
+      else chunk.forget()
       return chunk
     } catch (cause) {
       this.#finish(fetch)
@@ -329,10 +332,12 @@ export class ChunkCache {
     }
   }
 
-  #finish(fetch: Fetch): void {
+  /** Whether it was under way until now: not if it was given up. */
+  #finish(fetch: Fetch): boolean {
     const { fetches } = fetch.held
-    // Unless it was given up.
-    if (this.#fetching.delete(fetch)) fetches.splice(fetches.indexOf(fetch), 1)
+    if (!this.#fetching.delete(fetch)) return false
+    fetches.splice(fetches.indexOf(fetch), 1)
+    return true
   }
 
   #insert(held: CachedSegment, chunk: Chunk): void {
@@ -351,24 +356,26 @@ export class ChunkCache {
   }
 
   #shrink(): void {
+    const spentBytesMax = Math.max(SPENT_BYTES_MAX, KEPT_SLABS_MAX * this.#segmentSizeBytes)
     for (const chunk of this.#spent.values()) {
-      if (this.#bytes <= this.#budgetBytes && this.#spentBytes <= SPENT_BYTES_MAX) break
+      const isMuch = this.#bytes > this.#budgetBytes || this.#spentBytes > spentBytesMax
+      // Of the last one its reader may not have had the end.
+      if (!isMuch || this.#spent.size === 1) break
       this.#drop(chunk)
     }
     while (this.#bytes > this.#budgetBytes && this.#lru.pop() !== undefined) {
       // pop's dispose has counted it off
     }
+    if (this.#bytes > this.#budgetBytes) for (const chunk of this.#spent.values()) this.#drop(chunk)
   }
 
-  /** Somebody wants it: it is the last to go. */
+  /** Somebody wants it: it is the last to go. Where he reads on to its end, it will be spent again. */
   #use(chunk: Chunk): void {
     if (!this.#spent.delete(chunk.serial)) {
       this.#lru.get(chunk.serial)
       return
     }
-    // Who was given it has not kept it.
     this.#spentBytes -= chunk.memoryBytes
-    chunk.givenBytes = 0
     this.#lru.set(chunk.serial, chunk)
   }
 

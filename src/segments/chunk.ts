@@ -12,10 +12,12 @@ export class Chunk {
   readonly start: number
   readonly end: number
   readonly body: Buffer
-  /** Spots a reader has verified, by a number of its choice. */
-  readonly verified = new Set<number>()
-  /** How much of it readers were given. */
+  /** Spots a reader has verified, by a number of its choice; and how far readers who keep it have had each. */
+  readonly verified = new Map<number, number>()
+  /** How much of it readers who keep it were given: each byte counts once. */
   givenBytes = 0
+  /** Somebody may ask for it again: one did, or does not keep what he is given. */
+  isWantedAgain = false
   /** Where its memory goes back to; null where it is never used again. */
   #memory: ChunkMemory | null
   #holders = 0
@@ -47,6 +49,13 @@ export class Chunk {
     assert(this.#holders > 0, 'a chunk is released once by each who holds it')
     this.#holders -= 1
     this.#giveBack()
+  }
+
+  /** A reader who keeps it is given these bytes of a verified spot. */
+  give(spot: number, from: number, to: number): void {
+    if (from < this.verified.get(spot)!) this.isWantedAgain = true
+    else this.givenBytes += to - from
+    this.verified.set(spot, to)
   }
 
   /** Views of it go to somebody who will not say when he is done. */

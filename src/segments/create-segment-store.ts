@@ -349,6 +349,7 @@ function wantedParts(
   for (const chunk of chunks) {
     if (lease === undefined) chunk.lend()
     else lease.add(chunk)
+    if (!lease?.isKept) chunk.isWantedAgain = true
   }
   const wantedEnd = skipBytes + lengthBytes
   const parts: Uint8Array[] = []
@@ -367,10 +368,10 @@ function wantedParts(
       const spot = start * 65536 + rawBytes
       if (!chunk.verified.has(spot)) {
         verifyBlock(chunk.body.subarray(at, end - chunk.start), chunk, start)
-        chunk.verified.add(spot)
+        chunk.verified.set(spot, 0)
       }
       parts.push(chunk.body.subarray(at + from, at + to))
-      if (lease?.isKept) chunk.givenBytes += to - from
+      if (lease?.isKept) chunk.give(spot, from, to)
     } else {
       const stored = bytesAt(chunks, start, end)
       verifyBlock(stored, chunk, start)

@@ -8,6 +8,7 @@ import { Bucket, pattern } from './bucket.ts'
 const SEGMENT_BYTES = 1 << 20
 const SEGMENTS = 12
 const FILE_BYTES = 900_000
+const SMALL_READ_BYTES = 10_000
 
 let bucket: Bucket
 let ranges: DataRange[]
@@ -142,6 +143,109 @@ test('what is asked for again although its reader kept it stays like all else', 
   bucket.gets = 0
   await store.readData(ranges[0]!)
   expect(bucket.gets).toBe(0)
+})
+
+test('reads however small spend what they read, each byte once: nobody has asked again for what comes next', async () => {
+  const store = open(5)
+  const first = new Lease()
+  store.prefetchData(ranges[0]!)
+  await store.readData(ranges[0]!, { lease: first })
+  first.release()
+  for (let index = 1; index < SEGMENTS; index++) {
+    store.prefetchData(ranges[index]!)
+    for (let from = 0; from < FILE_BYTES; from += SMALL_READ_BYTES) {
+      const lease = new Lease({ isKept: true })
+      const length = Math.min(SMALL_READ_BYTES, FILE_BYTES - from)
+      const parts = await store.readData(sliceRange(ranges[index]!, from, length), { lease })
+      expect(Buffer.concat(parts).equals(contents[index]!.subarray(from, from + length))).toBe(true)
+      lease.release()
+    }
+  }
+  // Not even the last bytes of one took a GET of their own.
+  expect(bucket.gets).toBe(SEGMENTS)
+  await store.readData(ranges[0]!)
+  expect(bucket.gets).toBe(SEGMENTS)
+})
+
+test('a part that is read again and again makes nothing spent', async () => {
+  const store = open(5)
+  store.prefetchData(ranges[0]!)
+  for (let time = 0; time < 10; time++) {
+    const lease = new Lease({ isKept: true })
+    await store.readData(sliceRange(ranges[0]!, 0, FILE_BYTES / 5), { lease })
+    lease.release()
+  }
+  for (let index = 1; index < SEGMENTS; index++) await readKept(store, index)
+  bucket.gets = 0
+  await store.readData(ranges[0]!)
+  expect(bucket.gets).toBe(0)
+})
+
+test('what is spent stays until its reader has come to its end, however large segments are', async () => {
+  const segmentSizeBytes = 40 << 20
+  const store = createSegmentStore({
+    store: bucket,
+    volumeUuid: Buffer.alloc(16, 7),
+    segmentSizeBytes,
+    cacheBytes: 4 * segmentSizeBytes,
+  })
+  const packer = store.dataPacker(() => 99 as SegmentId)
+  const large = packer.add(99, 0, [Buffer.alloc(36 << 20, 1)])
+  await packer.upload()
+  bucket.gets = 0
+  store.prefetchData(large)
+  for (let from = 0; from < large.lengthBytes; from += 1 << 20) {
+    const lease = new Lease({ isKept: true })
+    await store.readData(sliceRange(large, from, 1 << 20), { lease })
+    lease.release()
+  }
+  expect(bucket.gets).toBe(1)
+})
+
+test('what comes while the cache is full takes the place of something else than what is being read to its end', async () => {
+  const store = open(4)
+  for (const index of [0, 1, 2]) {
+    store.prefetchData(ranges[index]!)
+    await store.readData(ranges[index]!)
+  }
+  const almost = Math.floor(FILE_BYTES * 0.97)
+  for (const [index, from, to] of [
+    [3, 0, almost],
+    [4, 0, 1],
+    [3, almost, FILE_BYTES],
+  ] as const) {
+    const lease = new Lease({ isKept: true })
+    store.prefetchData(ranges[index]!)
+    await store.readData(sliceRange(ranges[index]!, from, to - from), { lease })
+    lease.release()
+  }
+  expect(bucket.gets).toBe(5)
+})
+
+test('what is given up and comes all the same is not held beside what is asked for again', async () => {
+  const store = open(5)
+  const released: (() => void)[] = []
+  const get = bucket.get.bind(bucket)
+  // A store may be past looking at the signal.
+  bucket.get = async (key, options = {}) => {
+    await new Promise<void>((resolve) => released.push(resolve))
+    return get(key, options)
+  }
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+  const unwanted = store.prefetchData(ranges[0]!)!
+  await turn()
+  unwanted.giveUp()
+  store.prefetchData(ranges[0]!)
+  await turn()
+  expect(released.length).toBe(2)
+  for (const release of released) {
+    release()
+    await turn()
+  }
+  const bytes = await store.readData(ranges[0]!)
+  expect(Buffer.concat(bytes).equals(contents[0]!)).toBe(true)
+  expect(released.length).toBe(2)
+  expect(store.cachedBytes).toBe(SEGMENT_BYTES)
 })
 
 test('what nobody waits for any more is given up, begun or not; what somebody waits for comes', async () => {
