@@ -2,8 +2,8 @@
 // in a session of its own; the daemon tells over a pipe (descriptor 3) when the mount answers, or why it does not; the
 // foreground process passes that on and ends.
 //
-// A process that stays in front (-f) becomes the daemon itself, by one exec: libuv reads UV_THREADPOOL_SIZE before a
-// program can set it, and a mount served by four threads can lock up (fuse/index.ts).
+// A process that stays in front (-f) becomes the daemon itself, by one exec: Node reads how many threads it has, and how
+// much memory its collector, before a program can set it. A mount served by four threads can lock up (fuse/index.ts).
 //
 // Must stay true: arguments and environment hold no secret that the user did not put there; a daemon that ends in any way
 // before it has told closes the pipe, so that nobody waits for ever.
@@ -17,6 +17,10 @@ import { replaceProcess } from '../platform/index.ts'
 const ROLE = 'CAIRNFS_DAEMON'
 const THREADS = '16'
 const THREADS_MIN = 8
+/** For Node's collector: it is told only when its user has not. What a request leaves behind is garbage soon, but a commit's
+ *  worth of it is not: with the 16 MiB for what is new that Node has by itself, that is copied again and again, and by four
+ *  threads that wait for each other where there are two cores. Unpacking 10,000 files takes a quarter less with these. */
+const COLLECTOR = ['--max-semi-space-size=32', '--v8-pool-size=1']
 const REPORT_FD = 3
 
 /** What a daemon tells, once. */
@@ -44,7 +48,7 @@ export async function startDaemon(): Promise<Report> {
   // Before there is a daemon: an interrupt while it is being started must end it too. It is heard after this turn.
   const interrupt = () => child.kill('SIGTERM')
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+  const child = spawn(process.execPath, [...missingArguments(), ...process.execArgv, ...process.argv.slice(1)], {
     detached: true,
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...threadPool(), [ROLE]: '1' },
@@ -72,20 +76,30 @@ export async function startDaemon(): Promise<Report> {
   }
 }
 
-/** In front: makes sure that this process has threads enough, by beginning it again if need be. */
-export function ensureThreads(): void {
-  if (Object.keys(threadPool()).length === 0) return
+/** In front: makes sure that this process has threads and memory as a daemon needs them, by beginning it again if need be. */
+export function becomeDaemon(): void {
+  const missing = missingArguments()
+  if (Object.keys(threadPool()).length === 0 && missing.length === 0) return
   const environment = Object.fromEntries(
     Object.entries({ ...process.env, ...threadPool() }).flatMap(([name, value]) =>
       value === undefined ? [] : [[name, value]],
     ),
   )
-  replaceProcess(process.execPath, [...process.execArgv, ...process.argv.slice(1)], environment)
+  replaceProcess(process.execPath, [...missing, ...process.execArgv, ...process.argv.slice(1)], environment)
 }
 
 /** What to add to the environment for threads enough; nothing when they are set. */
 function threadPool(): { UV_THREADPOOL_SIZE?: string } {
   return Number(process.env.UV_THREADPOOL_SIZE ?? 0) >= THREADS_MIN ? {} : { UV_THREADPOOL_SIZE: THREADS }
+}
+
+/** What to tell Node besides what it was told. */
+function missingArguments(): string[] {
+  const given = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)]
+  return COLLECTOR.filter((flag) => {
+    const [name] = flag.split('=') as [string]
+    return !given.some((option) => option.replaceAll('_', '-').startsWith(name))
+  })
 }
 
 function collect(stream: Readable): Promise<string> {

@@ -1,7 +1,7 @@
 // `cairnfs mount`, and the part of it that the mount helper shares: going to the background, or staying in front.
 import { resolve } from 'node:path'
 import { Command } from 'commander'
-import { ensureThreads, type Report, sendReport, startDaemon, takeDaemonRole } from './background.ts'
+import { becomeDaemon, type Report, sendReport, startDaemon, takeDaemonRole } from './background.ts'
 import { CommandError, describeError } from './errors.ts'
 import { addOptions, type MountSettings, readMountSettings } from './options.ts'
 
@@ -60,7 +60,7 @@ export async function mount(
 ): Promise<number> {
   const isDaemon = takeDaemonRole()
   if (!isDaemon && !order.isForeground) return tell(await startDaemon(), caller)
-  if (!isDaemon) ensureThreads()
+  if (!isDaemon) becomeDaemon()
   const { serve } = await import('./daemon.ts')
   const report = isDaemon ? sendReport : (told: Report) => tell(told, caller)
   let isReady = false

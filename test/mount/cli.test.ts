@@ -38,21 +38,28 @@ describe('cairnfs mount', () => {
     await volume.umount()
   })
 
-  it('has threads enough, in the background and in front, and does not know its daemon mark', async () => {
+  it('has threads and memory enough, in the background and in front, and does not know its daemon mark', async () => {
     const volume = await formatted()
     await volume.mount()
     const environment = (pid: number) => readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
+    const nodeOptions = (pid: number) =>
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+        .split('\0')
+        .filter((argument) => argument.includes('-size='))
     const background = await volume.status()
     expect(environment(background.pid)).toContain('UV_THREADPOOL_SIZE=16')
+    expect(nodeOptions(background.pid)).toEqual(['--max-semi-space-size=32', '--v8-pool-size=1'])
     await volume.umount()
     const server = harness.serve('bash', [
       '-c',
-      `unset UV_THREADPOOL_SIZE; exec ${program.cairnfs} mount -f ${volume.store} ${volume.mountpoint}`,
+      `unset UV_THREADPOOL_SIZE; export NODE_OPTIONS=--max_semi_space_size=24; exec ${program.cairnfs} mount -f ${volume.store} ${volume.mountpoint}`,
     ])
     await until(() => findMount(volume.mountpoint) !== undefined, 'the mount')
     const front = await volume.status()
     expect(front.pid).toBe(server.pid)
     expect(environment(front.pid)).toContain('UV_THREADPOOL_SIZE=16')
+    // What the user has set himself stays.
+    expect(nodeOptions(front.pid)).toEqual(['--v8-pool-size=1'])
     server.kill('SIGINT')
     expect(await server.exited()).toBe(0)
     expect(volume.leftOvers()).toEqual([])
