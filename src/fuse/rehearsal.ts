@@ -74,7 +74,8 @@ export class Rehearsal {
   /** The last entry's cookie goes where the next request takes it from. */
   #takeEntries(cookie: Buffer): number {
     const answer = this.#answer
-    if (answer === null) return 0
+    // An end may have some bytes, but has no entry (listings.ts).
+    if (answer === null || this.#answerBytes < OutHeader.sizeof + EntryOut.sizeof) return 0
     let entries = 0
     for (let at: number = OutHeader.sizeof; at < this.#answerBytes; entries++) {
       const direntAt = at + EntryOut.sizeof

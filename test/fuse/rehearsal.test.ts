@@ -10,6 +10,16 @@ const ROOT = 1 as Ino
 const CALLER = { uid: 0, gid: 0, pid: 0 }
 const FILES = 3000
 
+test('a listing ends also where the end is told quietly, as the cache of a kernel would end with a full page', async () => {
+  const filesystem = new MemoryFilesystem(() => ({ sec: 0, nsec: 0 }))
+  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+  const rehearsal = new Rehearsal(filesystem, { log, registry: new Registry() }, systemClock)
+  await rehearsal.begin()
+  // With "." and "..": 4096 bytes of 32 each.
+  for (let index = 0; index < 126; index++) await filesystem.mkdir(CALLER, ROOT, Buffer.from(`d${index}`), 0o755)
+  expect(await rehearsal.list(ROOT)).toBe(128)
+})
+
 test('a directory is listed from its beginning to its end, as often as is asked, and names are looked up', async () => {
   const filesystem = new MemoryFilesystem(() => ({ sec: 0, nsec: 0 }))
   for (let index = 0; index < FILES; index++) {
