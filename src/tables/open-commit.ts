@@ -63,6 +63,8 @@ class OpenTable {
   chunks: readonly Chunk[] = []
   /** Places of records that were replaced by others of another length. */
   gaps: number[] | null = null
+  /** What those take. */
+  gapBytes = 0
   cleared = false
   count = 0
   /** Without gaps. */
@@ -188,6 +190,7 @@ export class OpenCommit {
   #chunkSource = new ChunkSource()
   #serial = 0
   #bytes = 0
+  #gapBytes = 0
   #tableCount = 0
 
   /** What the records take. */
@@ -195,9 +198,9 @@ export class OpenCommit {
     return this.#bytes
   }
 
-  /** About what they take in memory until the commit is closed. */
+  /** About what they take in memory until the commit is closed, with those that they replaced. */
   get heldBytes(): number {
-    return this.#bytes + this.#tableCount * TABLE_BYTES
+    return this.#bytes + this.#gapBytes + this.#tableCount * TABLE_BYTES
   }
 
   get isEmpty(): boolean {
@@ -222,7 +225,9 @@ export class OpenCommit {
       table.gaps.push(before)
       table.count--
       table.recordBytes -= bytesBefore
+      table.gapBytes += bytesBefore
       this.#bytes -= bytesBefore
+      this.#gapBytes += bytesBefore
     }
     const place = table.append(lengthBytes, this.#chunkSource)
     writeRecord(table.bufferOf(place), place % PLACES_PER_CHUNK, key, record, version)
@@ -235,6 +240,7 @@ export class OpenCommit {
     let table = this.#table(kind, owner)
     if (ruleHolds('a clear stands before the records that follow it') && table.chunks.length > 0) {
       this.#bytes -= table.recordBytes
+      this.#gapBytes -= table.gapBytes
       table = new OpenTable(kind, owner, ++this.#serial)
       this.#tables.get(kind)?.set(owner, table)
     }
@@ -246,6 +252,7 @@ export class OpenCommit {
     const closed = new ClosedRecords(this.#tables, this.#bytes)
     this.#tables = new Map()
     this.#tableCount = 0
+    this.#gapBytes = 0
     this.#chunkSource = new ChunkSource()
     this.#index.clear()
     // Serials are compared within a commit.

@@ -114,6 +114,23 @@ test('a table of one record takes little more than it', () => {
   expect(open.heldBytes).toBe(0)
 })
 
+test('records that were replaced by others of another length take memory until the commit is closed', () => {
+  const open = new OpenCommit()
+  const record = Buffer.alloc(16_001, 1)
+  const before = process.memoryUsage().arrayBuffers
+  for (let version = 0; version < 2000; version++) {
+    open.put(1, 5, 7, record.subarray(version % 2), version)
+    open.put(1, 6, version % 3, record.subarray(0, 10 + version), version)
+  }
+  expect(open.heldBytes).toBeGreaterThan(0.9 * (process.memoryUsage().arrayBuffers - before))
+  const { heldBytes } = open
+  // A table's go with it.
+  open.clear(1, 5)
+  expect(open.heldBytes).toBeLessThan(heldBytes - 2000 * 16_000)
+  open.close()
+  expect(open.heldBytes).toBe(0)
+})
+
 test('what changes while a commit is being closed is in the next: the commit says what was when it was closed', () => {
   const open = new OpenCommit()
   const TABLES = 10_000
