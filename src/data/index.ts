@@ -9,6 +9,6 @@ export {
   type ReadAhead,
   type ReadAheadCounters,
   type ReadAheadOptions,
-  type Span,
+  type RunSpan,
 } from './read-ahead.ts'
 export * from './stream.ts'

@@ -41,23 +41,31 @@ export interface Span {
   to: number
 }
 
+/** Of one run, by a number of its own. */
+export interface RunSpan extends Span {
+  run: number
+}
+
 export interface Advice {
   /** What to begin to fetch; it may reach past the file's end. */
-  fetch: Span | null
-  /** What was asked for and is not wanted any more: most of it is there already, what is not may be given up. */
-  giveUp: readonly Span[]
+  fetch: RunSpan | null
+  /** What was asked for by runs that are over: most of it is there already, what is not may be given up. */
+  giveUp: readonly RunSpan[]
 }
 
 export interface ReadAhead {
   /** `lengthBytes` at `offset` are read. `waits`: not all of it is there. */
   onRead(offset: number, lengthBytes: number, waits: boolean): Advice
-  /** Of what was asked for last, nothing from here on was begun. */
-  refused(from: number): void
+  /** Whether somebody may still read on in a run. */
+  isOn(run: number): boolean
+  /** Of what a run asked for last, nothing from here on was begun. */
+  refused(run: number, from: number): void
   /** Nobody reads any more. Returns what is not wanted. */
-  end(): Span[]
+  end(): RunSpan[]
 }
 
 interface Run {
+  readonly id: number
   /** The first read, until a second one follows it. */
   start: number
   /** How far reads have come. */
@@ -73,16 +81,18 @@ const NOTHING: Advice = { fetch: null, giveUp: [] }
 export function createReadAhead({ maxReadAheadBytes, counters = newCounters() }: ReadAheadOptions): ReadAhead {
   /** The one read last is at the end. */
   const runs: Run[] = []
+  let lastId = 0
   const firstWindowBytes = Math.min(FIRST_WINDOW_BYTES, maxReadAheadBytes)
 
-  const giveUp = (run: Run): Span[] => {
+  const giveUp = (run: Run): RunSpan[] => {
     if (run.askedTo <= run.position) return []
     counters.wastedBytes += run.askedTo - run.position
-    return [{ from: run.position, to: run.askedTo }]
+    return [{ run: run.id, from: run.position, to: run.askedTo }]
   }
 
   const begin = (offset: number, end: number): Advice => {
-    runs.push({ start: offset, position: end, askedTo: end, windowBytes: firstWindowBytes, isSequential: false })
+    const at = { start: offset, position: end, askedTo: end }
+    runs.push({ id: ++lastId, ...at, windowBytes: firstWindowBytes, isSequential: false })
     if (runs.length <= RUNS_MAX) return NOTHING
     return { fetch: null, giveUp: giveUp(runs.shift()!) }
   }
@@ -120,11 +130,13 @@ export function createReadAhead({ maxReadAheadBytes, counters = newCounters() }:
       if (maxReadAheadBytes === 0 || askedTo - position >= windowBytes / 2) return NOTHING
       run.askedTo = position + windowBytes
       counters.askedBytes += run.askedTo - askedTo
-      return { fetch: { from: askedTo, to: run.askedTo }, giveUp: [] }
+      return { fetch: { run: run.id, from: askedTo, to: run.askedTo }, giveUp: [] }
     },
 
-    refused(from) {
-      const run = runs.at(-1)
+    isOn: (run) => runs.some(({ id }) => id === run),
+
+    refused(id, from) {
+      const run = runs.find((each) => each.id === id)
       if (run === undefined || from >= run.askedTo) return
       const refusedBytes = run.askedTo - Math.max(from, run.position)
       run.askedTo -= refusedBytes

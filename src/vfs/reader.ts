@@ -1,7 +1,7 @@
 // The reader behind a handle: fetches ahead of it what its read-ahead asks for, and gives up what is not wanted any more.
 //
 // Must stay true: what is on its way for a reader is told to be given up when he goes elsewhere, or closes.
-import { createReadAhead, type Extent, type ReadAhead, type ReadAheadOptions, type Span } from '../data/index.ts'
+import { createReadAhead, type Extent, type ReadAhead, type ReadAheadOptions, type RunSpan } from '../data/index.ts'
 import { isPromise, type MaybePromise } from '../platform/index.ts'
 import { type DataRange, type Prefetch, sliceRange } from '../segments/index.ts'
 
@@ -22,7 +22,7 @@ export interface Reading {
 export class Reader {
   readonly #readAhead: ReadAhead
   /** What was asked for and not yet passed by. */
-  #ahead: (Span & { prefetch: Prefetch })[] = []
+  #ahead: (RunSpan & { prefetch: Prefetch })[] = []
   #isClosed = false
 
   constructor(options: ReadAheadOptions) {
@@ -35,17 +35,18 @@ export class Reader {
     const { fetch, giveUp } = this.#readAhead.onRead(offset, end - offset, waits)
     for (const span of giveUp) this.#giveUp(span)
     if (fetch === null) return
-    if (fetch.to > fileBytes) this.#readAhead.refused(Math.max(fetch.from, fileBytes))
+    const { run, from } = fetch
+    if (fetch.to > fileBytes) this.#readAhead.refused(run, Math.max(from, fileBytes))
     const to = Math.min(fetch.to, fileBytes)
-    if (fetch.from >= to) return
-    this.#ahead = this.#ahead.filter((span) => span.to > offset)
-    const extents = reading.extents(fetch.from, to)
+    if (from >= to) return
+    this.#ahead = this.#ahead.filter((span) => (span.run === run ? span.to > offset : this.#readAhead.isOn(span.run)))
+    const extents = reading.extents(from, to)
     if (isPromise(extents)) {
       extents.then(
-        (found) => this.#fetch(reading, { from: fetch.from, to }, found),
+        (found) => this.#fetch(reading, { run, from, to }, found),
         () => {},
       )
-    } else this.#fetch(reading, { from: fetch.from, to }, extents)
+    } else this.#fetch(reading, { run, from, to }, extents)
   }
 
   close(): void {
@@ -54,24 +55,24 @@ export class Reader {
     this.#ahead = []
   }
 
-  #fetch({ prefetch }: Reading, { from, to }: Span, extents: readonly Extent[]): void {
-    if (this.#isClosed) return
+  #fetch({ prefetch }: Reading, { run, from, to }: RunSpan, extents: readonly Extent[]): void {
+    if (this.#isClosed || !this.#readAhead.isOn(run)) return
     for (const { fileOffset, range } of extents) {
       const start = Math.max(from, fileOffset)
       const end = Math.min(to, fileOffset + range.lengthBytes)
       if (start >= end) continue
       const begun = prefetch(sliceRange(range, start - fileOffset, end - start))
       if (begun === null) {
-        this.#readAhead.refused(start)
+        this.#readAhead.refused(run, start)
         return
       }
-      this.#ahead.push({ from: start, to: end, prefetch: begun })
+      this.#ahead.push({ run, from: start, to: end, prefetch: begun })
     }
   }
 
-  #giveUp({ from, to }: Span): void {
+  #giveUp({ run, from, to }: RunSpan): void {
     this.#ahead = this.#ahead.filter((span) => {
-      if (span.from >= to || span.to <= from) return true
+      if (span.run !== run || span.from >= to || span.to <= from) return true
       span.prefetch.giveUp()
       return false
     })

@@ -157,7 +157,7 @@ test('whatever waits, one who reads in order overtakes nothing that was asked fo
           askedBytes += fetch.to - fetch.from
         }
         expect(askedTo).toBeGreaterThanOrEqual(at)
-        expect(readAhead.end()).toEqual(askedTo! > at ? [{ from: at, to: askedTo }] : [])
+        expect(readAhead.end()).toEqual(askedTo! > at ? [{ run: 1, from: at, to: askedTo }] : [])
         expect(counters).toEqual({
           hits: reads.slice(2).filter(({ waits }) => !waits).length,
           waits: reads.slice(2).filter(({ waits }) => waits).length,
@@ -174,9 +174,21 @@ test('what could not be begun is asked for again', () => {
   const readAhead = createReadAhead({ maxReadAheadBytes: 64 * MIB, counters })
   readAhead.onRead(0, 64 * KIB, false)
   expect(told(readAhead.onRead(64 * KIB, 64 * KIB, false))).toEqual({ fetch: [128 * KIB, 1152 * KIB] })
-  readAhead.refused(192 * KIB)
+  readAhead.refused(1, 192 * KIB)
   expect(counters.askedBytes).toBe(64 * KIB)
   expect(told(readAhead.onRead(128 * KIB, 64 * KIB, false))).toEqual({ fetch: [192 * KIB, 1216 * KIB] })
-  readAhead.refused(0)
+  readAhead.refused(1, 0)
   expect(readAhead.end()).toEqual([])
+})
+
+test('what one run could not begin is not asked for again by another, which was read since', () => {
+  const readAhead = createReadAhead({ maxReadAheadBytes: 64 * MIB })
+  for (const offset of [0, 100 * MIB]) {
+    readAhead.onRead(offset, 64 * KIB, false)
+    readAhead.onRead(offset + 64 * KIB, 64 * KIB, false)
+  }
+  readAhead.refused(1, 128 * KIB)
+  expect(readAhead.onRead(100 * MIB + 128 * KIB, 64 * KIB, false).fetch).toBeNull()
+  expect(told(readAhead.onRead(128 * KIB, 64 * KIB, false))).toEqual({ fetch: [192 * KIB, 1216 * KIB] })
+  expect([readAhead.isOn(1), readAhead.isOn(2), readAhead.isOn(3)]).toEqual([true, true, false])
 })

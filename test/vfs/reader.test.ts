@@ -88,6 +88,34 @@ test('a reader that goes elsewhere for good gives up what it wanted before', () 
   expect(begun.every(({ isGivenUp }) => isGivenUp)).toBe(true)
 })
 
+test('several places of one file that are read in order know nothing of each other', async () => {
+  for (const loads of [false, true]) {
+    const { reader, begun, read } = makeReader({ loads })
+    const turn = () => new Promise((resolve) => setImmediate(resolve))
+    for (const at of [0, 1]) read(at * MIB, MIB)
+    await turn()
+    for (let at = 24; at < 31; at++) {
+      read(at * MIB, MIB, true)
+      await turn()
+    }
+    const [low, ...high] = begun
+    expect([low!.segment, ...new Set(high.map(({ segment }) => segment))]).toEqual([1, 4, 5])
+    reader.close()
+    expect(low!.isGivenUp).toBe(true)
+    expect(high.at(-1)!.isGivenUp).toBe(true)
+  }
+})
+
+test('what was still being looked for when its place was given up is not begun', async () => {
+  const { begun, read } = makeReader({ loads: true })
+  read(0, MIB)
+  read(MIB, MIB)
+  // Eight more places, none of them read on from.
+  for (let i = 1; i <= 8; i++) read((39 - (i % 2) * 18) * MIB + i * 4096 * 3, 4096)
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(begun).toEqual([])
+})
+
 test('what is refused is asked for again later', () => {
   const { begun, read } = makeReader({ begunMax: 1 })
   for (let at = 0; at < 10; at++) read(at * MIB, MIB, true)
