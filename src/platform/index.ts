@@ -4,7 +4,7 @@
 export { checksumHolds, encodeCheckedJson } from './checked-json.ts'
 export type { Clock, Random, Timer, Timespec } from './clock.ts'
 export { systemClock } from './clock.ts'
-export { crc32c } from './crc32c.ts'
+export { crc32c, joinCrc32c } from './crc32c.ts'
 export { type ErrnoName, errnoError, FsError } from './errors.ts'
 export { tryFlock } from './flock.ts'
 export { readI64, readU64, writeI64, writeU64 } from './integers.ts'

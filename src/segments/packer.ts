@@ -8,7 +8,7 @@
 //   has settled.
 import assert from 'node:assert'
 import PQueue from 'p-queue'
-import { crc32c, FsError, ruleHolds } from '../platform/index.ts'
+import { crc32c, FsError, joinCrc32c, ruleHolds } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import {
   CONTENTS_ENTRY_BYTES,
@@ -103,11 +103,11 @@ class BodyParts {
   }
 }
 
-/** Calls back for every block of the concatenated parts with its slices and, at its end, its crc. */
+/** Calls back for every block of the concatenated parts with its slices and, at its end, its crc and length. */
 function eachBlock(
   parts: readonly Uint8Array[],
   onSlice: (slice: Uint8Array) => void,
-  onCrc: (crc: number) => void,
+  onCrc: (crc: number, lengthBytes: number) => void,
 ): void {
   let crc = 0
   let filled = 0
@@ -120,12 +120,12 @@ function eachBlock(
       at += take
       filled += take
       if (filled < BLOCK_BYTES) continue
-      onCrc(crc)
+      onCrc(crc, filled)
       crc = 0
       filled = 0
     }
   }
-  if (filled > 0) onCrc(crc)
+  if (filled > 0) onCrc(crc, filled)
 }
 
 function totalBytes(parts: readonly Uint8Array[]): number {
@@ -140,6 +140,8 @@ class SegmentBuilder {
   readonly #contents: StoredContentsEntry[] = []
   readonly #word = Buffer.alloc(4)
   #fingerprint = 0
+  /** Of the pieces as stored, put together from those of blocks and pages. */
+  #piecesCrc = 0
   /** Of file data: without the crcs. */
   rawBytes = 0
 
@@ -163,9 +165,10 @@ class SegmentBuilder {
     eachBlock(
       parts,
       (slice) => this.#body.append(slice),
-      (crc) => {
+      (crc, lengthBytes) => {
         this.#body.appendUint32(crc)
-        this.#count(crc)
+        this.#count(crc, lengthBytes)
+        this.#piecesCrc = crc32c(this.#word, this.#piecesCrc)
       },
     )
     this.rawBytes += rawBytes
@@ -184,13 +187,16 @@ class SegmentBuilder {
     const offset = this.#offset
     const crc = crc32c(stored)
     this.#body.append(stored)
-    this.#count(crc)
+    this.#count(crc, stored.length)
     this.#contents.push({ owner, key: firstKey, tableKind, offset, lengthBytes: stored.length, crc })
     return { segment: this.id, offset, storedBytes: stored.length, crc }
   }
 
   /** The whole object. */
-  finish(volumeUuid: Buffer, trailer: Uint8Array | null): { body: Uint8Array[]; footer: Buffer; objectBytes: number } {
+  finish(
+    volumeUuid: Buffer,
+    trailer: Uint8Array | null,
+  ): { body: Uint8Array[]; bodyCrc32c: number; footer: Buffer; objectBytes: number } {
     const piecesEnd = this.#offset
     const { header, tail } = encodeFrame({
       kind: this.kind,
@@ -203,12 +209,16 @@ class SegmentBuilder {
     })
     const body = [header, ...this.#body.finish(), ...(trailer === null ? [] : [trailer]), tail]
     const objectBytes = piecesEnd + (trailer?.length ?? 0) + tail.length
-    return { body, footer: tail.subarray(tail.length - FOOTER_BYTES), objectBytes }
+    const piecesCrc = joinCrc32c(crc32c(header), this.#piecesCrc, piecesEnd - HEADER_BYTES)
+    const bodyCrc32c = crc32c(tail, trailer === null ? piecesCrc : crc32c(trailer, piecesCrc))
+    return { body, bodyCrc32c, footer: tail.subarray(tail.length - FOOTER_BYTES), objectBytes }
   }
 
-  #count(crc: number): void {
+  /** A block or page was appended. */
+  #count(crc: number, lengthBytes: number): void {
     this.#word.writeUInt32LE(crc)
     this.#fingerprint = crc32c(this.#word, this.#fingerprint)
+    this.#piecesCrc = joinCrc32c(this.#piecesCrc, crc, lengthBytes)
   }
 }
 
@@ -259,9 +269,9 @@ export class Uploader {
     const key = segmentKey(builder.id)
     return this.#queue.add(async (): Promise<Outcome> => {
       if (!wanted()) return { key, error: null, ours: false }
-      const { body, footer, objectBytes } = builder.finish(this.#options.volumeUuid, trailer)
+      const { body, bodyCrc32c, footer, objectBytes } = builder.finish(this.#options.volumeUuid, trailer)
       try {
-        await this.#options.store.putIfAbsent(key, body)
+        await this.#options.store.putIfAbsent(key, body, { bodyCrc32c })
         if (builder.kind === 'data') this.#options.onPut?.(builder.id, builder.rawBytes)
         return { key, error: null, ours: true }
       } catch (cause) {

@@ -2,6 +2,7 @@
 //
 // Must stay true: every effect happens in one synchronous turn, after one turn of waiting, so that callers see the
 // interleavings a real store would show; bodies are copied in and out, so that nobody shares bytes with the store.
+import { crc32c } from '../platform/index.ts'
 import { checkKey, compareKeys, listLimit } from './keys.ts'
 import {
   bodyLengthBytes,
@@ -45,20 +46,20 @@ class MemoryStore implements ObjectStore {
 
   async put(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
     await this.#begin(key, options.signal)
-    return this.#set(key, body)
+    return this.#set(key, body, options)
   }
 
   async putIfAbsent(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
     await this.#begin(key, options.signal)
     if (this.#entries.has(key)) throw new StoreError('precondition-failed', `${this.name}: ${key} exists`)
-    return this.#set(key, body)
+    return this.#set(key, body, options)
   }
 
   async putIfMatch(key: string, body: readonly Uint8Array[], etag: Etag, options: PutOptions = {}): Promise<Etag> {
     await this.#begin(key, options.signal)
     if (this.#find(key).etag !== etag)
       throw new StoreError('precondition-failed', `${this.name}: ${key} has another etag`)
-    return this.#set(key, body)
+    return this.#set(key, body, options)
   }
 
   async delete(keys: readonly string[], options: PutOptions = {}): Promise<void> {
@@ -109,13 +110,15 @@ class MemoryStore implements ObjectStore {
     return entry
   }
 
-  #set(key: string, parts: readonly Uint8Array[]): Etag {
+  #set(key: string, parts: readonly Uint8Array[], { bodyCrc32c }: PutOptions): Etag {
     const body = Buffer.allocUnsafeSlow(bodyLengthBytes(parts))
     let at = 0
     for (const part of parts) {
       body.set(part, at)
       at += part.length
     }
+    if (bodyCrc32c !== undefined && bodyCrc32c !== crc32c(body))
+      throw new StoreError('retryable', `${this.name}: the body of ${key} has another crc32c than was said`)
     if (!this.#entries.has(key)) this.#sorted = undefined
     const etag = `"${++this.#puts}"` as Etag
     this.#entries.set(key, { body, etag })

@@ -46,6 +46,9 @@ export interface StoredObject {
 export interface PutOptions {
   signal?: AbortSignal
   progress?: RequestProgress
+  /** Of a put: the crc32c of its whole body, where the caller knows it, so that nobody reads the body only for it. A body
+   *  that has another is refused by services that check it (as `retryable`), and never stored by them. */
+  bodyCrc32c?: number
 }
 
 export interface ListOptions {

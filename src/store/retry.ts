@@ -88,15 +88,19 @@ class RetryingStore implements ObjectStore {
   }
 
   put(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
-    return this.#run(putCall(key, body, options, false), (run) => this.#store.put(key, body, run))
+    return this.#run(putCall(key, body, options, false), (run) => this.#store.put(key, body, { ...options, ...run }))
   }
 
   putIfAbsent(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
-    return this.#run(putCall(key, body, options, true), (run) => this.#store.putIfAbsent(key, body, run))
+    return this.#run(putCall(key, body, options, true), (run) =>
+      this.#store.putIfAbsent(key, body, { ...options, ...run }),
+    )
   }
 
   putIfMatch(key: string, body: readonly Uint8Array[], etag: Etag, options: PutOptions = {}): Promise<Etag> {
-    return this.#run(putCall(key, body, options, true), (run) => this.#store.putIfMatch(key, body, etag, run))
+    return this.#run(putCall(key, body, options, true), (run) =>
+      this.#store.putIfMatch(key, body, etag, { ...options, ...run }),
+    )
   }
 
   async delete(keys: readonly string[], options: PutOptions = {}): Promise<void> {

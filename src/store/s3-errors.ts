@@ -70,6 +70,25 @@ function hint(code: string | undefined): string {
   }
 }
 
+/** More than an answer that says what is wrong has. */
+const ANSWER_BYTES_MAX = 64 * 1024
+
+/** What a service answered in place of a success, as the SDK would throw it: its code is the name. */
+export function answeredError(answer: { statusCode: number; reason?: string; body: unknown }): Error {
+  const text = (answer.body as Buffer).subarray(0, ANSWER_BYTES_MAX).toString()
+  const name = element(text, 'Code') ?? answer.reason ?? ''
+  const error = new Error(element(text, 'Message') ?? '')
+  return Object.assign(error, { name, $metadata: { httpStatusCode: answer.statusCode } })
+}
+
+const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
+
+/** The text of the first element of this name. */
+function element(xml: string, name: string): string | undefined {
+  const text = new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1]
+  return text?.replace(/&(amp|lt|gt|quot|apos);/g, (_, entity: string) => ENTITIES[entity]!)
+}
+
 /** The kind of a code that the service gave for one key of a DeleteObjects. */
 export function kindOfCode(code: string): StoreErrorKind {
   return KIND_OF_CODE[code] ?? (code === 'AccessDenied' ? 'denied' : 'fatal')

@@ -37,7 +37,8 @@ export interface SignedRequest {
   body?: unknown
 }
 
-interface Response {
+/** Of a success `body` stands in `Carried` where that keeps it. */
+export interface Response {
   statusCode: number
   reason?: string
   headers: Record<string, string>
@@ -240,7 +241,8 @@ function queryString(query: SignedRequest['query']): string {
   return text
 }
 
-function encode(text: string): string {
+/** A part of a path or a query. */
+export function encode(text: string): string {
   return encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 

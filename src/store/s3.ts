@@ -2,16 +2,14 @@
 //
 // The SDK builds, signs and parses; CarryingHttpHandler moves the bytes. Bodies never enter the SDK: what travels with a
 // request (`Carried`) hangs on the command's input under a symbol, and a middleware before the signature puts it in the
-// body's place together with its length and hash.
+// body's place together with its length and hash. Objects are got and put without its middleware (s3-objects.ts).
 //
 // Must stay true:
 // - One call is one HTTP request (delete: one per 1,000 keys; a get of nothing: one more, see #emptyRange), never
 //   repeated here; retry.ts repeats.
 // - Every PUT carries the crc32c of its body, so that the service refuses what arrived damaged.
 // - send() is given no options: with any, the SDK builds its middleware anew for every request (1 ms).
-import { createHash } from 'node:crypto'
-import type { S3Client, S3ClientConfig, S3ServiceException } from '@aws-sdk/client-s3'
-import { crc32c } from '../platform/index.ts'
+import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3'
 import { checkKey, listLimit } from './keys.ts'
 import {
   bodyLengthBytes,
@@ -25,8 +23,10 @@ import {
   type StoredObject,
   StoreError,
 } from './object-store.ts'
+import { contentSha256, crc32cHeader, crc32cOf } from './s3-checksums.ts'
 import { kindOfCode, s3Error } from './s3-errors.ts'
 import { type Carried, CarryingHttpHandler, type SignedRequest } from './s3-http.ts'
+import { ObjectRequests } from './s3-objects.ts'
 
 export interface S3StoreOptions {
   bucket: string
@@ -54,7 +54,6 @@ export interface S3StoreOptions {
   idleTimeoutMs?: number
 }
 
-const EMPTY_SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
 /** What is large. Everything else (writers/, the journal, `root`, lists, deletes) is small and somebody waits for it:
  *  behind uploads on a slow line a live writer would look dead, and a commit miss its deadline. */
 const BULK_PREFIX = 'segments/'
@@ -68,13 +67,17 @@ type Sdk = typeof import('@aws-sdk/client-s3')
 export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore> {
   // Loading the SDK takes 70 ms or more: only who uses S3 pays.
   const sdk = await import('@aws-sdk/client-s3')
-  const client = await createClient(sdk, options)
-  const store = new S3Store(sdk, client, options)
+  const handler = new CarryingHttpHandler({
+    maxSockets: { bulk: options.parallelism ?? 64, other: OTHER_SOCKETS },
+    idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
+  })
+  const client = await createClient(sdk, handler, options)
+  const store = new S3Store(sdk, client, handler, options)
   if (options.createBucket) await store.createBucket()
   return store
 }
 
-async function createClient(sdk: Sdk, options: S3StoreOptions): Promise<S3Client> {
+async function createClient(sdk: Sdk, handler: CarryingHttpHandler, options: S3StoreOptions): Promise<S3Client> {
   const config: S3ClientConfig = {
     forcePathStyle: options.pathStyle ?? options.endpoint !== undefined,
     maxAttempts: 1,
@@ -82,10 +85,7 @@ async function createClient(sdk: Sdk, options: S3StoreOptions): Promise<S3Client
     responseChecksumValidation: 'WHEN_REQUIRED',
     expectContinueHeader: false,
     cacheMiddleware: true,
-    requestHandler: new CarryingHttpHandler({
-      maxSockets: { bulk: options.parallelism ?? 64, other: OTHER_SOCKETS },
-      idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
-    }),
+    requestHandler: handler,
   }
   if (options.endpoint !== undefined) config.endpoint = options.endpoint
   if (options.profile !== undefined) config.profile = options.profile
@@ -132,18 +132,11 @@ function carryBodies({ unsignedPayload = false }: S3StoreOptions) {
       const parts = request.body === undefined ? carried.parts : [Buffer.from(request.body as string)]
       if (request.method === 'PUT' || request.method === 'POST')
         request.headers['content-length'] = String(bodyLengthBytes(parts))
-      const signed = !unsignedPayload && request.protocol !== 'https:'
-      request.headers['x-amz-content-sha256'] =
-        parts.length === 0 ? EMPTY_SHA256 : signed ? sha256(parts) : 'UNSIGNED-PAYLOAD'
+      const isSigned = !unsignedPayload && request.protocol !== 'https:'
+      request.headers['x-amz-content-sha256'] = contentSha256(parts, { isSigned })
       request.body = parts === carried.parts ? carried : { ...carried, parts }
       return next(args)
     }
-}
-
-function sha256(parts: readonly Uint8Array[]): string {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
-  return hash.digest('hex')
 }
 
 function carry({ signal, progress }: PutOptions = {}, body: Partial<Carried> = {}): Carried {
@@ -163,11 +156,14 @@ class S3Store implements ObjectStore {
   /** Empty or ends in '/'. */
   readonly #prefix: string
   readonly #endpoint: string
+  readonly #objects: ObjectRequests
 
-  constructor(sdk: Sdk, client: S3Client, options: S3StoreOptions) {
+  constructor(sdk: Sdk, client: S3Client, handler: CarryingHttpHandler, options: S3StoreOptions) {
     this.#sdk = sdk
     this.#client = client
     this.#bucket = options.bucket
+    const isUnsigned = options.unsignedPayload ?? false
+    this.#objects = new ObjectRequests({ sdk, client, handler, bucket: options.bucket, isUnsigned })
     this.#prefix = options.prefix ? `${options.prefix}/` : ''
     this.#endpoint = options.endpoint ?? 'AWS S3'
     this.name = options.name ?? `s3://${options.bucket}${options.prefix ? `/${options.prefix}` : ''}`
@@ -190,12 +186,12 @@ class S3Store implements ObjectStore {
     if (lengthBytes === 0) return this.#emptyRange(key, options)
     const isRange = offset > 0 || lengthBytes !== undefined
     const carried = carry(options, { keepsBody: true, isBulk: isBulk(key), allocate: options.allocate })
-    const input = this.#object(key, carried)
-    if (isRange)
-      Object.assign(input, { Range: `bytes=${offset}-${lengthBytes === undefined ? '' : offset + lengthBytes - 1}` })
+    const headers = isRange
+      ? { range: `bytes=${offset}-${lengthBytes === undefined ? '' : offset + lengthBytes - 1}` }
+      : {}
     const reply = await this.#run(`get ${key}`, signal, () =>
-      this.#client.send(new this.#sdk.GetObjectCommand(input)).catch((error) => {
-        if (isRange && (error as S3ServiceException).$metadata?.httpStatusCode === 416) return undefined
+      this.#objects.send({ method: 'GET', key: this.#fullKey(key), headers, carried }).catch((error: unknown) => {
+        if (isRange && statusOf(error) === 416) return undefined
         throw error
       }),
     )
@@ -203,10 +199,10 @@ class S3Store implements ObjectStore {
     const received = carried.received as Buffer
     // A service may ignore a range and send the whole object.
     const body =
-      isRange && reply.ContentRange === undefined
+      isRange && reply.headers['content-range'] === undefined
         ? Buffer.from(received.subarray(offset, lengthBytes === undefined ? undefined : offset + lengthBytes))
         : received
-    return { body, etag: this.#etag(reply.ETag) }
+    return { body, etag: this.#etag(reply.headers.etag) }
   }
 
   put(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
@@ -214,11 +210,11 @@ class S3Store implements ObjectStore {
   }
 
   putIfAbsent(key: string, body: readonly Uint8Array[], options: PutOptions = {}): Promise<Etag> {
-    return this.#put(key, body, options, { IfNoneMatch: '*' })
+    return this.#put(key, body, options, { 'if-none-match': '*' })
   }
 
   putIfMatch(key: string, body: readonly Uint8Array[], etag: Etag, options: PutOptions = {}): Promise<Etag> {
-    return this.#put(key, body, options, { IfMatch: etag })
+    return this.#put(key, body, options, { 'if-match': etag })
   }
 
   async delete(keys: readonly string[], options: PutOptions = {}): Promise<void> {
@@ -266,12 +262,17 @@ class S3Store implements ObjectStore {
     key: string,
     body: readonly Uint8Array[],
     options: PutOptions,
-    condition: { IfNoneMatch?: string; IfMatch?: string },
+    condition: Readonly<Record<string, string>>,
   ): Promise<Etag> {
     const carried = carry(options, { parts: body, isBulk: isBulk(key) })
-    const input = Object.assign(this.#object(key, carried), { ...condition, ChecksumCRC32C: crc32cHeader(body) })
+    const headers = {
+      'content-type': 'application/octet-stream',
+      'x-amz-checksum-crc32c': crc32cHeader(options.bodyCrc32c ?? crc32cOf(body)),
+      ...condition,
+    }
+    const request = { method: 'PUT' as const, key: this.#fullKey(key), headers, carried }
     return this.#run(`put ${key}`, options.signal, async () =>
-      this.#etag((await this.#client.send(new this.#sdk.PutObjectCommand(input))).ETag),
+      this.#etag((await this.#objects.send(request)).headers.etag),
     )
   }
 
@@ -301,8 +302,12 @@ class S3Store implements ObjectStore {
   }
 
   #object(key: string, carried: Carried): { Bucket: string; Key: string } {
+    return carrying({ Bucket: this.#bucket, Key: this.#fullKey(key) }, carried)
+  }
+
+  #fullKey(key: string): string {
     checkKey(key)
-    return carrying({ Bucket: this.#bucket, Key: this.#prefix + key }, carried)
+    return this.#prefix + key
   }
 
   #etag(etag: string | undefined): Etag {
@@ -330,11 +335,6 @@ function decodeKey(key: string): string {
   return decodeURIComponent(key.replaceAll('+', ' '))
 }
 
-/** The header is the big-endian checksum in base64. */
-function crc32cHeader(parts: readonly Uint8Array[]): string {
-  let crc = 0
-  for (const part of parts) crc = crc32c(part, crc)
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(crc)
-  return bytes.toString('base64')
+function statusOf(error: unknown): number | undefined {
+  return (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode
 }

@@ -10,6 +10,8 @@ export interface ConformanceSettings {
   open: () => Promise<ObjectStore>
   /** Called after the store was closed. */
   remove?: () => Promise<void>
+  /** Whether it refuses bodies that have another crc32c than a put says; true unless told. */
+  checksBodies?: boolean
 }
 
 const RACERS = 8
@@ -33,6 +35,7 @@ export function objectStoreConformance(name: string, settings: ConformanceSettin
 
     defineReading(() => store, folder)
     defineWriting(() => store, folder)
+    if (settings.checksBodies !== false) defineChecks(() => store, folder)
     defineConditions(() => store, folder)
     defineListing(() => store, folder)
     defineDeleting(() => store, folder)
@@ -112,6 +115,22 @@ function defineReading(given: Given, folder: Folder): void {
     const [store, key] = [given(), `${folder()}/object`]
     const etag = await store.put(key, [pattern(12_345)])
     expect(await store.head(key)).toEqual({ sizeBytes: 12_345, etag })
+  })
+}
+
+function defineChecks(given: Given, folder: Folder): void {
+  test('a body is put that has the crc32c which the caller says; one that has another never is', async () => {
+    const [store, key] = [given(), `${folder()}/object`]
+    const parts = [Buffer.from('1234'), Buffer.from('56789')]
+    const [right, wrong] = [{ bodyCrc32c: 0xe3069283 }, { bodyCrc32c: 0xe3069284 }]
+    const signal = AbortSignal.timeout(200)
+    const refused = (error: unknown) => error === signal.reason || (error as StoreError).kind === 'retryable'
+    await expect(store.putIfAbsent(key, parts, { ...wrong, signal })).rejects.toSatisfy(refused)
+    const etag = await store.putIfAbsent(key, parts, right)
+    expect((await store.get(key)).body.toString()).toBe('123456789')
+    const replaced = await store.putIfMatch(key, [...parts].reverse(), etag)
+    await store.put(key, parts, right)
+    expect((await store.get(key)).etag).not.toBe(replaced)
   })
 }
 
