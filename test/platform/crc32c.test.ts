@@ -1,3 +1,4 @@
+// Checksums: against the RFC, and that of two parts against that of the whole.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { crc32c, joinCrc32c } from '../../src/platform/index.ts'
