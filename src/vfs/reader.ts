@@ -29,7 +29,7 @@ export class Reader {
     this.#readAhead = createReadAhead(options)
   }
 
-  /** Begins fetching what will be wanted next. Never rejects: a read that comes later meets what fails here. */
+  /** Begins fetching what will be wanted next. Fails nobody: a read that comes later meets what fails here. */
   onRead(reading: Reading): void {
     const { offset, end, waits, fileBytes } = reading
     const { fetch, giveUp } = this.#readAhead.onRead(offset, end - offset, waits)
@@ -40,13 +40,17 @@ export class Reader {
     const to = Math.min(fetch.to, fileBytes)
     if (from >= to) return
     this.#ahead = this.#ahead.filter((span) => (span.run === run ? span.to > offset : this.#readAhead.isOn(span.run)))
-    const extents = reading.extents(from, to)
-    if (isPromise(extents)) {
-      extents.then(
-        (found) => this.#fetch(reading, { run, from, to }, found),
-        () => {},
-      )
-    } else this.#fetch(reading, { run, from, to }, extents)
+    this.#begin(reading, { run, from, to })
+  }
+
+  #begin(reading: Reading, span: RunSpan): void {
+    try {
+      const extents = reading.extents(span.from, span.to)
+      if (isPromise(extents)) extents.then((found) => this.#fetch(reading, span, found)).catch(() => {})
+      else this.#fetch(reading, span, extents)
+    } catch {
+      // The read that is under way does not need it.
+    }
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 // Readers: what they begin to fetch, and give up, with extents that may have to be loaded first.
 import { expect, test } from 'vitest'
 import type { Extent } from '../../src/data/index.ts'
+import { FsError } from '../../src/platform/index.ts'
 import type { DataRange, SegmentId } from '../../src/segments/index.ts'
 import { Reader, type Reading } from '../../src/vfs/reader.ts'
 
@@ -125,12 +126,20 @@ test('what is refused is asked for again later', () => {
   expect(all[0]).toEqual(begun[0])
 })
 
-test('extents that cannot be loaded are left to the read that needs them', async () => {
+const fail = () => {
+  throw new FsError('EIO', 'damaged')
+}
+
+test.each([
+  ['cannot be loaded', { extents: () => Promise.reject(new Error('no page')) }],
+  ['are damaged', { extents: fail }],
+  ['lie where nothing can', { extents: () => extents, prefetch: fail }],
+  ['prove to lie where nothing can', { extents: () => Promise.resolve(extents), prefetch: fail }],
+])('extents that %s are left to the read that needs them', async (_, flawed) => {
   const reader = new Reader({ maxReadAheadBytes: MIB })
   const reading: Reading = {
-    ...{ offset: 0, end: MIB, waits: false, fileBytes: FILE_BYTES },
-    extents: () => Promise.reject(new Error('no page')),
-    prefetch: () => null,
+    ...{ offset: 0, end: MIB, waits: false, fileBytes: FILE_BYTES, prefetch: () => null },
+    ...flawed,
   }
   reader.onRead(reading)
   reader.onRead({ ...reading, offset: MIB, end: 2 * MIB })
