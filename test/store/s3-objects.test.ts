@@ -96,13 +96,32 @@ test('a bucket may stand in the host name', async () => {
 test('a range is asked for as HTTP has it', async () => {
   answer = (response) => {
     response.statusCode = 206
-    response.setHeader('content-range', 'bytes 5-7/10')
+    response.setHeader('content-range', 'bytes 5-7/8')
     response.setHeader('etag', '"e"').end('567')
   }
   const store = await open()
   expect((await store.get('x', { offset: 5, lengthBytes: 3 })).body.toString()).toBe('567')
-  await store.get('x', { offset: 5 })
-  expect(asked.map(({ headers }) => headers.range)).toEqual(['bytes=5-7', 'bytes=5-'])
+  for (const lengthBytes of [undefined, 100])
+    expect((await store.get('x', { offset: 5, ...(lengthBytes && { lengthBytes }) })).body.toString()).toBe('567')
+  expect(asked.map(({ headers }) => headers.range)).toEqual(['bytes=5-7', 'bytes=5-', 'bytes=5-104'])
+})
+
+test.each([
+  ['others', { offset: 100, lengthBytes: 3 }, 'bytes 5-7/1000'],
+  ['fewer', { offset: 5, lengthBytes: 100 }, 'bytes 5-7/1000'],
+  ['not all to the end', { offset: 5 }, 'bytes 5-7/1000'],
+  ['not all', {}, 'bytes 0-2/1000'],
+  ['not as many as it says', { offset: 5, lengthBytes: 100 }, 'bytes 5-104/1000'],
+  ['nobody knows which', { offset: 5, lengthBytes: 3 }, 'items 5-7/8'],
+])('an answer whose bytes are %s is none', async (_, options, contentRange) => {
+  answer = (response) => {
+    response.statusCode = 206
+    response.setHeader('content-range', contentRange)
+    response.setHeader('etag', '"e"').end('567')
+  }
+  const store = await open()
+  const { message } = await expectKind(store.get('segments/1', options), 'retryable')
+  expect(message).toContain(contentRange)
 })
 
 test('whoever is refused for his clock asks by that of the service from then on', async () => {
