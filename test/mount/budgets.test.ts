@@ -2,8 +2,9 @@
 // and the barrier: killed right after it, everything is there.
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { difference, type RequestCounts, segmentBytes, settledRequests, total } from './minio-metrics.ts'
-import { dropCaches, STORE_KINDS, type TestVolume, Volumes } from './volume-fixture.ts'
+import { difference, segmentBytes, settledRequests, total } from './minio-metrics.ts'
+import { costOf, costToBarrier, reportCost } from './request-costs.ts'
+import { dropCaches, STORE_KINDS, Volumes } from './volume-fixture.ts'
 
 const SEGMENT_BYTES = 8 << 20
 const PROGRAMS = join(import.meta.dirname, 'programs')
@@ -11,24 +12,6 @@ const kind = STORE_KINDS.find(({ title }) => title === 'MinIO')!
 const volumes = new Volumes()
 afterEach(() => volumes.cleanUp())
 if (kind.missing !== null) process.stderr.write(`skipped: budgets: ${kind.missing}\n`)
-
-const report = (what: string, counts: RequestCounts, budget: string) =>
-  process.stderr.write(`budget: ${what}: ${JSON.stringify(counts)}, allowed ${budget}\n`)
-
-/** Runs `work` up to the barrier, and returns what it cost by MinIO's count, how many PUTs were heartbeats at most, and
- *  how many commit intervals (5 s) passed. */
-async function cost(volume: TestVolume, work: () => Promise<unknown>) {
-  await volume.sync()
-  const [before, own] = [await settledRequests(), (await volume.status()).requests]
-  const started = performance.now()
-  await work()
-  await volume.sync()
-  const elapsedSec = (performance.now() - started) / 1000
-  const expected = difference((await volume.status()).requests, own)
-  const counts = difference(await settledRequests(), before)
-  expect(counts, "MinIO's count, and what status says").toEqual(expected)
-  return { counts, allowance: Math.ceil(elapsedSec / 10) + 2 * Math.floor(elapsedSec / 5), elapsedSec }
-}
 
 describe.skipIf(kind.missing !== null)('requests on MinIO (needs MinIO)', () => {
   const create = () => volumes.create(kind, { mount: ['--lease', '600'] })
@@ -42,17 +25,17 @@ describe.skipIf(kind.missing !== null)('requests on MinIO (needs MinIO)', () => 
     expect(await volume.shell('ls')).toBe('a\nb\nc\nd\n')
     const expected = (await volume.status()).requests
     const counts = difference(await settledRequests(), before)
-    report('mount and ls', counts, '8')
+    reportCost('mount and ls', counts, '8')
     expect(counts).toEqual(expected)
     expect(total(counts)).toBeLessThanOrEqual(8)
   })
 
   test('10,000 empty files in one directory take at most 12 PUT, and survive a kill right after the barrier', async () => {
     const volume = await create()
-    const { counts, allowance } = await cost(volume, () =>
+    const { counts, allowance } = await costToBarrier(volume, () =>
       volume.shell(`mkdir many; cd many; python3 -c 'for i in range(10000): open(f"file-{i:06}", "x").close()'`),
     )
-    report('create 10,000 files', counts, `12 PUT + ${allowance}`)
+    reportCost('create 10,000 files', counts, `12 PUT + ${allowance}`)
     expect(counts.put).toBeLessThanOrEqual(12 + allowance)
     await volume.crash()
     await dropCaches(volumes.harness)
@@ -71,9 +54,11 @@ describe.skipIf(kind.missing !== null)('requests on MinIO (needs MinIO)', () => 
       bytes: number
     }
     await volumes.harness.shell(`tar cf ${source}/tree.tar -C ${source} tree`)
-    const { counts, allowance, elapsedSec } = await cost(volume, () => volume.shell(`tar xf ${source}/tree.tar`))
+    const { counts, allowance, elapsedSec } = await costToBarrier(volume, () =>
+      volume.shell(`tar xf ${source}/tree.tar`),
+    )
     const allowed = Math.floor((1.1 * made.bytes) / SEGMENT_BYTES) + 20
-    report(
+    reportCost(
       `unpack ${made.files} files, ${made.bytes} bytes in ${elapsedSec.toFixed(1)} s`,
       counts,
       `${allowed} PUT + ${allowance}`,
@@ -94,7 +79,7 @@ describe.skipIf(kind.missing !== null)('requests on MinIO (needs MinIO)', () => 
     const unmount = difference(await settledRequests(), before)
     const changed = (await segmentBytes(volume.store.name)) - pagesBefore
     const most = Math.ceil(changed / SEGMENT_BYTES) + 6
-    report('checkpoint and unmount', unmount, `${most} PUT`)
+    reportCost('checkpoint and unmount', unmount, `${most} PUT`)
     expect(unmount.put).toBeLessThanOrEqual(most)
     await volume.mount()
     expect(await volume.shell(manifest)).toBe(wanted)
@@ -107,12 +92,10 @@ describe.skipIf(kind.missing !== null)('requests on MinIO (needs MinIO)', () => 
     })
     await volume.remountCold()
     await volume.shell('ls -ld many')
-    const [before, own] = [await settledRequests(), (await volume.status()).requests]
-    expect(await volume.shell('ls -lU many | wc -l')).toBe('100001\n')
-    const expected = difference((await volume.status()).requests, own)
-    const counts = difference(await settledRequests(), before)
-    expect(counts, "MinIO's count, and what status says").toEqual(expected)
-    report('cold ls -lU of 100,000 files', counts, '12 GET')
+    const counts = await costOf(volume, async () => {
+      expect(await volume.shell('ls -lU many | wc -l')).toBe('100001\n')
+    })
+    reportCost('cold ls -lU of 100,000 files', counts, '12 GET')
     expect(counts.get).toBeGreaterThanOrEqual(1)
     expect(counts.get).toBeLessThanOrEqual(12)
   })
@@ -124,8 +107,8 @@ fd = os.open("file", os.O_WRONLY | os.O_CREAT)
 for i in range(20):
     os.pwrite(fd, os.urandom(4096), 4096 * (i % 3))
     os.fsync(fd)`
-    const { counts, allowance } = await cost(volume, () => volume.shell(`python3 -c '${script}'`))
-    report('20 fsyncs of 4 KiB', counts, `20 PUT + 1 for the barrier + ${allowance}`)
+    const { counts, allowance } = await costToBarrier(volume, () => volume.shell(`python3 -c '${script}'`))
+    reportCost('20 fsyncs of 4 KiB', counts, `20 PUT + 1 for the barrier + ${allowance}`)
     // The barrier has nothing left to do but what close(2) may have changed.
     expect(counts.put).toBeLessThanOrEqual(20 + 1 + allowance)
     expect(counts.put).toBeGreaterThanOrEqual(20)
@@ -150,10 +133,10 @@ for i in range(100):
 os.close(go)
 print(sum(os.wait()[1] == 0 for i in range(100)))`
     let succeeded = ''
-    const { counts, allowance } = await cost(volume, async () => {
+    const { counts, allowance } = await costToBarrier(volume, async () => {
       succeeded = await volume.shell(`python3 -c '${script}'`)
     })
-    report('100 concurrent fsyncs of 4 KiB', counts, `10 PUT + 1 for the barrier + ${allowance}`)
+    reportCost('100 concurrent fsyncs of 4 KiB', counts, `10 PUT + 1 for the barrier + ${allowance}`)
     expect(succeeded).toBe('100\n')
     expect(counts.put).toBeLessThanOrEqual(10 + 1 + allowance)
     await volume.crash()

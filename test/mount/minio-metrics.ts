@@ -65,9 +65,15 @@ export async function settledRequests(): Promise<RequestCounts> {
 
 /** Bytes of all segments that a volume has in its bucket. */
 export async function segmentBytes(storeName: string): Promise<number> {
+  return (await segmentSizes(storeName)).reduce((sum, bytes) => sum + bytes, 0)
+}
+
+/** Of each segment that a volume has in its bucket. */
+export async function segmentSizes(storeName: string): Promise<number[]> {
   const [, bucket, prefix] = /^s3:\/\/([^/]+)\/(.*)$/.exec(storeName)!
   const client = new S3Client({ endpoint, forcePathStyle: true, region: 'us-east-1' })
-  let [sum, token]: [number, string | undefined] = [0, undefined]
+  const sizes: number[] = []
+  let token: string | undefined
   try {
     do {
       const list = {
@@ -76,10 +82,10 @@ export async function segmentBytes(storeName: string): Promise<number> {
         ...(token === undefined ? {} : { ContinuationToken: token }),
       }
       const page: ListObjectsV2CommandOutput = await client.send(new ListObjectsV2Command(list))
-      for (const { Size } of page.Contents ?? []) sum += Size ?? 0
+      for (const { Size } of page.Contents ?? []) sizes.push(Size ?? 0)
       token = page.NextContinuationToken
     } while (token !== undefined)
-    return sum
+    return sizes
   } finally {
     client.destroy()
   }
