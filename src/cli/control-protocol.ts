@@ -80,6 +80,24 @@ export interface MountStatus {
     /** Asked for, and then passed by or left behind. */
     wastedBytes: number
   }
+  /** The disk cache since the mount; null without --cache-dir. */
+  diskCache: {
+    /** With the volume's and the store's own part of it. */
+    folder: string
+    /** Held now, and at most. */
+    bytes: number
+    limitBytes: number
+    /** GETs of segments answered from it, and those that went to the store. */
+    hits: number
+    misses: number
+    hitBytes: number
+    writtenBytes: number
+    /** What was not kept, as the disk was slower than the store or had failed. */
+    skipped: number
+    /** Files that proved damaged, and other failures of the disk. */
+    damaged: number
+    errors: number
+  } | null
   /** What the kernel asked for since the mount. */
   kernel: {
     /** By the opcode's name in <linux/fuse.h>, without FUSE_; those that never came are left out. */

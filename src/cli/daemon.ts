@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { findMount, kernelTransport, type Mounted, repairDeadMount } from '../fuse/index.ts'
 import { type Logger, Registry } from '../observe/index.ts'
 import { systemClock, systemRandom } from '../platform/index.ts'
+import type { DiskCache } from '../segments/index.ts'
 import {
   type OpenVolumeOptions,
   openVolume,
@@ -14,6 +15,7 @@ import {
   type Volume,
   type VolumeIdentity,
 } from '../volume/index.ts'
+import { prepareCache } from './cache-folder.ts'
 import { serveControl } from './control-server.ts'
 import { CommandError, codeOf } from './errors.ts'
 import { describeSelf, holderJudge, takeSlotLock } from './held-slot.ts'
@@ -92,6 +94,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
   const { storeName, settings } = order
   const mountpoint = await checkMountpoint(order.dir)
   checkDevice()
+  const prepared = settings.cache === null ? null : prepareCache(settings.cache, { mountpoint, storeName })
   process.chdir('/')
   const startedMs = performance.now()
   const registry = new Registry()
@@ -116,7 +119,8 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
   const mounting = new Promise<Mounted>((resolve) => {
     whenMounted = resolve
   })
-  const volume = await open(order, identity, opened, slot, log, {
+  const diskCache = prepared === null ? null : prepared.open({ order, identity, opened, log })
+  const volume = await open(order, identity, opened, diskCache?.cache ?? null, slot, log, {
     onRefreshed: async (known) => dropKernelCaches(await mounting, known, log),
     // At once, where that can be: see src/fuse/notify.ts.
     onNameGone: (parent, name) =>
@@ -128,6 +132,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     await volume.close()
     slot?.released()
   })
+  await diskCache?.cache.trust({ epoch: volume.status.epoch, isWriter: slot !== null })
   const mounted = await kernelTransport.mount(volume.filesystem, {
     mountpoint,
     source: storeName,
@@ -149,9 +154,10 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     isInUtab,
     volume,
     mounted,
+    diskCache: diskCache?.cache ?? null,
     lock: slot?.lock ?? null,
     log,
-    status: () => describeMount({ order, identity, volume, mounted, opened, registry, startedMs }),
+    status: () => describeMount({ order, identity, volume, mounted, opened, diskCache, registry, startedMs }),
   })
   opened.mounted(log.child('store'))
   served.control = await serveControl(join(ownRuntimeDirectory(), socketName(mounted.majorMinor)), served)
@@ -207,6 +213,7 @@ async function open(
   { settings }: MountOrder,
   identity: VolumeIdentity,
   { store, endpoint, probe }: OpenedStore,
+  diskCache: DiskCache | null,
   slot: SlotHold | null,
   log: Logger,
   kernel: Required<Pick<OpenVolumeOptions, 'onRefreshed' | 'onNameGone'>>,
@@ -214,7 +221,8 @@ async function open(
   slot?.named()
   try {
     return await openVolume({
-      store,
+      store: diskCache ?? store,
+      ...(diskCache === null ? {} : { onDamaged: (id) => diskCache.forget(id) }),
       identity,
       writer:
         slot === null

@@ -3,6 +3,7 @@
 // Must stay true: nothing here waits, or touches the mount.
 import { fuseRequests, type Mounted } from '../fuse/index.ts'
 import type { Registry } from '../observe/index.ts'
+import type { DiskCache } from '../segments/index.ts'
 import type { Volume, VolumeIdentity } from '../volume/index.ts'
 import type { MountStatus } from './control-protocol.ts'
 import type { OpenedStore } from './open-store.ts'
@@ -15,6 +16,7 @@ export interface MountParts {
   volume: Volume
   mounted: Mounted
   opened: OpenedStore
+  diskCache: { cache: DiskCache; folder: string } | null
   /** Of the store's requests and the kernel's. */
   registry: Registry
   /** By performance.now. */
@@ -27,6 +29,7 @@ export function describeMount({
   volume,
   mounted,
   opened,
+  diskCache,
   registry,
   startedMs,
 }: MountParts): MountStatus {
@@ -56,6 +59,7 @@ export function describeMount({
     pages: { ...status.pages, heldBytes: status.cachedPageBytes },
     walks: status.walks,
     readAhead: status.readAhead,
+    diskCache: diskCache === null ? null : { folder: diskCache.folder, ...diskCache.cache.status },
     kernel: describeKernel(registry),
     clean: status.cleaner,
     requests: opened.requests(),

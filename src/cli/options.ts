@@ -12,6 +12,9 @@ import { parseCount, parseDuration, parseSize } from './units.ts'
 
 export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
 
+/** A few segments: below, each would push out the last. */
+const CACHE_BYTES_MIN = 64 * 1024 ** 2
+
 interface OptionSpec {
   name: string
   /** Name of the value in the help; none: a flag. */
@@ -79,6 +82,16 @@ const MOUNT_OPTIONS: readonly OptionSpec[] = [
     help: 'most that is fetched ahead of one who reads a file in order; 0: nothing',
     default: '64M',
   },
+  {
+    name: 'cache-dir',
+    value: 'DIR',
+    help: 'keep what is read and written in this folder too, for later mounts; several volumes may share it (default: none)',
+  },
+  {
+    name: 'cache-size',
+    value: 'SIZE',
+    help: 'most of this volume that --cache-dir keeps (default: 10G, less where a tenth of the disk would not stay free)',
+  },
   { name: 'max-uploads', value: 'N', help: 'segments sent at a time (default: as --parallelism)' },
   LEASE_OPTION,
   GRACE_OPTION,
@@ -138,6 +151,8 @@ export interface MountSettings {
   graceMs: number
   memoryBytes: number
   maxReadAheadBytes: number
+  /** The disk cache; null: none. `sizeBytes` null: as much as there is room for, up to a limit. */
+  cache: { dir: string; sizeBytes: number | null } | null
   /** Segments sent at a time. */
   uploads: number
   leaseMs: number
@@ -261,6 +276,7 @@ export function readMountSettings(
     graceMs: parsed(values, 'grace', parseDuration),
     memoryBytes,
     maxReadAheadBytes: parsed(values, 'max-readahead', parseSize),
+    cache: readCacheSettings(values),
     uploads: values.has('max-uploads') ? parsed(values, 'max-uploads', parseSome) : store.parallelism,
     leaseMs: atLeast(values, 'lease', 1000),
     takeOver: values.has('take-over'),
@@ -279,6 +295,19 @@ export function readMountSettings(
     },
     store,
   }
+}
+
+function readCacheSettings(values: Values): MountSettings['cache'] {
+  const dir = textOf(values, 'cache-dir')
+  const sizeBytes = values.has('cache-size') ? parsed(values, 'cache-size', parseSize) : null
+  if (dir === undefined) {
+    if (sizeBytes === null) return null
+    throw new UsageError('--cache-size: say where the cache is to lie, with --cache-dir')
+  }
+  if (dir === '') throw new UsageError('--cache-dir: give a folder')
+  if (sizeBytes !== null && sizeBytes < CACHE_BYTES_MIN) throw new UsageError('--cache-size: at least 64M are needed')
+  // The daemon changes its directory.
+  return { dir: resolve(dir), sizeBytes }
 }
 
 function readStoreSettings(values: Values): StoreSettings {

@@ -11,6 +11,7 @@
 //   that very file to see that we are gone.
 import type { Mounted } from '../fuse/index.ts'
 import type { Logger } from '../observe/index.ts'
+import type { DiskCache } from '../segments/index.ts'
 import type { Volume } from '../volume/index.ts'
 import type { MountStatus } from './control-protocol.ts'
 import type { ControlHandlers, ControlServer } from './control-server.ts'
@@ -33,6 +34,8 @@ const ABANDON_MS = 2_000
 export interface ServedParts {
   volume: Volume
   mounted: Mounted
+  /** What it still has to write is waited for, for a moment. */
+  diskCache: Pick<DiskCache, 'settled'> | null
   /** Null on a read-only mount. */
   lock: SlotLock | null
   /** umount(8) knows of it, and is to forget. */
@@ -173,7 +176,7 @@ export class ServedVolume implements ControlHandlers {
 
   /** From here to the end: waits until the kernel lets go, then closes the volume. Never rejects. */
   async #serve(): Promise<Ending> {
-    const { volume, mounted, lock, isInUtab, log } = this.#parts
+    const { volume, mounted, lock, isInUtab, diskCache, log } = this.#parts
     try {
       const reason = await mounted.ended
       log.info('the kernel has let go of the mount', { reason })
@@ -187,6 +190,7 @@ export class ServedVolume implements ControlHandlers {
       // Whoever gave it up tells how it ended, also when that was during the close.
       if (!this.#isAbandoned) await volume.close()
       if (!this.#isAbandoned) lock?.release()
+      await diskCache?.settled()
       return { lostBytes: 0, failure: null }
     } catch (error) {
       const lostBytes = volume.status.dirtyBytes

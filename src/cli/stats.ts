@@ -16,8 +16,8 @@ export function statsCommand(): Command {
       'Prints a line with the totals since the mount, and then one for each interval: how many requests of the kernel were ' +
         'served a second (fuse), LOOKUPs among them, how many of the directory pages that were needed were in memory (hit), ' +
         'pages loaded a second, bytes read and written a second, how many of the reads in order found all there (ahead) and ' +
-        'what was fetched ahead of them a second and not read (waste), what is not in the store yet (dirty), requests to the ' +
-        'store a second (get, put), and CPU and memory of the daemon. The daemon is asked over its socket; the mount ' +
+        'what was fetched ahead of them a second and not read (waste), what is not in the store yet (dirty), how many reads of ' +
+        'segments the disk cache answered (disk), requests to the store a second (get, put), and CPU and memory of the daemon. The daemon is asked over its socket; the mount ' +
         'itself is not touched.',
     )
     .argument('<DIR>', 'where it is mounted')
@@ -77,10 +77,12 @@ async function printStats(
 }
 
 /** Daemons of older versions do not tell what this command shows. */
-function assertTold({ kernel, pages, readAhead, process: daemon, transfer }: Partial<MountStatus>): void {
-  if ([kernel, pages, readAhead, daemon, transfer].includes(undefined as never))
+function assertTold({ kernel, pages, readAhead, diskCache, process: daemon, transfer }: Partial<MountStatus>): void {
+  if ([kernel, pages, readAhead, diskCache, daemon, transfer].includes(undefined as never))
     throw new CommandError('the daemon is of an older cairnfs, which does not count this: unmount and mount again')
 }
+
+const CACHE_COUNTS = ['hits', 'misses', 'hitBytes', 'writtenBytes', 'skipped', 'damaged', 'errors'] as const
 
 /** What happened between two looks at a mount; since the mount, for the first. A line of `--json`. */
 export interface Sample {
@@ -88,6 +90,8 @@ export interface Sample {
   fuse: { requests: number; lookupsFound: number; lookupsMissing: number; readBytes: number; writtenBytes: number }
   pages: Omit<MountStatus['pages'], 'heldBytes'>
   readAhead: MountStatus['readAhead']
+  /** All 0 without one. */
+  diskCache: Pick<NonNullable<MountStatus['diskCache']>, (typeof CACHE_COUNTS)[number]>
   store: RequestCounts & MountStatus['transfer']
   cpuSec: number
   /** As it is at the end. */
@@ -102,6 +106,7 @@ export function sampleOf(before: MountStatus | null, now: MountStatus): Sample {
   const pages = (name: keyof MountStatus['pages']) => since((status) => status.pages[name])
   const kernel = (name: Exclude<keyof MountStatus['kernel'], 'requests'>) => since((status) => status.kernel[name])
   const ahead = (name: keyof MountStatus['readAhead']) => since((status) => status.readAhead[name])
+  const cached = (name: (typeof CACHE_COUNTS)[number]) => since(({ diskCache }) => diskCache?.[name] ?? 0)
   const requests = (name: keyof RequestCounts) => since((status) => status.requests[name])
   return {
     seconds: rounded(since(({ uptimeSec }) => uptimeSec)),
@@ -126,6 +131,7 @@ export function sampleOf(before: MountStatus | null, now: MountStatus): Sample {
       askedBytes: ahead('askedBytes'),
       wastedBytes: ahead('wastedBytes'),
     },
+    diskCache: Object.fromEntries(CACHE_COUNTS.map((name) => [name, cached(name)])) as Sample['diskCache'],
     store: {
       get: requests('get'),
       put: requests('put'),
@@ -157,12 +163,13 @@ const HEADER = [
   'waste',
   'written',
   'dirty',
+  'disk',
   'get',
   'put',
   'cpu',
   'memory',
 ]
-const WIDTHS = [5, 8, 8, 5, 7, 9, 5, 9, 9, 9, 6, 6, 7, 9]
+const WIDTHS = [5, 8, 8, 5, 7, 9, 5, 9, 9, 9, 5, 6, 6, 7, 9]
 
 function columns(texts: readonly string[]): string {
   return texts.map((text, index) => text.padStart(WIDTHS[index]!)).join(' ')
@@ -170,7 +177,7 @@ function columns(texts: readonly string[]): string {
 
 /** The columns of one line: a second, or of the first line in all. */
 export function lineOf(
-  { seconds, fuse, pages, readAhead, store, cpuSec, ...rest }: Sample,
+  { seconds, fuse, pages, readAhead, diskCache, store, cpuSec, ...rest }: Sample,
   isTotal: boolean,
 ): string[] {
   const divisor = isTotal || seconds === 0 ? 1 : seconds
@@ -187,6 +194,7 @@ export function lineOf(
     size(readAhead.wastedBytes),
     size(fuse.writtenBytes),
     formatSize(rest.dirtyBytes),
+    percentOf(diskCache.hits, diskCache.misses),
     count(store.get),
     count(store.put),
     isTotal ? `${cpuSec.toFixed(1)} s` : `${Math.round((100 * cpuSec) / divisor)}%`,

@@ -76,7 +76,7 @@ function sum(counts: Readonly<Record<string, number>>): number {
 }
 
 /** What daemons of older versions do not tell. */
-function newRows({ pages, kernel, readAhead }: Partial<MountStatus>): [string, string][] {
+function newRows({ pages, kernel, readAhead, diskCache }: Partial<MountStatus>): [string, string][] {
   if (pages === undefined || kernel === undefined) return []
   return [
     [
@@ -85,11 +85,23 @@ function newRows({ pages, kernel, readAhead }: Partial<MountStatus>): [string, s
         `(${formatSize(pages.loadedBytes)}), ${pages.prefetchedUsed} of ${pages.prefetched} fetched ahead were used`,
     ],
     ...(readAhead === undefined ? [] : [readAheadRow(readAhead)]),
+    ...(diskCache === undefined || diskCache === null ? [] : [diskCacheRow(diskCache)]),
     [
       'kernel',
       `${sum(kernel.requests)} requests, ${kernel.lookupsFound} lookups found and ${kernel.lookupsMissing} missing; ` +
         `${formatSize(kernel.readBytes)} read, ${formatSize(kernel.writtenBytes)} written`,
     ],
+  ]
+}
+
+function diskCacheRow(cache: NonNullable<MountStatus['diskCache']>): [string, string] {
+  const failures = cache.damaged + cache.errors
+  return [
+    'disk cache',
+    `${formatSize(cache.bytes)} of ${formatSize(cache.limitBytes)} in ${cache.folder}; ${cache.hits} of ` +
+      `${cache.hits + cache.misses} reads of segments were there (${formatSize(cache.hitBytes)}), ` +
+      `${formatSize(cache.writtenBytes)} written${cache.skipped === 0 ? '' : `, ${cache.skipped} times not kept`}` +
+      `${failures === 0 ? '' : `; ${cache.damaged} damaged files, ${cache.errors} errors: see the log`}`,
   ]
 }
 

@@ -57,6 +57,8 @@ export interface SegmentStoreOptions {
   /** Nothing here waits for time yet. */
   clock?: Clock
   log?: SegmentLog
+  /** Told of each segment of which something proved damaged, before it is read again: who keeps copies forgets them. */
+  onDamaged?: (id: SegmentId) => void
 }
 
 /** What the store of the layer's users offers, and what only the one who made it needs. */
@@ -74,6 +76,7 @@ class PackedSegmentStore implements TunableSegmentStore {
   readonly maxPieceBytes: number
   readonly #store: ObjectStore
   readonly #log: SegmentLog | undefined
+  readonly #onDamaged: (id: SegmentId) => void
   readonly #uploader: Uploader
   readonly #cache: ChunkCache
   /** Data of commits: served from here until a checkpoint has packed it. */
@@ -89,6 +92,7 @@ class PackedSegmentStore implements TunableSegmentStore {
     const { store, volumeUuid, segmentSizeBytes, cacheBytes, uploads = 20, fetches = 20, log } = options
     this.#store = store
     this.#log = log
+    this.#onDamaged = options.onDamaged ?? (() => {})
     this.#volumeUuid = volumeUuid
     const onPut = (id: SegmentId, bytes: number) => this.#sizes.set(id, { bytes, isExact: true })
     this.#uploader = new Uploader({ store, volumeUuid, segmentSizeBytes, uploads, log, onPut })
@@ -212,7 +216,10 @@ class PackedSegmentStore implements TunableSegmentStore {
       } catch (cause) {
         if (!(cause instanceof FsError) && !(cause instanceof StoreError)) throw cause
         const isDamaged = cause instanceof FsError
-        if (isDamaged && !retry) continue
+        if (isDamaged && !retry) {
+          this.#onDamaged(id)
+          continue
+        }
         if (isDamaged) throw cause
         throw new FsError('EIO', `the contents of ${segmentKey(id)} cannot be read: ${cause.message}`, { cause })
       }
@@ -310,6 +317,7 @@ class PackedSegmentStore implements TunableSegmentStore {
   #giveUp(segment: SegmentId, chunks: readonly Chunk[] | undefined, error: FsError): void {
     this.#log?.warn({ key: segmentKey(segment), error }, 'what was read of a segment is damaged: reading it once more')
     this.#cache.forget(segment, chunks)
+    this.#onDamaged(segment)
   }
 }
 

@@ -3,6 +3,8 @@
 export { Lease } from './chunk.ts'
 export type { Prefetch } from './chunk-cache.ts'
 export { createSegmentStore, type SegmentStoreOptions, type TunableSegmentStore } from './create-segment-store.ts'
+export { DiskCache, type DiskCacheOptions, type DiskCacheStatus } from './disk-cache.ts'
+export type { DiskSpace } from './disk-cache-folder.ts'
 export {
   CONTENTS_ENTRY_BYTES,
   damagedPieceIn,

@@ -33,7 +33,7 @@ export interface GetOptions {
   /** Told by stores whose requests wait for connections. */
   progress?: RequestProgress
   /** Memory for the body, of exactly so many bytes. A store may ask for it anew for each try, or not at all; nothing is
-   *  written to it once the call has settled. */
+   *  written to the body's once the call has settled. */
   allocate?: (lengthBytes: number) => Buffer
 }
 

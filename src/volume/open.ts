@@ -61,6 +61,8 @@ export interface OpenVolumeOptions {
   rootOwner: { uid: number; gid: number }
   /** Whether the root directory, where the volume has none yet, ignores the case of names. */
   casefold?: boolean
+  /** Told of each segment of which something proved damaged, before it is read again. */
+  onDamaged?: (id: SegmentId) => void
   /** How long segments are kept after nothing uses them any more; an hour unless told. */
   graceMs?: number
   /** How much file data a commit carries at most; 1 MiB unless told. */
@@ -139,6 +141,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     fetches: parallelism,
     clock,
     log: { warn: (details, message) => log('warn', `${message}${inWords(details)}`) },
+    ...(options.onDamaged === undefined ? {} : { onDamaged: options.onDamaged }),
   })
   const databaseOptions: DatabaseOptions = {
     store,

@@ -28,6 +28,10 @@ function statusAt(uptimeSec: number, amount: number): MountStatus {
     },
     walks: { loaded: 0, used: 0 },
     readAhead: { hits: 3 * amount, waits: amount, askedBytes: 8192 * amount, wastedBytes: 1024 * amount },
+    diskCache: {
+      ...{ folder: '/cache/u/p', bytes: 64 << 20, limitBytes: 1 << 30, hits: amount, misses: 3 * amount },
+      ...{ hitBytes: 4096 * amount, writtenBytes: 2048 * amount, skipped: 0, damaged: 0, errors: 0 },
+    },
     kernel: {
       requests: { LOOKUP: 3 * amount, READ: amount },
       lookupsFound: 2 * amount,
@@ -58,6 +62,9 @@ it('the first sample holds all since the mount, the others what came between', (
     fuse: { requests: 160, lookupsFound: 80, lookupsMissing: 40, readBytes: 163_840, writtenBytes: 0 },
     pages: { hits: 360, misses: 40, loaded: 40, loadedBytes: 800_000, prefetched: 80, prefetchedUsed: 40 },
     readAhead: { hits: 120, waits: 40, askedBytes: 327_680, wastedBytes: 40_960 },
+    diskCache: {
+      ...{ hits: 40, misses: 120, hitBytes: 163_840, writtenBytes: 81_920, skipped: 0, damaged: 0, errors: 0 },
+    },
     store: { get: 40, put: 80, delete: 0, list: 0, head: 0, receivedBytes: 40_000, sentBytes: 20_000 },
     cpuSec: 0.4,
     dirtyBytes: 3 << 20,
@@ -79,6 +86,7 @@ it('lines hold totals first, then what happened a second; nothing asked for is n
     '10 KiB',
     '0 B',
     '3 MiB',
+    '25%',
     '10',
     '20',
     '0.1 s',
@@ -86,7 +94,23 @@ it('lines hold totals first, then what happened a second; nothing asked for is n
   ]
   expect(lineOf(first, true)).toEqual(total)
   const second = sampleOf(statusAt(100, 10), statusAt(102, 50))
-  const rates = ['', '80', '60', '90%', '20', '80 KiB', '75%', '20 KiB', '0 B', '3 MiB', '20', '40', '20%', '150 MiB']
+  const rates = [
+    '',
+    '80',
+    '60',
+    '90%',
+    '20',
+    '80 KiB',
+    '75%',
+    '20 KiB',
+    '0 B',
+    '3 MiB',
+    '25%',
+    '20',
+    '40',
+    '20%',
+    '150 MiB',
+  ]
   expect(lineOf(second, false)).toEqual(rates)
   const idle = sampleOf(statusAt(102, 50), statusAt(112, 50))
   expect(lineOf(idle, false).slice(1, 5)).toEqual(['0', '0', '-', '0'])
@@ -106,11 +130,15 @@ it('status tells people of pages and of what the kernel asked', () => {
   expect(text).toMatch(
     /^read-ahead +30 of 40 reads in order found all there; 80 KiB fetched ahead, 10 KiB of it not read$/m,
   )
+  expect(text).toMatch(
+    /^disk cache +64 MiB of 1 GiB in \/cache\/u\/p; 10 of 40 reads of segments were there \(40 KiB\), 20 KiB written$/m,
+  )
+  expect(formatStatus({ ...statusAt(100, 10), diskCache: null })).not.toMatch(/^disk cache/m)
   expect(text).toMatch(/^kernel +40 requests, 20 lookups found and 10 missing; 40 KiB read, 0 B written$/m)
 })
 
 it('a daemon of an older version, which counts none of that, is shown without it', () => {
-  const { pages, kernel, walks, readAhead, transfer, process: daemon, ...older } = statusAt(100, 10)
+  const { pages, kernel, walks, readAhead, diskCache, transfer, process: daemon, ...older } = statusAt(100, 10)
   const text = formatStatus(older as MountStatus)
   expect(text).toMatch(/^cache /m)
   expect(text).not.toMatch(/^(pages|kernel) /m)

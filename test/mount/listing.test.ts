@@ -93,7 +93,9 @@ describe.skipIf(!isRoot)('a large directory (needs root)', () => {
     expect(kernel.writtenBytes % (16 * 65_536)).toBe('text\n'.length)
 
     const lines = (await volume.cairnfs(['stats', volume.mountpoint, '--count', '2', '--interval', '0.2'])).split('\n')
-    expect(lines[0]).toMatch(/^ +fuse +lookups +hit +pages +read +ahead +waste +written +dirty +get +put +cpu +memory$/)
+    expect(lines[0]).toMatch(
+      /^ +fuse +lookups +hit +pages +read +ahead +waste +written +dirty +disk +get +put +cpu +memory$/,
+    )
     expect(lines[1]).toMatch(/^total /)
     expect(lines).toHaveLength(4)
     await expect(volume.cairnfs(['stats', volume.mountpoint, '--interval', '0'])).rejects.toThrow(/too short/)
