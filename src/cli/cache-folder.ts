@@ -65,7 +65,7 @@ export function prepareCache(
     throw refuse('lies inside the store: choose another folder')
   }
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    makeFolders(dir)
     const stat = statSync(dir)
     if (!stat.isDirectory()) throw refuse('is not a folder')
     if (stat.uid !== process.geteuid!()) throw refuse(`belongs to user ${stat.uid}: choose a folder of your own`)
@@ -88,7 +88,7 @@ export function prepareCache(
       const place = createHash('sha256').update(`${opened.endpoint} ${order.storeName}`).digest('hex').slice(0, 16)
       const folder = join(real, uuid, place)
       try {
-        mkdirSync(folder, { recursive: true, mode: 0o700 })
+        makeFolders(folder)
       } catch (error) {
         throw refuse(`cannot be used (${codeOf(error)}): it must be a folder that can be written to`, error)
       }
@@ -122,6 +122,18 @@ function isTagged(dir: string): boolean {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false
     throw error
+  }
+}
+
+/** Makes a folder and those missing above it. (Node's own recursive mkdir tries for ever in /proc.) */
+function makeFolders(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return
+    if (codeOf(error) !== 'ENOENT' || dirname(path) === path) throw error
+    makeFolders(dirname(path))
+    mkdirSync(path, { mode: 0o700 })
   }
 }
 

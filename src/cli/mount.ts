@@ -15,6 +15,9 @@ export function mountCommand(): Command {
         'fsync(2) makes a file durable in the store; what nobody syncs is durable after the commit interval. One host ' +
         'writes at a time; any number may mount with -o ro, and see the state at their mount, or, once the writer has ' +
         'cleaned part of that away (--grace), the newest.\n\n' +
+        'With --cache-dir what is read and written is kept on a local disk too, for later mounts. The folder must be ' +
+        'empty or such a cache, and nobody else may write to it; it may be deleted at any time, and is to be after the ' +
+        'bucket was put back to an older state.\n\n' +
         'Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and so on, ~/.aws, instance roles).',
     )
     .argument('<STORE>', 's3://BUCKET/PREFIX or file:///PATH, formatted before')
@@ -32,6 +35,7 @@ export function mountCommand(): Command {
         '  cairnfs mount file:///var/lib/vol /mnt/vol\n' +
         '  cairnfs mount s3://bucket/prefix /mnt/vol --endpoint http://127.0.0.1:9000 --path-style\n' +
         '  cairnfs mount s3://bucket /mnt/vol -o ro,memory=4G,credentials_file=/etc/cairnfs/keys\n' +
+        '  cairnfs mount s3://bucket /mnt/vol --cache-dir /var/cache/cairnfs --cache-size 50G\n' +
         '  cairnfs mount -f --log-level debug s3://bucket /mnt/vol\n' +
         '\nIn /etc/fstab, after cairnfs install-helper:\n' +
         '  s3://bucket/prefix /mnt/vol cairnfs _netdev,credentials_file=/etc/cairnfs/keys 0 0',

@@ -31,6 +31,7 @@ describe('options of mount', () => {
       memoryBytes: 2 ** 30,
       leaseMs: 30_000,
       logLevel: 'info',
+      cache: null,
       store: { parallelism: 20, pathStyle: false, unsafeSingleWriter: false },
     })
   })
@@ -49,6 +50,8 @@ describe('options of mount', () => {
       ['path-style', null],
       ['unsigned-payload', null],
       ['unsafe-single-writer', null],
+      ['cache-dir', '/var/cache/cairnfs'],
+      ['cache-size', '20GiB'],
       ['allow-other', null],
       ['read-only', null],
     ]
@@ -56,6 +59,7 @@ describe('options of mount', () => {
     const words = given.map(([name, value]) => name.replaceAll('-', '_') + (value === null ? '' : `=${value}`))
     expect(mountSettings(['-o', words.join(',')])).toEqual(long)
     expect(mountSettings(words.flatMap((word) => ['-o', word]))).toEqual(long)
+    expect(long.cache).toEqual({ dir: '/var/cache/cairnfs', sizeBytes: 20 * 2 ** 30 })
     expect(long).toMatchObject({ commitMs: 7000, memoryBytes: 256 << 20, kernel: { readOnly: true } })
   })
 
