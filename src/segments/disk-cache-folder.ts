@@ -143,7 +143,10 @@ export class CacheFolder {
     const run = parseFileName(shard, name)
     if (run === null) return
     const path = `${shard}/${name}`
-    const stat = await this.#options.disk.stat(this.pathOf(path)).catch(() => null)
+    const stat = await this.#options.disk.stat(this.pathOf(path)).catch((error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return null
+      throw error
+    })
     if (stat === null || !stat.isFile()) return
     if (Number(stat.size) < run.end - run.start || this.unwanted.has(run.id)) await this.#unlink(path)
     else if (!this.index.has(path)) this.index.add(run, Number(stat.mtimeNs / 1_000_000n))

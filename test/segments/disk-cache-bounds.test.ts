@@ -13,6 +13,7 @@ import {
   fileOf,
   files,
   folder,
+  id,
   key,
   mount,
   remount,
@@ -142,31 +143,40 @@ test('whatever the disk does, it answers as the store alone would', async () => 
   const [below, plain] = [createMemoryStore(), createMemoryStore()]
   const choose = <T>(all: readonly T[]): T => all[Math.floor(random.next() * all.length)] as T
   const upTo = (most: number) => Math.floor(random.next() * most)
-  // What cannot be deleted comes back with the next mount, and harms nobody: ids are never used again.
-  const mayFail = (call: DiskCall) => call !== 'unlink' && random.next() < 0.02
-  disk.fault = (call) => (mayFail(call) ? choose(['EIO', 'ENOSPC', 'ENOENT']) : null)
+  const mayVanish: readonly DiskCall[] = ['open', 'read', 'rename']
+  disk.fault = (call) => {
+    if (random.next() >= 0.02) return null
+    return choose(mayVanish.includes(call) ? ['EIO', 'ENOSPC', 'ENOENT'] : ['EIO', 'ENOSPC'])
+  }
   /** What it gives, as text. */
   const outcome = (call: (store: ObjectStore) => Promise<string>, store: ObjectStore) =>
     call(store).catch((error: unknown) => (error instanceof StoreError ? error.kind : Promise.reject(error)))
   let cache = mount({ store: below, sizeBytes: 10 * SEGMENT })
   let hits = 0
+  // As ids of segments: none is used again, and at a later mount nobody asks for one that was deleted, whose file may be
+  // there still.
+  let keys = 0
+  const deleted = new Set<number>()
   for (let step = 0; step < 1500; step++) {
-    const n = upTo(24)
+    const n = Math.max(0, keys - 24) + upTo(Math.min(keys, 24))
     const [offset, lengthBytes, body] = [upTo(SEGMENT * 1.1), upTo(SEGMENT), [bytesOf(step, upTo(SEGMENT) + 1)]]
     const range = choose([{}, { offset }, { offset, lengthBytes }, { lengthBytes }])
-    const operation = choose(['get', 'get', 'get', 'get', 'get', 'put', 'put', 'delete'])
+    const operation = keys === 0 ? 'put' : choose(['get', 'get', 'get', 'get', 'get', 'put', 'delete'])
+    if (operation === 'delete') deleted.add(n)
     const call = async (store: ObjectStore): Promise<string> => {
-      if (operation === 'put') return store.putIfAbsent(key(n), body)
+      if (operation === 'put') return store.putIfAbsent(key(keys), body)
       if (operation === 'delete') return store.delete([key(n)]).then(() => 'deleted')
       const found = await store.get(key(n), range)
       return `${found.etag} ${found.body.length} ${crc32c(found.body)}`
     }
     expect(await outcome(call, cache), `step ${step}: ${operation}`).toBe(await outcome(call, plain))
+    if (operation === 'put') keys++
     if (random.next() < 0.2) clock.advance(61_000)
     if (random.next() < 0.1) await cache.settled()
     if (random.next() < 0.01) {
       hits += cache.status.hits
       cache = await remount({ store: below, sizeBytes: 10 * SEGMENT })
+      for (const each of deleted) cache.forget(id(each))
     }
   }
   disk.fault = () => null
