@@ -33,7 +33,7 @@ const KEPT_SLABS_MAX = 4
  *  drop what it was given, and ask again. */
 const SPENT_BYTES_MAX = 32 << 20
 /** A chunk is spent when so much of it was given away: the rest is checksums, and the segment's contents. */
-const SPENT_SHARE = 0.95
+const SPENT_SHARE = 0.99
 /** Most chunks ever held. */
 const CHUNKS_MAX = 32 * 1024
 
