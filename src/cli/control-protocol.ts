@@ -106,6 +106,8 @@ export interface MountStatus {
     lookupsMissing: number
     readBytes: number
     writtenBytes: number
+    /** Put into the kernel's cache unasked, for readers in no order. */
+    storedBytes: number
     /** Pieces of listings prepared before they were asked for, and those of them that were. */
     listingsFilledAhead: number
     listingsUsedAhead: number

@@ -127,6 +127,12 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
       kernel === null
         ? mounting.then((mounted) => dropKernelName(mounted, parent, name, log))
         : dropKernelName(kernel, parent, name, log),
+    pageCache: {
+      get busy() {
+        return kernel?.telling ?? null
+      },
+      store: async (...piece) => kernel?.store(...piece) ?? false,
+    },
   })
   undo.add(async () => {
     await volume.close()
@@ -216,7 +222,7 @@ async function open(
   diskCache: DiskCache | null,
   slot: SlotHold | null,
   log: Logger,
-  kernel: Required<Pick<OpenVolumeOptions, 'onRefreshed' | 'onNameGone'>>,
+  kernel: Required<Pick<OpenVolumeOptions, 'onRefreshed' | 'onNameGone' | 'pageCache'>>,
 ): Promise<Volume> {
   slot?.named()
   try {

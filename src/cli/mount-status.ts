@@ -80,6 +80,7 @@ function describeKernel(registry: Registry): MountStatus['kernel'] {
     lookupsMissing: count('lookups_missing'),
     readBytes: count('read_bytes'),
     writtenBytes: count('written_bytes'),
+    storedBytes: count('stored_bytes'),
     listingsFilledAhead: count('listings_filled_ahead'),
     listingsUsedAhead: count('listings_used_ahead'),
   }

@@ -15,10 +15,11 @@ export function statsCommand(): Command {
     .description(
       'Prints a line with the totals since the mount, and then one for each interval: how many requests of the kernel were ' +
         'served a second (fuse), LOOKUPs among them, how many of the directory pages that were needed were in memory (hit), ' +
-        'pages loaded a second, bytes read and written a second, how many of the reads in order found all there (ahead) and ' +
-        'what was fetched ahead of them a second and not read (waste), what is not in the store yet (dirty), how many reads of ' +
-        'segments the disk cache answered (disk), requests to the store a second (get, put), and CPU and memory of the daemon. The daemon is asked over its socket; the mount ' +
-        'itself is not touched.',
+        'pages loaded a second, bytes read and written a second, what was put into the page cache unasked for readers in no ' +
+        'order (stored), how many of the reads in order found all there (ahead) and what was fetched ahead of them a ' +
+        'second and not read (waste), what is not in the store yet (dirty), how many reads of segments the disk cache ' +
+        'answered (disk), requests to the store a second (get, put), and CPU and memory of the daemon. The daemon is asked ' +
+        'over its socket; the mount itself is not touched.',
     )
     .argument('<DIR>', 'where it is mounted')
     .option('--interval <SEC>', 'seconds between lines, or a time as 500ms', readInterval, 1000)
@@ -87,7 +88,7 @@ const CACHE_COUNTS = ['hits', 'misses', 'hitBytes', 'writtenBytes', 'skipped', '
 /** What happened between two looks at a mount; since the mount, for the first. A line of `--json`. */
 export interface Sample {
   seconds: number
-  fuse: { requests: number; lookupsFound: number; lookupsMissing: number; readBytes: number; writtenBytes: number }
+  fuse: Record<'requests' | 'lookupsFound' | 'lookupsMissing' | 'readBytes' | 'writtenBytes' | 'storedBytes', number>
   pages: Omit<MountStatus['pages'], 'heldBytes'>
   readAhead: MountStatus['readAhead']
   /** All 0 without one. */
@@ -116,6 +117,7 @@ export function sampleOf(before: MountStatus | null, now: MountStatus): Sample {
       lookupsMissing: kernel('lookupsMissing'),
       readBytes: kernel('readBytes'),
       writtenBytes: kernel('writtenBytes'),
+      storedBytes: kernel('storedBytes'),
     },
     pages: {
       hits: pages('hits'),
@@ -159,6 +161,7 @@ const HEADER = [
   'hit',
   'pages',
   'read',
+  'stored',
   'ahead',
   'waste',
   'written',
@@ -169,7 +172,7 @@ const HEADER = [
   'cpu',
   'memory',
 ]
-const WIDTHS = [5, 8, 8, 5, 7, 9, 5, 9, 9, 9, 5, 6, 6, 7, 9]
+const WIDTHS = [5, 8, 8, 5, 7, 9, 9, 5, 9, 9, 9, 5, 6, 6, 7, 9]
 
 function columns(texts: readonly string[]): string {
   return texts.map((text, index) => text.padStart(WIDTHS[index]!)).join(' ')
@@ -190,6 +193,7 @@ export function lineOf(
     percentOf(pages.hits, pages.misses),
     count(pages.loaded),
     size(fuse.readBytes),
+    size(fuse.storedBytes),
     percentOf(readAhead.hits, readAhead.waits),
     size(readAhead.wastedBytes),
     size(fuse.writtenBytes),

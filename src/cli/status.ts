@@ -89,7 +89,8 @@ function newRows({ pages, kernel, readAhead, diskCache }: Partial<MountStatus>):
     [
       'kernel',
       `${sum(kernel.requests)} requests, ${kernel.lookupsFound} lookups found and ${kernel.lookupsMissing} missing; ` +
-        `${formatSize(kernel.readBytes)} read, ${formatSize(kernel.writtenBytes)} written`,
+        `${formatSize(kernel.readBytes)} read, ${formatSize(kernel.writtenBytes)} written, ` +
+        `${formatSize(kernel.storedBytes ?? 0)} stored in its cache`,
     ],
   ]
 }

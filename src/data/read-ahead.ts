@@ -54,6 +54,8 @@ export interface Advice {
 }
 
 export interface ReadAhead {
+  /** Whether a read would go on with others before it. */
+  follows(offset: number, lengthBytes: number): boolean
   /** `lengthBytes` at `offset` are read. `waits`: not all of it is there. */
   onRead(offset: number, lengthBytes: number, waits: boolean): Advice
   /** Whether somebody may still read on in a run. */
@@ -119,6 +121,8 @@ export function createReadAhead({ maxReadAheadBytes, counters = newCounters() }:
   }
 
   return {
+    follows: (offset, lengthBytes) => findRun(runs, offset, offset + lengthBytes) >= 0,
+
     onRead(offset, lengthBytes, waits) {
       const end = offset + lengthBytes
       const index = findRun(runs, offset, end)

@@ -17,6 +17,7 @@ import {
   NotifyCode,
   NotifyInvalEntryOut,
   NotifyInvalInodeOut,
+  NotifyStoreOut,
   OpenOut,
   OutHeader,
   SetattrIn,
@@ -467,6 +468,17 @@ export function encodeInvalidateEntry(parent: number, name: Uint8Array): Buffer 
   message.writeBigUInt64LE(BigInt(parent), at + NotifyInvalEntryOut.parent)
   message.writeUInt32LE(name.length, at + NotifyInvalEntryOut.namelen)
   message.set(name, at + NotifyInvalEntryOut.sizeof)
+  return message
+}
+
+/** The head of a notification that puts bytes of `ino` into the kernel's cache: `lengthBytes` of them follow. */
+export function encodeStoreHead(ino: number, offset: number, lengthBytes: number): Buffer {
+  const message = notification(NotifyCode.STORE, NotifyStoreOut.sizeof)
+  message.writeUInt32LE(message.length + lengthBytes, OutHeader.len)
+  const at = OutHeader.sizeof
+  message.writeBigUInt64LE(BigInt(ino), at + NotifyStoreOut.nodeid)
+  message.writeBigUInt64LE(BigInt(offset), at + NotifyStoreOut.offset)
+  message.writeUInt32LE(lengthBytes, at + NotifyStoreOut.size)
   return message
 }
 

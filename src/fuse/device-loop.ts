@@ -104,11 +104,14 @@ export class DeviceLoop implements ReplyPort {
   }
 
   /** A notification, from a thread of the pool: see notify.ts. */
-  async notify(message: Uint8Array): Promise<number> {
+  async notify(message: readonly Uint8Array[]): Promise<number> {
     if (this.#end !== undefined) return -ENODEV
     this.#notifying++
     try {
-      return await this.#libc.writeAsync(this.#fd, message)
+      const [first, ...others] = message
+      return others.length === 0
+        ? await this.#libc.writeAsync(this.#fd, first!)
+        : await this.#libc.writevAsync(this.#fd, message)
     } finally {
       this.#notifying--
       if (this.#end !== undefined) this.#conclude()

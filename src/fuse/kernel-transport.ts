@@ -5,7 +5,13 @@
 import { Registry } from '../observe/index.ts'
 import { FsError } from '../platform/index.ts'
 import type { Filesystem, Ino } from '../vfs/index.ts'
-import { encodeIncrementEpoch, encodeInvalidateEntry, encodeInvalidateInode } from './codec.ts'
+import {
+  encodeIncrementEpoch,
+  encodeInvalidateEntry,
+  encodeInvalidateInode,
+  encodeStoreHead,
+  totalLengthBytes,
+} from './codec.ts'
 import { DeviceLoop } from './device-loop.ts'
 import { attach, checkMountpoint, repairDeadMount, setReadAhead, unmountAt } from './mount.ts'
 import { findMountAt } from './mountinfo.ts'
@@ -78,17 +84,34 @@ class ServedMount implements Mounted {
     return unmountAt(this.mountpoint, options)
   }
 
-  invalidateInode(ino: Ino, offset: number, lengthBytes: number): Promise<void> {
+  async invalidateInode(ino: Ino, offset: number, lengthBytes: number): Promise<void> {
     this.#session.namesChange(ino)
-    return this.#notifier.send(encodeInvalidateInode(ino, offset, lengthBytes))
+    await this.#notifier.send(encodeInvalidateInode(ino, offset, lengthBytes))
   }
 
-  invalidateEntry(parent: Ino, name: Uint8Array): Promise<void> {
+  async invalidateEntry(parent: Ino, name: Uint8Array): Promise<void> {
     this.#session.namesChange(parent)
-    return this.#notifier.send(encodeInvalidateEntry(parent, name))
+    await this.#notifier.send(encodeInvalidateEntry(parent, name))
   }
 
-  invalidateNames(): Promise<void> {
-    return this.#notifier.send(encodeIncrementEpoch())
+  get telling(): Promise<void> | null {
+    return this.#notifier.busy
+  }
+
+  async store(ino: Ino, offset: number, parts: readonly Uint8Array[]): Promise<boolean> {
+    const lengthBytes = totalLengthBytes(parts)
+    try {
+      const isTaken = await this.#notifier.send(encodeStoreHead(ino, offset, lengthBytes), ...parts)
+      if (isTaken) this.#session.stored(lengthBytes)
+      return isTaken
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error
+      // It has no memory for it, mostly: then it asks for what it wants.
+      return false
+    }
+  }
+
+  async invalidateNames(): Promise<void> {
+    await this.#notifier.send(encodeIncrementEpoch())
   }
 }

@@ -1,6 +1,6 @@
 // What the kernel asks for, counted in a registry: `fuse.requests.OPCODE` as fuse.h names them, `fuse.lookups_found`,
-// `fuse.lookups_missing`, `fuse.read_bytes`, `fuse.written_bytes`, `fuse.listings_filled_ahead` and
-// `fuse.listings_used_ahead`.
+// `fuse.lookups_missing`, `fuse.read_bytes`, `fuse.written_bytes`, `fuse.stored_bytes` (put into its cache, unasked),
+// `fuse.listings_filled_ahead` and `fuse.listings_used_ahead`.
 //
 // Must stay true: a request is counted once, whatever comes of it; counting costs an addition.
 import type { Counter, Registry } from '../observe/index.ts'
@@ -13,6 +13,7 @@ export class FuseMetrics {
   readonly lookupsMissing: Counter
   readonly readBytes: Counter
   readonly writtenBytes: Counter
+  readonly storedBytes: Counter
   readonly listingsFilledAhead: Counter
   readonly listingsUsedAhead: Counter
   readonly #requests: readonly (Counter | undefined)[]
@@ -23,6 +24,7 @@ export class FuseMetrics {
     this.lookupsMissing = registry.counter('fuse.lookups_missing')
     this.readBytes = registry.counter('fuse.read_bytes')
     this.writtenBytes = registry.counter('fuse.written_bytes')
+    this.storedBytes = registry.counter('fuse.stored_bytes')
     this.listingsFilledAhead = registry.counter('fuse.listings_filled_ahead')
     this.listingsUsedAhead = registry.counter('fuse.listings_used_ahead')
     const requests: (Counter | undefined)[] = []

@@ -79,9 +79,9 @@ export interface ReplyPort {
   send(reply: ReplyBuffer, lengthBytes: number): number
   /** `headBytes` of `head`, then the parts. */
   sendParts(head: ReplyBuffer, headBytes: number, parts: readonly Uint8Array[]): number
-  /** A whole notification, which the kernel carries out before the promise resolves, to 0 or more or a negative errno. It
+  /** A whole notification, in parts, which the kernel carries out before the promise resolves, to 0 or more or a negative errno. It
    *  must not wait for anybody whom we have not answered. */
-  notify(message: Uint8Array): Promise<number>
+  notify(message: readonly Uint8Array[]): Promise<number>
 }
 
 export interface SessionOptions {
@@ -126,9 +126,14 @@ export class Session {
     this.#port = port
     this.#options = options
     this.#log = options.log
-    this.#parts = { fs, log: options.log, notify: (message) => port.notify(message) }
+    this.#parts = { fs, log: options.log, notify: (message) => port.notify([message]) }
     this.#metrics = new FuseMetrics(options.registry)
     this.#directories = new DirectoryRequests(fs, (...answer) => this.#sendFrom(...answer), systemClock, this.#metrics)
+  }
+
+  /** So much was put into the kernel's cache without its asking. */
+  stored(lengthBytes: number): void {
+    this.#metrics.storedBytes.value += lengthBytes
   }
 
   /** Names in a directory change, or have changed, without a request of the kernel's. */

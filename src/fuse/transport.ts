@@ -67,6 +67,12 @@ export interface Mounted {
   invalidateInode(ino: Ino, offset: number, lengthBytes: number): Promise<void>
   /** The kernel forgets what it knows of `name` in `parent`, negative entries too. As above. */
   invalidateEntry(parent: Ino, name: Uint8Array): Promise<void>
+  /** While something is told to the kernel, as below and above: resolves when all is. */
+  readonly telling: Promise<void> | null
+  /** Puts bytes of `ino` into the kernel's cache, over what it has there; past the end of the file they make it longer. In the
+   *  order of the calls, with the others: an operation may wait for it only if nothing was being told when it was called.
+   *  Resolves, when the parts are not read any more, to whether the kernel took them. At most 1,000 parts. */
+  store(ino: Ino, offset: number, parts: readonly Uint8Array[]): Promise<boolean>
   /** The kernel asks again for every name it knows, before it uses it. Rejects where it is older than Linux 6.16 and cannot:
    *  then it believes names for as long as it was told. */
   invalidateNames(): Promise<void>

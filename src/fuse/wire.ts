@@ -99,7 +99,7 @@ export const WRITE_KILL_SUIDGID = 1 << 2
 export const FSYNC_FDATASYNC = 1 << 0
 
 /** INC_EPOCH since protocol 7.44 (Linux 6.16). */
-export const NotifyCode = { INVAL_INODE: 2, INVAL_ENTRY: 3, INC_EPOCH: 8 } as const
+export const NotifyCode = { INVAL_INODE: 2, INVAL_ENTRY: 3, STORE: 4, INC_EPOCH: 8 } as const
 
 // What the kernel sends. Each request is an InHeader, then the struct of its opcode, then names or data.
 export const InHeader = { len: 0, opcode: 4, unique: 8, nodeid: 16, uid: 24, gid: 28, pid: 32, sizeof: 40 } as const
@@ -225,6 +225,7 @@ export const GetxattrOut = { size: 0, sizeof: 8 } as const
 /** In READDIRPLUS an EntryOut stands before it; the whole is padded to 8. */
 export const Dirent = { ino: 0, off: 8, namelen: 16, type: 20, name: 24 } as const
 export const NotifyInvalInodeOut = { ino: 0, off: 8, len: 16, sizeof: 24 } as const
+export const NotifyStoreOut = { nodeid: 0, offset: 8, size: 16, sizeof: 24 } as const
 export const NotifyInvalEntryOut = { parent: 0, namelen: 8, flags: 12, sizeof: 16 } as const
 
 /** The longest name the kernel sends (FUSE_NAME_MAX is 1024, VFS names end at 255). */

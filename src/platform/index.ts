@@ -12,5 +12,5 @@ export { type Address, type Libc, libc, putIovec, type ReadableWatch } from './l
 export { isPromise, type MaybePromise } from './maybe-promise.ts'
 export { redirectOutput, replaceProcess } from './process-image.ts'
 export { seededRandom, systemRandom } from './random.ts'
-export { RULES, type Rule, ruleHolds, withoutRule } from './rules.ts'
+export { PAGE_CACHE_RULES, RULES, type Rule, ruleHolds, withoutRule } from './rules.ts'
 export { atOnce, inTurns } from './turns.ts'

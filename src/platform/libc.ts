@@ -28,6 +28,8 @@ export interface Libc {
   writev(fd: number, vector: Address, count: number): number
   /** write(2) in the thread pool, for writes that may wait for others. */
   writeAsync(fd: number, bytes: Uint8Array): Promise<number>
+  /** writev(2) in the thread pool, of fewer than 1,024 parts. */
+  writevAsync(fd: number, parts: readonly Uint8Array[]): Promise<number>
   addressOf(bytes: Uint8Array): Address
   /** mount(2). */
   mount(source: string, target: string, type: string, flags: number, data: string): number
@@ -109,6 +111,14 @@ function load(): Libc {
       keep(bytes)
       return result
     },
+    async writevAsync(fd, parts) {
+      const vector = new Uint32Array(parts.length * 4)
+      for (const [index, part] of parts.entries()) putIovec(vector, index, addressOf(part), part.length)
+      const bytes = Buffer.from(vector.buffer)
+      const result = await inThreadPool(writev, fd, addressOf(bytes), parts.length)
+      keep(bytes, ...parts)
+      return result
+    },
     addressOf,
     mount: (source, target, type, flags, data) => orErrno(mount(source, target, type, flags, data)),
     umount2Async: (target, flags) => inThreadPool(umount2, target, flags),
@@ -163,7 +173,7 @@ function load(): Libc {
 }
 
 /** Keeps `bytes` reachable up to here: a promise's continuation that names it holds its memory. */
-function keep(_bytes: Uint8Array): void {}
+function keep(..._bytes: Uint8Array[]): void {}
 
 /** Writes struct iovec number `index` into `vector`. */
 export function putIovec(vector: Uint32Array, index: number, address: Address, lengthBytes: number): void {

@@ -87,7 +87,15 @@ export const RULES = [
   'the local store syncs folders before it acknowledges',
 ] as const
 
-export type Rule = (typeof RULES)[number]
+/** What keeps the kernel's page cache from going back to older bytes: a model of it notices when one is missing
+ *  (test/vfs/hand-over.test.ts). */
+export const PAGE_CACHE_RULES = [
+  'what may be written is not handed over',
+  'what is handed over has arrived before it can change',
+  'what is handed over is recorded',
+] as const
+
+export type Rule = (typeof RULES | typeof PAGE_CACHE_RULES)[number]
 
 let off: Rule | null = null
 

@@ -21,10 +21,12 @@ export interface ReadWish {
   priority: ReadPriority
   /** Memory of data is used again. */
   kind: SegmentKind
-  /** `near`: buy the rest of the segment when the miss lies near to what is held. `always`: on any second miss.
-   *  `now`: at once. `never`: the windows alone; no fetch of another
-   *  priority grows by them. */
-  buy: 'near' | 'always' | 'now' | 'never'
+  /** When the rest of the segment is bought. `near`: with a miss that lies near to what is held, or when the rent is paid.
+   *  `rent`: when the rent is paid, by a GET of its own, or with a miss that goes on where something held ends. `always`: with any second miss. `now`: at once. `never`: no fetch of
+   *  another priority grows by the windows either. */
+  buy: 'near' | 'rent' | 'always' | 'now' | 'never'
+  /** Called when the rest has come that this wish helped to pay for, or that was on its way; never, where it fails. */
+  onBought?: (() => void) | undefined
 }
 
 /** A GET that waits for its turn or is under way. */
@@ -37,6 +39,12 @@ export class Fetch {
   waiting = 0
   /** Of those who want it ahead. */
   prefetches = 0
+  /** It completes the segment. */
+  isPurchase = false
+  /** The segment may be bought when it has come. */
+  isRent = false
+  /** Who is to be told when the segment is bought. */
+  readonly onBought = new Set<() => void>()
   readonly abort = new AbortController()
   /** Resolves to what came. */
   readonly promise: Promise<Chunk>

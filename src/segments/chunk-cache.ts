@@ -2,8 +2,9 @@
 // blocks and pages but which spots a reader has verified.
 //
 // Windows and rent-or-buy: a first miss in a segment fetches an aligned window around it. The next one (for data: when
-// it is near, or the third) fetches all that is missing of the segment in one GET. So a cold walk costs two GETs per
-// segment, and one random read little. Who knows what he will read rents it all (`never`), in fetches of their own.
+// it is near, or the rent is paid: rent.ts) fetches all that is missing of the segment in one GET. So a cold walk costs two
+// GETs per segment. Readers in no order get what they ask for (`rent`), and the rest in the background when that has cost as
+// much. Who knows what he will read rents it all (`never`), in fetches of their own.
 //
 // Must stay true:
 // - Chunks of a segment never contain each other; they may overlap. Their bytes never change.
@@ -14,19 +15,18 @@
 // - Whoever is given chunks holds them from the turn in which they were found, or came: none is used again under him.
 import { LRUCache } from 'lru-cache'
 import PQueue from 'p-queue'
-import { FsError } from '../platform/index.ts'
+import { type Clock, FsError } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import { type CachedSegment, chunkAt, Fetch, inOrder, type ReadWish, unheld, window } from './cached-segment.ts'
 import { Chunk, ChunkMemory } from './chunk.ts'
 import { segmentKey } from './format.ts'
+import { RentOrBuy } from './rent.ts'
 import type { ReadPriority, SegmentId } from './segment-store.ts'
 
 /** Misses closer than this to each other are fetched together. */
 const MERGE_GAP_BYTES = 128 * 1024
 /** A miss this near to what a segment already has is a neighbour: the rest is bought. */
 const NEAR_BYTES = 1024 * 1024
-/** Far misses in one segment that are rented before it is bought. */
-const RENTED_WINDOWS_MAX = 3
 /** Of memory for whole segments that is free: a few GETs' worth. */
 const KEPT_SLABS_MAX = 4
 /** How much is kept of what is spent, but for large segments, of which it is as many as slabs are kept: the kernel may yet
@@ -56,6 +56,7 @@ export interface ChunkCacheOptions {
   /** GETs at a time. */
   fetches: number
   segmentSizeBytes: number
+  clock: Pick<Clock, 'monotonicMs'>
 }
 
 export class ChunkCache {
@@ -70,12 +71,15 @@ export class ChunkCache {
   readonly #spent = new Map<number, Chunk>()
   #spentBytes = 0
   readonly #memory: ChunkMemory
+  readonly #clock: Pick<Clock, 'monotonicMs'>
+  readonly #rent = new RentOrBuy()
   #budgetBytes: number
   #bytes = 0
   #serial = 0
 
   constructor(options: ChunkCacheOptions) {
     this.#store = options.store
+    this.#clock = options.clock
     this.#segmentSizeBytes = options.segmentSizeBytes
     this.#budgetBytes = options.cacheBytes
     this.#memory = new ChunkMemory({ slabBytes: options.segmentSizeBytes, keptMax: KEPT_SLABS_MAX })
@@ -159,6 +163,7 @@ export class ChunkCache {
       },
       underWay: (fetch) => {
         fetch.waiting += 1
+        if (wish.onBought !== undefined) fetch.onBought.add(wish.onBought)
         sources.push(fetch.promise)
       },
     })
@@ -243,29 +248,65 @@ export class ChunkCache {
 
   /** Makes a fetch, or lets one that has not begun grow, so that the byte `at` is on its way. */
   #fetchMissing(held: CachedSegment, at: number, wish: ReadWish): void {
-    const { start, end } = this.#shouldBuy(held, at, wish) ? unheld(held) : window(held, at, wish)
+    const buys = this.#shouldBuy(held, at, wish)
+    const { start, end } = buys ? unheld(held) : window(held, at, wish)
     const mayJoin = (fetch: Fetch) => !fetch.begun && (wish.buy !== 'never' || fetch.priority === wish.priority)
     const waiting = held.fetches.find(
       (fetch) => mayJoin(fetch) && start <= fetch.end + MERGE_GAP_BYTES && fetch.start <= end + MERGE_GAP_BYTES,
     )
-    if (waiting === undefined) {
-      this.#fetch(held, start, end, wish)
-      return
-    }
-    waiting.start = Math.min(waiting.start, start)
-    waiting.end = Math.max(waiting.end, end)
+    const fetch = waiting ?? this.#fetch(held, start, end, wish)
+    fetch.start = Math.min(fetch.start, start)
+    fetch.end = Math.max(fetch.end, end)
+    if (wish.buy === 'rent') fetch.isRent = true
+    if (buys) this.#bought(fetch)
+  }
+
+  #bought(fetch: Fetch): void {
+    fetch.isPurchase = true
+    this.#rent.bought(fetch.held.id)
   }
 
   #shouldBuy(held: CachedSegment, at: number, wish: ReadWish): boolean {
     if (wish.buy === 'never' || !this.canBuy) return false
+    // It goes on where somebody else stopped: an order after all.
+    if (wish.buy === 'rent') return held.chunks.some(({ end }) => end === at)
     if (wish.buy === 'now') return true
     if (held.fetchCount === 0) return false
-    if (wish.buy === 'always' || held.fetchCount >= RENTED_WINDOWS_MAX) return true
+    if (wish.buy === 'always' || this.#isPaid(held)) return true
     const near = ({ start, end }: { start: number; end: number }) => at < end + NEAR_BYTES && start - NEAR_BYTES < at
     return held.chunks.some(near) || held.fetches.some(near)
   }
 
-  #fetch(held: CachedSegment, start: number, end: number, { priority, kind }: ReadWish): void {
+  #isPaid(held: CachedSegment): boolean {
+    const { start, end } = unheld(held)
+    return this.#rent.isPaid(held.id, Math.min(end, this.#segmentSizeBytes) - start)
+  }
+
+  /** A part of a segment has come. Where its reader reads in no order and that has cost as much by now as the rest would, the
+   *  rest is fetched too. */
+  #rented(rent: Fetch): void {
+    const { held } = rent
+    this.#rent.pay(held.id, rent.end - rent.start)
+    if (!rent.isRent) return
+    let purchase = held.fetches.find(({ isPurchase }) => isPurchase)
+    if (purchase === undefined) {
+      if (!this.canBuy || !this.#isPaid(held)) return
+      const { start, end } = unheld(held)
+      if (start >= end) return
+      purchase = this.#fetch(held, start, end, { priority: 'read-ahead', kind: rent.kind })
+      // Whoever else wants it ahead does not give it up for us.
+      purchase.prefetches += 1
+      this.#bought(purchase)
+    }
+    for (const onBought of rent.onBought) purchase.onBought.add(onBought)
+  }
+
+  #fetch(
+    held: CachedSegment,
+    start: number,
+    end: number,
+    { priority, kind }: Pick<ReadWish, 'priority' | 'kind'>,
+  ): Fetch {
     const queueId = String(++this.#serial)
     held.fetchCount += 1
     const fetch = new Fetch(held, queueId, start, end, priority, kind, (self) =>
@@ -277,6 +318,7 @@ export class ChunkCache {
     this.#fetching.add(fetch)
     // Whoever waits sees the failure; a read-ahead that nobody came to want may fail unseen.
     fetch.promise.catch(() => {})
+    return fetch
   }
 
   /** Nobody wants it any more. */
@@ -300,6 +342,7 @@ export class ChunkCache {
     fetch.begun = true
     const { start, end } = fetch
     const key = segmentKey(held.id)
+    const ended = this.#rent.begin(end - start, this.#clock.monotonicMs())
     const given: Buffer[] = []
     const allocate = (lengthBytes: number): Buffer => {
       const memory = this.#memory.allocate(lengthBytes)
@@ -313,16 +356,18 @@ export class ChunkCache {
         ...(fetch.kind === 'data' ? { allocate } : {}),
         signal: fetch.abort.signal,
       })
+      ended(body.length, this.#clock.monotonicMs())
       // Where it was tried more than once, what the others got is left to the collector.
       const isOurs = given.length === 1 && given[0] === body
       const chunk = new Chunk({ serial: ++this.#serial, segment: held.id, start, body }, isOurs ? this.#memory : null)
       for (let i = 0; i < fetch.waiting; i++) chunk.hold()
       if (chunk.end < end && body.length > 0) held.sizeBytes = chunk.end
+      if (this.#finish(fetch)) this.#came(fetch, chunk)
       // Who gave it up may have asked again: then it is held twice.
-      if (this.#finish(fetch)) this.#insert(held, chunk)
       else chunk.forget()
       return chunk
     } catch (cause) {
+      ended(0, this.#clock.monotonicMs())
       this.#finish(fetch)
       const missing = cause instanceof StoreError && cause.kind === 'not-found'
       const why = missing ? 'is missing' : `cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`
@@ -330,6 +375,12 @@ export class ChunkCache {
     } finally {
       this.#release(held)
     }
+  }
+
+  #came(fetch: Fetch, chunk: Chunk): void {
+    this.#insert(fetch.held, chunk)
+    if (fetch.isPurchase) for (const onBought of fetch.onBought) onBought()
+    else if (fetch.kind === 'data') this.#rented(fetch)
   }
 
   /** Whether it was under way until now: not if it was given up. */

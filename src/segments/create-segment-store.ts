@@ -7,7 +7,7 @@
 // - What is handed out are views of chunks, which the reader's lease holds, or which are lent for good; only what straddles
 //   two chunks is copied.
 import assert from 'node:assert'
-import { type Clock, crc32c, FsError, ruleHolds } from '../platform/index.ts'
+import { type Clock, crc32c, FsError, ruleHolds, systemClock } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
 import { DamagedError, type ReadWish } from './cached-segment.ts'
 import { Chunk, type Lease } from './chunk.ts'
@@ -54,7 +54,7 @@ export interface SegmentStoreOptions {
   uploads?: number
   /** GETs at a time; 20 unless told. */
   fetches?: number
-  /** Nothing here waits for time yet. */
+  /** The system's unless told: how long GETs take says what is fetched together. */
   clock?: Clock
   log?: SegmentLog
   /** Told of each segment of which something proved damaged, before it is read again: who keeps copies forgets them. */
@@ -89,14 +89,23 @@ class PackedSegmentStore implements TunableSegmentStore {
   #isListed = false
 
   constructor(options: SegmentStoreOptions) {
-    const { store, volumeUuid, segmentSizeBytes, cacheBytes, uploads = 20, fetches = 20, log } = options
+    const {
+      store,
+      volumeUuid,
+      segmentSizeBytes,
+      cacheBytes,
+      uploads = 20,
+      fetches = 20,
+      clock = systemClock,
+      log,
+    } = options
     this.#store = store
     this.#log = log
     this.#onDamaged = options.onDamaged ?? (() => {})
     this.#volumeUuid = volumeUuid
     const onPut = (id: SegmentId, bytes: number) => this.#sizes.set(id, { bytes, isExact: true })
     this.#uploader = new Uploader({ store, volumeUuid, segmentSizeBytes, uploads, log, onPut })
-    this.#cache = new ChunkCache({ store, cacheBytes, fetches, segmentSizeBytes })
+    this.#cache = new ChunkCache({ store, cacheBytes, fetches, segmentSizeBytes, clock })
     this.maxPieceBytes = this.#uploader.maxPieceBytes
   }
 
@@ -122,25 +131,35 @@ class PackedSegmentStore implements TunableSegmentStore {
 
   readData(
     range: DataRange,
-    { priority = 'demand', lease }: ReadDataOptions = {},
+    { priority = 'demand', lease, isRandom = false, onBought }: ReadDataOptions = {},
   ): Uint8Array[] | Promise<Uint8Array[]> {
     if (range.lengthBytes === 0) return []
+    const cached = this.cachedData(range, lease)
+    if (cached !== null) return cached
     const { start, end } = storedSpan(range)
-    const kept = this.#memory.get(range.segment)
-    if (kept !== undefined) return wantedParts(range, [kept], { lease })
-    const cached = this.#cache.cached(range.segment, start, end)
-    if (cached !== null) {
-      try {
-        return wantedParts(range, cached, { lease, cache: this.#cache })
-      } catch (error) {
-        if (!(error instanceof DamagedError)) throw error
-        this.#giveUp(range.segment, cached, error)
-      }
+    const wish: ReadWish = {
+      ...{ start, end, windowBytes: isRandom ? 1 : DATA_WINDOW_BYTES },
+      ...{ priority, kind: 'data', buy: isRandom ? 'rent' : 'near', onBought },
     }
-    const wish: ReadWish = { start, end, windowBytes: DATA_WINDOW_BYTES, priority, kind: 'data', buy: 'near' }
     return this.#readVerified(range.segment, wish, (chunks) =>
       wantedParts(range, chunks, { lease, cache: this.#cache }),
     )
+  }
+
+  cachedData(range: DataRange, lease?: Lease): Uint8Array[] | null {
+    const { segment } = range
+    const { start, end } = storedSpan(range)
+    const kept = this.#memory.get(segment)
+    if (kept !== undefined) return wantedParts(range, [kept], { lease })
+    const cached = this.#cache.cached(segment, start, end)
+    if (cached === null) return null
+    try {
+      return wantedParts(range, cached, { lease, cache: this.#cache })
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error
+      this.#giveUp(segment, cached, error)
+      return null
+    }
   }
 
   prefetchData(range: DataRange): Prefetch | null {

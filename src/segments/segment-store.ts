@@ -84,6 +84,11 @@ export interface ReadDataOptions {
   priority?: ReadPriority
   /** Holds the memory of what was read until it is released; without one it is the reader's for good. */
   lease?: Lease | undefined
+  /** He reads in no order: of the segment just these blocks are fetched, until that has cost as much as fetching the rest
+   *  would; then the rest is too, in the background. Unless told, neighbours are fetched along. */
+  isRandom?: boolean
+  /** Called when a whole segment has come that this read helped to pay for, or waited for. */
+  onBought?: (() => void) | undefined
 }
 
 export interface SegmentStore {
@@ -104,6 +109,8 @@ export interface SegmentStore {
 
   /** The wanted bytes, in parts that must not be written to; at once when cached, else a promise. */
   readData(range: DataRange, options?: ReadDataOptions): Uint8Array[] | Promise<Uint8Array[]>
+  /** The same, at once, when they are in memory and whole; else null. Not for a range of no length. */
+  cachedData(range: DataRange, lease?: Lease): Uint8Array[] | null
   /** Begins fetching a range that will be wanted, with the rest of its segment; errors are kept for the read that comes.
    *  Does nothing and returns null while as much is on its way as half the cache holds. */
   prefetchData(range: DataRange): Prefetch | null

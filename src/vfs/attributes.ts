@@ -18,17 +18,20 @@ export function setattr(
   changes: SetAttributes,
 ): MaybePromise<{ attributes: Attributes; ttlSec: number }> {
   assertWritable(context)
-  const { database, metadata, clock, writeback } = context
+  const { database, metadata, clock, writeback, handOver } = context
   // truncate(2) of a name; ftruncate(2) comes with a handle.
   if (changes.sizeBytes !== undefined && changes.handle === undefined) {
     const stale = staleGate(context, ino)
     if (stale !== null) return stale
   }
-  return database.run(() => {
+  const turn = () => {
     const node = metadata.nodeOf(ino)
     const { inode } = node
     const regular = isRegular(inode.mode)
-    if (changes.sizeBytes !== undefined) checkSize(inode, changes.sizeBytes)
+    if (changes.sizeBytes !== undefined) {
+      checkSize(inode, changes.sizeBytes)
+      handOver.assertQuiet(ino)
+    }
 
     const now = clock.now()
     const ctime = changes.ctime ?? now
@@ -50,7 +53,8 @@ export function setattr(
     }
     writeback.changed()
     return { attributes: visibleAttributes(context, node), ttlSec: TTL_SEC }
-  })
+  }
+  return handOver.whenQuiet(() => database.run(turn))
 }
 
 /** truncate(2): EISDIR, EINVAL for what has no size, EFBIG. */

@@ -17,6 +17,7 @@ import type { SegmentStore } from '../segments/index.ts'
 import type { Database } from '../tables/index.ts'
 import type { Defragmenter } from './defragmenter.ts'
 import type { Entry } from './filesystem.ts'
+import type { HandOver, PageCache } from './hand-over.ts'
 import type { Handles } from './handles.ts'
 import { placeOf } from './place.ts'
 import type { Reaper } from './reaper.ts'
@@ -54,6 +55,8 @@ export interface FilesystemOptions {
    *  (it never rejects). Called in the turn of the change; `name` is the callee's. Also where names in a directory begin to
    *  fold: with the directory's own name, or null for the root directory, in place of which all names may be forgotten. */
   onNameGone?: (parent: Ino, name: Buffer | null) => Promise<void> | void
+  /** Takes bytes of files, for readers in no order; nobody does unless told. */
+  pageCache?: PageCache
   /** Whether the root directory of a volume that has none yet folds names. */
   casefold?: boolean
 }
@@ -67,6 +70,7 @@ export interface Context {
   readonly log: Log
   readonly readOnly: boolean
   readonly handles: Handles
+  readonly handOver: HandOver
   readonly writeback: Writeback
   readonly reaper: Reaper
   readonly defragmenter: Defragmenter

@@ -17,6 +17,7 @@ import { readdir } from './directory.ts'
 import type { Filesystem } from './filesystem.ts'
 import { getFlags, setFlags } from './flags.ts'
 import { createGuards } from './guards.ts'
+import { HandOver } from './hand-over.ts'
 import { Handles } from './handles.ts'
 import { fsync, isTruncating, open, read, release, write } from './io.ts'
 import { link, rmdir, unlink } from './link.ts'
@@ -85,6 +86,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
   const reaper = new Reaper(get)
   const metadata = new Metadata({ database, nameKeys: options.nameKeys })
   const handles = new Handles({ maxReadAheadBytes: options.maxReadAheadBytes ?? READ_AHEAD_BYTES_MAX })
+  const handOver = new HandOver(get, options.pageCache ?? null)
   const walks = new Walks({ database, metadata, clock, aheadBytesMax: options.walkAheadBytes ?? 16 << 20 })
   const context: Context = {
     database,
@@ -95,6 +97,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     log,
     readOnly,
     handles,
+    handOver,
     writeback,
     reaper,
     defragmenter: new Defragmenter(get),
@@ -118,6 +121,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
           includeHeld: true,
         })
   const stop = () => {
+    handOver.stop()
     walks.stop()
     cleaner.stop()
     reaper.stop()

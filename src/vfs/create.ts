@@ -34,7 +34,7 @@ import { errnoError, type MaybePromise } from '../platform/index.ts'
 import { dropSetIdOf } from './attributes.ts'
 import { assertWritable, type Context, entryOf, entryTtlOf, reference } from './context.ts'
 import type { Caller, Entry, Opened, OpenFlags } from './filesystem.ts'
-import { openNode } from './io.ts'
+import { mayChange, openNode } from './io.ts'
 import { isDots } from './lookup.ts'
 
 const O_EXCL = 0o200
@@ -175,19 +175,22 @@ export function create(
   { flags, dropsSetId = false }: OpenFlags,
 ): MaybePromise<{ entry: Entry; opened: Opened }> {
   assertWritable(context)
-  return context.database.run(() => {
+  const { database, handOver } = context
+  const turn = () => {
     const place = freeOrFound(context, parent, name)
     if (place.found !== null && (flags & O_EXCL) !== 0) throw errnoError('EEXIST')
     const node =
       place.found === null
         ? make(context, { caller, parent, name, mode: S_IFREG | (mode & 0o7777) }, place)
         : regularNode(context, parent, place.found)
+    if (place.found !== null && mayChange({ flags })) handOver.assertQuiet(node.inode.ino)
     if (place.found !== null && dropsSetId && (flags & O_TRUNC) !== 0) dropSetIdOf(context, node)
     const opened = openNode(context, node, place.found === null ? flags & ~O_TRUNC : flags)
     reference(context, node)
     const spelling = place.found === null ? null : dentryName(place.found.bytes, place.found.start)
     return { entry: entryOf(context, node, entryTtlOf(name, spelling)), opened }
-  })
+  }
+  return handOver.whenQuiet(() => database.run(turn))
 }
 
 /** What a name that is there already leads to, if open(2) with O_CREAT may open it. */

@@ -96,6 +96,11 @@ export class Handles {
     return users
   }
 
+  /** Whether somebody may write to it. */
+  isWritten(ino: number): boolean {
+    return (this.#users.get(ino)?.writers ?? 0) > 0
+  }
+
   isOpen(ino: number): boolean {
     return this.#users.has(ino)
   }

@@ -5,7 +5,7 @@
 import type { Extent, ReadPart } from '../data/index.ts'
 import { extentsOf, type Ino, type Inode, isDirectory, isRegular, type Node } from '../meta/index.ts'
 import { errnoError, isPromise, type MaybePromise, ruleHolds } from '../platform/index.ts'
-import { type Lease, sliceRange } from '../segments/index.ts'
+import { type Lease, type ReadDataOptions, sliceRange } from '../segments/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { Handle, Opened, OpenFlags } from './filesystem.ts'
 import type { Reader, Reading } from './reader.ts'
@@ -25,8 +25,10 @@ export function open(context: Context, ino: Ino, { flags }: OpenFlags): MaybePro
   if ((flags & O_ACCMODE) !== 0 || (flags & O_TRUNC) !== 0) assertWritable(context)
   const stale = staleGate(context, ino)
   if (stale !== null) return stale
-  return afterGate(context, ino, flags, () =>
-    context.database.run(() => openNode(context, context.metadata.nodeOf(ino), flags)),
+  return context.handOver.whenQuiet(() =>
+    afterGate(context, ino, flags, () =>
+      context.database.run(() => openNode(context, context.metadata.nodeOf(ino), flags)),
+    ),
   )
 }
 
@@ -40,11 +42,17 @@ function afterGate<T>(context: Context, ino: Ino, flags: number, opening: () => 
   })
 }
 
-/** Opens a file in this turn; O_TRUNC empties it, held back from commits until the last writer has closed it. */
+/** Whether the file's bytes may change from the opening on. */
+export function mayChange({ flags }: OpenFlags): boolean {
+  return (flags & (O_ACCMODE | O_TRUNC)) !== 0
+}
+
+/** Opens a file in this turn, as `handOver.whenQuiet` lets it; O_TRUNC empties it, held back from commits until the last writer has closed it. */
 export function openNode(context: Context, node: Node, flags: number): Opened {
   const { handles, streams, writeback, clock } = context
   const { ino, mode, sizeBytes } = node.inode
   if (isDirectory(mode) && (flags & O_ACCMODE) !== 0) throw errnoError('EISDIR')
+  if (mayChange({ flags })) context.handOver.assertQuiet(ino)
   if ((flags & O_TRUNC) !== 0 && isRegular(mode)) {
     const size = streams.get(ino)?.attributes.sizeBytes ?? sizeBytes
     const stream = openStream(context, node)
@@ -77,12 +85,25 @@ export function read(
     if (end <= offset) return []
     const recorded = extentsOf(database, inode, offset, end)
     const parts = stream?.plan(offset, end - offset, recorded) ?? planRecorded(recorded, offset, end)
-    const gathered = gather(context, parts, { mayShare, lease })
+    const isRandom = reader.isRandom({ offset, end, fileBytes: sizeBytes })
+    const onBought = isRandom && lease?.isKept ? () => bought(context, ino, recorded) : undefined
+    const gathered = gather(context, parts, { mayShare, lease, isRandom, onBought })
+    if (onBought !== undefined && !isPromise(gathered)) found(context, ino, recorded)
     if (inode.allocatedBytes > 0)
       fetchAhead(context, inode, reader, { offset, end, waits: isPromise(gathered), fileBytes: sizeBytes })
     return gathered
   })
   return isPromise(answer) ? answer.then((parts) => parts) : answer
+}
+
+/** The kernel keeps what it is given: it may have all of what lies where this read's bytes do. */
+function bought({ handOver }: Context, ino: Ino, recorded: readonly Extent[]): void {
+  for (const { fileOffset } of recorded) handOver.bought(ino, fileOffset)
+}
+
+/** The same, where nothing had to be fetched. */
+function found({ handOver }: Context, ino: Ino, recorded: readonly Extent[]): void {
+  if (handOver.isOn) for (const { fileOffset } of recorded) handOver.hit(ino, fileOffset)
 }
 
 /** As Stream.plan, where nothing is unrecorded. */
@@ -104,7 +125,7 @@ export function planRecorded(recorded: readonly Extent[], from: number, to: numb
 function gather(
   context: Context,
   plan: readonly ReadPart[],
-  { mayShare, lease }: { mayShare: boolean; lease: Lease | undefined },
+  { mayShare, ...options }: ReadDataOptions & { mayShare: boolean },
 ): Uint8Array[] | Promise<Uint8Array[]> {
   const pieces: (Uint8Array[] | Promise<Uint8Array[]>)[] = []
   let waits = false
@@ -112,7 +133,7 @@ function gather(
     if (part.kind === 'memory') pieces.push([part.bytes])
     else if (part.kind === 'zeros') pieces.push(zeros(part.lengthBytes))
     else {
-      const bytes = context.segments.readData(part.range, { lease })
+      const bytes = context.segments.readData(part.range, options)
       if (isPromise(bytes)) {
         waits = true
         handled(bytes)

@@ -5,6 +5,9 @@ import { createReadAhead, type Extent, type ReadAhead, type ReadAheadOptions, ty
 import { isPromise, type MaybePromise } from '../platform/index.ts'
 import { type DataRange, type Prefetch, sliceRange } from '../segments/index.ts'
 
+/** Up to here a file is read for its neighbours' sake too: they are likely to be wanted next. */
+const SMALL_FILE_BYTES = 256 * 1024
+
 /** A read that is under way. */
 export interface Reading {
   offset: number
@@ -27,6 +30,13 @@ export class Reader {
 
   constructor(options: ReadAheadOptions) {
     this.#readAhead = createReadAhead(options)
+  }
+
+  /** Whether a read, which `onRead` is not told of yet, is one in no order: of a part of a large file, and not going on with
+   *  others. The first read of such a file is one, unless it takes all of it. */
+  isRandom({ offset, end, fileBytes }: Pick<Reading, 'offset' | 'end' | 'fileBytes'>): boolean {
+    if (fileBytes <= SMALL_FILE_BYTES || end - offset === fileBytes) return false
+    return !this.#readAhead.follows(offset, end - offset)
   }
 
   /** Begins fetching what will be wanted next. Fails nobody: a read that comes later meets what fails here. */

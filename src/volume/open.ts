@@ -29,6 +29,7 @@ import {
   type FilesystemStatus,
   type Ino,
   type MountedFilesystem,
+  type PageCache,
 } from '../vfs/index.ts'
 import { shareMemory } from './memory-shares.ts'
 import { type OnRefreshed, openRefreshing } from './refresh.ts'
@@ -71,6 +72,8 @@ export interface OpenVolumeOptions {
   onRefreshed?: OnRefreshed
   /** A name went by another spelling than the stored one, which may be cached. Called in the turn of the change. */
   onNameGone?: (parent: Ino, name: Buffer | null) => Promise<void> | void
+  /** Takes bytes of files, for readers in no order. */
+  pageCache?: PageCache
   /** Extents from this length on are shared by copies; 64 KiB unless told. */
   shareMinBytes?: number
 }
@@ -191,6 +194,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     ...(options.inlineBytesMax === undefined ? {} : { inlineBytesMax: options.inlineBytesMax }),
     ...(options.casefold === undefined ? {} : { casefold: options.casefold }),
     ...(options.onNameGone === undefined ? {} : { onNameGone: options.onNameGone }),
+    ...(options.pageCache === undefined ? {} : { pageCache: options.pageCache }),
     ...(options.shareMinBytes === undefined ? {} : { shareMinBytes: options.shareMinBytes }),
   })
   let closing: Promise<void> | null = null

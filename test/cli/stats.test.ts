@@ -38,6 +38,7 @@ function statusAt(uptimeSec: number, amount: number): MountStatus {
       lookupsMissing: amount,
       readBytes: 4096 * amount,
       writtenBytes: 0,
+      storedBytes: 2048 * amount,
       listingsFilledAhead: 0,
       listingsUsedAhead: 0,
     },
@@ -59,7 +60,14 @@ it('the first sample holds all since the mount, the others what came between', (
   const second = sampleOf(statusAt(100, 10), statusAt(102, 50))
   expect(second).toEqual({
     seconds: 2,
-    fuse: { requests: 160, lookupsFound: 80, lookupsMissing: 40, readBytes: 163_840, writtenBytes: 0 },
+    fuse: {
+      requests: 160,
+      lookupsFound: 80,
+      lookupsMissing: 40,
+      readBytes: 163_840,
+      writtenBytes: 0,
+      storedBytes: 81_920,
+    },
     pages: { hits: 360, misses: 40, loaded: 40, loadedBytes: 800_000, prefetched: 80, prefetchedUsed: 40 },
     readAhead: { hits: 120, waits: 40, askedBytes: 327_680, wastedBytes: 40_960 },
     diskCache: {
@@ -82,6 +90,7 @@ it('lines hold totals first, then what happened a second; nothing asked for is n
     '90%',
     '10',
     '40 KiB',
+    '20 KiB',
     '75%',
     '10 KiB',
     '0 B',
@@ -101,6 +110,7 @@ it('lines hold totals first, then what happened a second; nothing asked for is n
     '90%',
     '20',
     '80 KiB',
+    '40 KiB',
     '75%',
     '20 KiB',
     '0 B',
@@ -134,7 +144,9 @@ it('status tells people of pages and of what the kernel asked', () => {
     /^disk cache +64 MiB of 1 GiB in \/cache\/u\/p; 10 of 40 reads of segments were there \(40 KiB\), 20 KiB written$/m,
   )
   expect(formatStatus({ ...statusAt(100, 10), diskCache: null })).not.toMatch(/^disk cache/m)
-  expect(text).toMatch(/^kernel +40 requests, 20 lookups found and 10 missing; 40 KiB read, 0 B written$/m)
+  expect(text).toMatch(
+    /^kernel +40 requests, 20 lookups found and 10 missing; 40 KiB read, 0 B written, 20 KiB stored in its cache$/m,
+  )
 })
 
 it('a daemon of an older version, which counts none of that, is shown without it', () => {

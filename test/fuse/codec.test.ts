@@ -5,6 +5,7 @@ import {
   DirectoryReply,
   encodeInvalidateEntry,
   encodeInvalidateInode,
+  encodeStoreHead,
   MalformedRequest,
   ReplyBuffer,
   RequestBuffer,
@@ -143,6 +144,12 @@ describe('replies', () => {
       0n,
     ])
     expect([inode.readBigUInt64LE(16), inode.readBigInt64LE(24)]).toEqual([2n ** 40n + 7n, -1n])
+    // struct fuse_notify_store_out: nodeid, offset, size, padding; the bytes follow, and count in the header's length.
+    const store = encodeStoreHead(2 ** 40 + 7, 2 ** 45 + 4096, 1 << 20)
+    expect([store.length, store.readUInt32LE(0)]).toEqual([40, 40 + (1 << 20)])
+    expect([store.readInt32LE(4), Number(store.readBigUInt64LE(8))]).toEqual([4, 0])
+    expect([16, 24].map((at) => Number(store.readBigUInt64LE(at)))).toEqual([2 ** 40 + 7, 2 ** 45 + 4096])
+    expect([store.readUInt32LE(32), store.readUInt32LE(36)]).toEqual([1 << 20, 0])
     const entry = encodeInvalidateEntry(9, Buffer.from('abc'))
     expect([entry.length, entry.readInt32LE(4), entry.readBigUInt64LE(16), entry.readUInt32LE(24)]).toEqual([
       36,

@@ -154,3 +154,18 @@ test('a descriptor that was sent is received', () => {
   expect(libc().receiveDescriptor(a)).toBeLessThan(0)
   closeSync(a)
 })
+
+test('a notification in many parts arrives whole and in order, while others are answered', async () => {
+  serve()
+  const parts = [Buffer.alloc(40, 1), ...Array.from({ length: 64 }, (_, index) => Buffer.alloc(777, index))]
+  const whole = Buffer.concat(parts)
+  // Its length, as the peer expects it in front.
+  whole.writeUInt32LE(whole.length, 0)
+  parts[0]!.writeUInt32LE(whole.length, 0)
+  const sent = loop.notify(parts)
+  while (received.length < whole.length) await once(peer, 'data')
+  expect(received.equals(whole)).toBe(true)
+  expect(await sent).toBe(whole.length)
+  received = Buffer.alloc(0)
+  await ask(init())
+})

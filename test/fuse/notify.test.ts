@@ -9,7 +9,7 @@ test('notifications go one at a time, in order, and at once', async () => {
   const written: string[] = []
   const waiting: ((result: number) => void)[] = []
   const notifier = new Notifier((message) => {
-    written.push(Buffer.from(message).toString())
+    written.push(Buffer.concat(message).toString())
     return new Promise((resolve) => waiting.push(resolve))
   })
   const sent = ['a', 'b', 'c'].map((text) => notifier.send(Buffer.from(text)))
@@ -31,6 +31,18 @@ test('notifications go one at a time, in order, and at once', async () => {
   expect(written).toEqual(['a', 'b', 'c', 'd'])
   waiting.shift()!(0)
   await again
+})
+
+test('a notification of several parts is written at once, and says whether the kernel had anything to do', async () => {
+  const results = [3, -ENOENT]
+  const written: string[][] = []
+  const notifier = new Notifier(async (message) => {
+    written.push(message.map((part) => Buffer.from(part).toString()))
+    return results.shift()!
+  })
+  const [head, body] = [Buffer.from('a'), Buffer.from('bc')]
+  expect(await Promise.all([notifier.send(head, body), notifier.send(head)])).toEqual([true, false])
+  expect(written).toEqual([['a', 'bc'], ['a']])
 })
 
 test('more than can wait is refused', async () => {

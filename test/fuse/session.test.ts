@@ -74,8 +74,8 @@ class Harness implements ReplyPort, TransportLog {
     this.replies.push(parseReply(Buffer.concat([head.bytes.subarray(0, headBytes), ...parts])))
     return this.result
   }
-  async notify(message: Uint8Array): Promise<number> {
-    this.notified.push(Buffer.from(message))
+  async notify(message: readonly Uint8Array[]): Promise<number> {
+    this.notified.push(Buffer.concat(message))
     return 0
   }
 

@@ -74,6 +74,7 @@ export interface MountOptions
       | 'inlineBytesMax'
       | 'nameKeys'
       | 'onNameGone'
+      | 'pageCache'
       | 'readOnly'
       | 'shareMinBytes'
       | 'truncateHoldMs'
@@ -131,7 +132,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     takeSegmentId: () => database.takeId('segment') as SegmentId,
     onPressure: () => fs.writeBackUnderPressure(),
   })
-  const { readOnly = false, casefold, nameKeys, onNameGone } = options
+  const { readOnly = false, casefold, nameKeys, onNameGone, pageCache } = options
   const { inlineBytesMax, truncateHoldMs, graceMs, shareMinBytes, walkAheadBytes } = options
   const fs = createFilesystem({
     database,
@@ -146,6 +147,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     ...(graceMs === undefined ? {} : { graceMs }),
     ...(casefold === undefined ? {} : { casefold }),
     ...(onNameGone === undefined ? {} : { onNameGone }),
+    ...(pageCache === undefined ? {} : { pageCache }),
     ...(shareMinBytes === undefined ? {} : { shareMinBytes }),
     ...(walkAheadBytes === undefined ? {} : { walkAheadBytes }),
   })
