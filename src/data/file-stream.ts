@@ -2,7 +2,8 @@
 //
 // Must stay true:
 // - Every byte below the visible size that no generation holds and none truncated away is what the tables say.
-// - A frozen generation never changes, but that its early pieces end as stored or as memory; `runs` then lists anew.
+// - A frozen generation never changes, but that its early pieces end as stored or as memory (`runs` then lists anew), and
+//   that what was recorded of it goes, from the front.
 // - `changes` is given out only when all its bytes have a place.
 import assert from 'node:assert'
 import { FsError, type Timespec } from '../platform/index.ts'
@@ -250,31 +251,29 @@ class Frozen implements FrozenGeneration {
 
   place(ranges: readonly DataRange[]): void {
     const { runs } = this
-    assert(ranges.length === runs.length, `${ranges.length} places for ${runs.length} runs of inode ${this.ino}`)
-    runs.forEach((run, i) => {
-      assert(ranges[i]!.lengthBytes === run.lengthBytes, `a place of a wrong length for inode ${this.ino}`)
+    assert(ranges.length <= runs.length, `${ranges.length} places for ${runs.length} runs of inode ${this.ino}`)
+    ranges.forEach((range, i) => {
+      assert(range.lengthBytes === runs[i]!.lengthBytes, `a place of a wrong length for inode ${this.ino}`)
     })
     this.#ranges = ranges
   }
 
-  changes(): StreamChanges {
+  changes(end = Number.POSITIVE_INFINITY): StreamChanges {
     const { runs, generation } = this
     assert(generation.onTheirWay.size === 0, `early uploads of inode ${this.ino} are under way`)
-    if (this.#ranges === null && runs.length > 0) {
-      throw new FsError('EIO', `inode ${this.ino} has data without a place`)
-    }
+    const count = runsBefore(runs, end)
+    if ((this.#ranges?.length ?? 0) < count) throw new FsError('EIO', `inode ${this.ino} has data without a place`)
     const extents: Extent[] = []
     const holes: FileRange[] = []
     const sharedFrom = new Set<SegmentId>()
     for (const { start, length, at, piece } of generation.hasPieces ? generation.runs : []) {
+      if (start >= end) break
       if (piece?.state === 'hole') holes.push({ fileOffset: start, lengthBytes: length })
       if (piece?.state === 'shared') sharedFrom.add(piece.range!.segment)
       if (piece?.state !== 'stored' && piece?.state !== 'shared') continue
       extents.push({ fileOffset: start, range: sliceRange(piece.range!, at, length) })
     }
-    runs.forEach((run, i) => {
-      extents.push({ fileOffset: run.fileOffset, range: this.#ranges![i]! })
-    })
+    for (let i = 0; i < count; i++) extents.push({ fileOffset: runs[i]!.fileOffset, range: this.#ranges![i]! })
     extents.sort((a, b) => a.fileOffset - b.fileOffset)
     this.changesGiven = true
     const { truncateTo } = generation
@@ -286,6 +285,31 @@ class Frozen implements FrozenGeneration {
       ...(sharedFrom.size === 0 ? {} : { sharedFrom }),
     }
   }
+
+  recordedBefore(end: number): void {
+    const { runs } = this
+    const count = runsBefore(runs, end)
+    const last = runs[count - 1]
+    assert(
+      last !== undefined && last.fileOffset + last.lengthBytes === end,
+      `no run of inode ${this.ino} ends at ${end}`,
+    )
+    this.generation.recordedBefore(end)
+    this.#runs = runs.slice(count)
+    this.#ranges = this.#ranges?.slice(count) ?? null
+  }
+}
+
+/** How many of them begin before `end`. */
+function runsBefore(runs: readonly DirtyRun[], end: number): number {
+  let low = 0
+  let high = runs.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (runs[middle]!.fileOffset < end) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** The runs in memory, neighbours joined, cut to pieces. */

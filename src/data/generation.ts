@@ -216,6 +216,19 @@ export class Generation {
     this.#lastWritten = null
   }
 
+  /** What lies before `end` stands in the tables, and the truncation too: they go from here. Nobody reads their memory. */
+  recordedBefore(end: number): void {
+    this.truncateTo = null
+    for (let run = this.runs.seek(0); run !== undefined && run.start < end; run = this.runs.current) {
+      const { start, region, piece } = run
+      const cutTo = Math.min(end, start + run.length)
+      if (region !== null) this.#hooks.onDirty(start - cutTo)
+      else piece!.named = true
+      this.#cutAtCursor(run, start, cutTo)
+      if (piece !== null) this.#discounted(piece, cutTo - start)
+    }
+  }
+
   /** Everything goes. `named`: records may name the stored pieces. `poison`: somebody may still read the memory. */
   release(options: { named: boolean; poison: boolean }): void {
     let memoryBytes = 0

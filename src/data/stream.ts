@@ -2,8 +2,9 @@
 // was done to it and is not yet recorded in the tables lives here; what is visible is this on top of what is recorded.
 //
 // The model: a stream has at most two generations. `active` takes changes. `freeze` turns it into `frozen`, which no
-// longer changes while its bytes are uploaded; then it is recorded in the tables in one turn (meta/) and dropped. A
-// commit so takes of each file all of its stream up to a point, or nothing.
+// longer changes while its bytes are uploaded; then it is recorded in the tables (meta/) and dropped: in one turn, or, where
+// that would be long, from the front to the end of the file in several, with no commit closed between them. A commit so takes
+// of each file all of its stream up to a point, or nothing.
 //
 // Visible bytes at an offset: active's runs; zeros where active truncated below it; frozen's runs; zeros where frozen
 // truncated below it; the recorded extents; zeros in holes. All cut at the visible size.
@@ -61,10 +62,12 @@ export interface FrozenGeneration {
   /** The runs that lie in memory alone, each at most `maxPieceBytes` long, in file order. */
   readonly runs: readonly DirtyRun[]
   readonly dirtyBytes: number
-  /** Tells where `runs` were put (one range each, same order). They may not be durable yet. */
+  /** Tells where `runs` were put, or the first of them (one range each, same order). They may not be durable yet. */
   place(ranges: readonly DataRange[]): void
-  /** What to record; only after all runs were placed. */
-  changes(): StreamChanges
+  /** What to record of it, or of what lies before `end` alone; only after all runs of that were placed. */
+  changes(end?: number): StreamChanges
+  /** What `changes(end)` said stands in the tables: it goes, with its memory. `end` is where a run ends. */
+  recordedBefore(end: number): void
 }
 
 export interface Stream {

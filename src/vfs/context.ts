@@ -17,6 +17,7 @@ import type { SegmentStore } from '../segments/index.ts'
 import type { Database } from '../tables/index.ts'
 import type { Defragmenter } from './defragmenter.ts'
 import type { Entry } from './filesystem.ts'
+import type { Served } from './guards.ts'
 import type { HandOver, PageCache } from './hand-over.ts'
 import type { Handles } from './handles.ts'
 import { placeOf } from './place.ts'
@@ -78,6 +79,7 @@ export interface Context {
   readonly shareMinBytes: number
   readonly onNameGone: (parent: Ino, name: Buffer | null) => Promise<void> | void
   readonly staleNames: StaleNames
+  readonly served: Served
 }
 
 /** The sole writer's kernel may believe what it was told: nobody else changes it. */

@@ -105,6 +105,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     shareMinBytes: options.shareMinBytes ?? 64 * 1024,
     onNameGone: options.onNameGone ?? (() => {}),
     staleNames: new StaleNames(),
+    served: { operations: 0 },
   }
   if (!readOnly) {
     writeback.onCommitted = () => {
@@ -128,7 +129,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     checkpoints.stop()
     writeback.stop()
   }
-  const guards = createGuards(database, clock)
+  const guards = createGuards(database, clock, context.served)
   const { reading, changing, counted } = guards
   let isPressed = false
   let isWritingBack = false

@@ -21,13 +21,19 @@ export interface Guards {
   readonly version: number
 }
 
-export function createGuards(database: Database, clock: Clock): Guards {
+/** How many operations there were, of all sorts. */
+export interface Served {
+  operations: number
+}
+
+export function createGuards(database: Database, clock: Clock, served: Served): Guards {
   const assertHeld = () => {
     if (database.isLost && ruleHolds('a lost slot serves nothing')) throw errnoError('EIO')
   }
   let changes = 0
   let underWay = 0
   const counted = <R>(operation: () => MaybePromise<R>): MaybePromise<R> => {
+    served.operations++
     changes++
     underWay++
     let result: MaybePromise<R>
@@ -54,6 +60,7 @@ export function createGuards(database: Database, clock: Clock): Guards {
       (operation) =>
       (...args) => {
         assertHeld()
+        served.operations++
         return operation(...args)
       },
     changing:

@@ -1,23 +1,37 @@
 // From streams into the tables: freezing, placing their bytes (in segments, or in front of a commit), recording. What a
 // round of write-back (writeback.ts) consists of.
 //
+// What is much is sent and recorded part by part (parts.ts): else writers would wait for the last byte of hundreds of
+// megabytes before there is room again, and everybody for the turn that records a hundred thousand extents.
+//
 // Must stay true:
 // - A frozen generation is recorded before its stream freezes again; only what is durable, or rides along, is recorded.
-// - A commit is closed only when every file that a rename in it put over another one is recorded as it was then.
+// - A commit is closed only when every file that a rename in it put over another one is recorded as it was then, and no
+//   generation is recorded in part: whatever fails before, the next round brings the rest.
 // - Whatever fails leaves streams dirty or frozen: the next round takes them up again.
 import { ok as assert } from 'node:assert'
 import type { FrozenGeneration, Stream } from '../data/index.ts'
 import { deleteUnused, type Node, recordStream, UsageChanges } from '../meta/index.ts'
 import { isPromise, type MaybePromise, ruleHolds } from '../platform/index.ts'
-import type { SegmentId } from '../segments/index.ts'
+import type { DataPacker, DataRange, SegmentId } from '../segments/index.ts'
 import type { CommitData } from '../tables/index.ts'
+import { Background } from './background.ts'
 import type { Context } from './context.ts'
+import { partsOf, type Share, turnsOf } from './parts.ts'
 import { placeOf } from './place.ts'
 
 /** Streams recorded in one turn. */
 const STREAMS_PER_TURN = 64
-/** Shared parts and holes recorded in one turn, but for those of a single stream. */
-const PLACES_PER_TURN = 4096
+/** Runs, shared parts and holes recorded in one turn, but for the latter two of a single stream: 5 ms where runs lie among
+ *  others. */
+const PLACES_PER_TURN = 512
+/** What rides in a commit is recorded in one turn. */
+const PLACES_INLINE_MAX = 4096
+/** From so much on, in segments or in runs, streams are sent and recorded in parts. */
+const SEGMENTS_AT_ONCE = 4
+const RUNS_AT_ONCE = 4096
+/** Parts on their way at a time. */
+const PARTS_UNDER_WAY = 16
 /** Streams whose data rides in a commit: they are recorded in one turn. */
 const STREAMS_INLINE_MAX = 1024
 
@@ -27,6 +41,14 @@ interface Generation {
   readonly frozen: FrozenGeneration
   /** Whether it holds all that the round was asked for. */
   readonly isWhole: boolean
+}
+
+/** A part on its way to its segment. */
+interface SentPart {
+  readonly shares: readonly Share<Generation>[]
+  /** Where the runs of each share were put. */
+  readonly places: readonly (readonly DataRange[])[]
+  readonly uploaded: Promise<void>
 }
 
 /** A stream on its way into a commit. */
@@ -52,6 +74,8 @@ export class StreamRecorder {
   readonly #coveredRename = new WeakMap<FrozenGeneration, number>()
   /** Frozen generations whose stream was changed after. */
   readonly #changedSinceFreeze = new WeakSet<FrozenGeneration>()
+  /** Files of which a generation is recorded in part, in the open commit. */
+  readonly #inPart = new Set<number>()
   /** Segments of rounds that failed, or that could not be deleted: looked at again when a round has recorded. */
   readonly #taken = new Set<SegmentId>()
 
@@ -103,6 +127,12 @@ export class StreamRecorder {
       const stream = streams.get(ino)
       if (stream?.isDirty && !wanted.has(ino)) required.push(stream)
     }
+    for (const ino of this.#inPart) {
+      const stream = streams.get(ino)
+      // It was dropped, and what is recorded of it goes with the file.
+      if (!stream?.frozen) this.#inPart.delete(ino)
+      else if (!required.includes(stream)) required.push(stream)
+    }
     return required
   }
 
@@ -150,7 +180,7 @@ export class StreamRecorder {
     for (const stream of required) {
       bytes += stream.dirtyBytes
       places += stream.unrecordedPlaces
-      if (bytes > this.#inlineBytesMax || places > PLACES_PER_TURN) return false
+      if (bytes > this.#inlineBytesMax || places > PLACES_INLINE_MAX) return false
       if (!this.#mayClose(stream, frozenHere)) return false
     }
     return true
@@ -211,6 +241,7 @@ export class StreamRecorder {
   /** The frozen generation stands in the tables now. */
   #recorded(stream: Stream, frozen: FrozenGeneration, { inode }: Node): void {
     const { ino } = stream
+    this.#inPart.delete(ino)
     if (inode.extents === null) this.#context().defragmenter.recorded(ino)
     stream.recorded()
     if (this.#renames.get(ino) === this.#coveredRename.get(frozen) || !stream.isDirty) this.#renames.delete(ino)
@@ -226,6 +257,25 @@ export class StreamRecorder {
       if (frozen !== null) generations.push({ ino: stream.ino, stream, frozen, isWhole })
     }
     const sorted = await this.#inListingOrder(generations)
+    if (this.#isMuch(sorted)) await this.#recordInParts(sorted, wanted)
+    else await this.#recordAtOnce(sorted, wanted)
+    await deleteUnused(this.#taken, this.#context())
+  }
+
+  #isMuch(generations: readonly Generation[]): boolean {
+    const mostBytes = SEGMENTS_AT_ONCE * this.#context().segments.maxPieceBytes
+    let bytes = 0
+    let runs = 0
+    for (const { frozen } of generations) {
+      bytes += frozen.dirtyBytes
+      runs += frozen.runs.length
+      if (bytes > mostBytes || runs > RUNS_AT_ONCE) return ruleHolds('data is durable before its record')
+    }
+    return false
+  }
+
+  /** Uploads all, then records it. */
+  async #recordAtOnce(sorted: readonly Generation[], wanted: Wanted): Promise<void> {
     // Runs whose early upload was given up join those in memory: what has new runs by then is packed again.
     for (let left = sorted; left.length > 0; ) {
       const uploaded = this.#upload(left)
@@ -236,23 +286,93 @@ export class StreamRecorder {
       }
     }
 
-    for (const batch of turnsOf(sorted)) {
-      const recorded = this.#context().database.run(() => this.#recordTurn(batch))
-      if (isPromise(recorded)) await recorded
-      for (const { ino, isWhole } of batch) if (isWhole) wanted.delete(ino)
-      await this.#context().clock.yield()
-    }
-    await deleteUnused(this.#taken, this.#context())
+    await this.#record(
+      sorted.map((generation) => ({ generation, runs: generation.frozen.runs, end: null })),
+      wanted,
+    )
   }
 
-  /** Packs and uploads; returns those whose runs changed meanwhile. */
-  async #upload(generations: readonly Generation[]): Promise<Generation[]> {
-    const { clock, segments, streams } = this.#context()
-    const packer = segments.dataPacker(() => {
+  /** Uploads a segment after another, several at a time, and records each when it is there. */
+  async #recordInParts(sorted: readonly Generation[], wanted: Wanted): Promise<void> {
+    const { segments, streams } = this.#context()
+    // From here on their runs stay the same.
+    await streams.settled(sorted.map(({ ino }) => ino))
+    const background = new Background(this.#context)
+    const underWay: SentPart[] = []
+    try {
+      for (const part of partsOf(sorted, segments.maxPieceBytes)) {
+        if (underWay.length === PARTS_UNDER_WAY) await this.#recordPart(underWay, wanted)
+        underWay.push(await this.#send(part, background))
+      }
+      while (underWay.length > 0) await this.#recordPart(underWay, wanted)
+    } finally {
+      // Their memory is read until then.
+      await Promise.allSettled(underWay.map(({ uploaded }) => uploaded))
+    }
+  }
+
+  async #send(shares: readonly Share<Generation>[], background: Background): Promise<SentPart> {
+    const packer = this.#packer()
+    const places = shares.map((): DataRange[] => [])
+    let packed = 0
+    for (const [index, { generation, runs }] of shares.entries()) {
+      for (const { fileOffset, parts } of runs) {
+        if (++packed % PLACES_PER_TURN === 0) await background.turn()
+        // Dropped meanwhile, its bytes are wanted by nobody.
+        if (!isAlive(this.#context(), generation)) break
+        places[index]!.push(packer.add(generation.ino, fileOffset, parts))
+      }
+    }
+    const uploaded = packer.upload()
+    // Whoever records it is told.
+    uploaded.catch(() => {})
+    await background.turn()
+    return { shares, places, uploaded }
+  }
+
+  /** Records the first of these parts when it is durable. */
+  async #recordPart(underWay: SentPart[], wanted: Wanted): Promise<void> {
+    const { shares, places, uploaded } = underWay[0]!
+    await uploaded
+    underWay.shift()
+    const alive = shares.filter(({ generation }, index) => {
+      if (!isAlive(this.#context(), generation)) return false
+      generation.frozen.place(places[index]!)
+      return true
+    })
+    await this.#record(alive, wanted)
+  }
+
+  /** Records what has its place, in as many turns as that takes. */
+  async #record(shares: readonly Share<Generation>[], wanted: Wanted): Promise<void> {
+    const { database } = this.#context()
+    const background = new Background(this.#context)
+    const most = {
+      generations: STREAMS_PER_TURN,
+      places: PLACES_PER_TURN,
+      placesIn: ({ stream }: Generation) => stream.unrecordedPlaces,
+    }
+    for (const turn of turnsOf(shares, most)) {
+      const recorded = database.run(() => this.#recordTurn(turn))
+      if (isPromise(recorded)) await recorded
+      for (const { generation, end } of turn) if (end === null && generation.isWhole) wanted.delete(generation.ino)
+      await background.turn()
+    }
+  }
+
+  #packer(): DataPacker {
+    const { segments, streams } = this.#context()
+    return segments.dataPacker(() => {
       const id = streams.takeSegmentId()
       this.#taken.add(id)
       return id
     })
+  }
+
+  /** Packs and uploads; returns those whose runs changed meanwhile. */
+  async #upload(generations: readonly Generation[]): Promise<Generation[]> {
+    const { clock, streams } = this.#context()
+    const packer = this.#packer()
     const packed = new Map<Generation, FrozenGeneration['runs']>()
     for (const [index, generation] of generations.entries()) {
       if (index % STREAMS_PER_TURN === STREAMS_PER_TURN - 1) await clock.yield()
@@ -267,18 +387,19 @@ export class StreamRecorder {
     return generations.filter((generation) => generation.frozen.runs !== packed.get(generation))
   }
 
-  #recordTurn(generations: readonly Generation[]): void {
-    const { clock, database, metadata, streams } = this.#context()
+  #recordTurn(turn: readonly Share<Generation>[]): void {
+    const { clock, database, metadata } = this.#context()
     // A file may have been dropped while its bytes were on their way.
-    const alive: Closing[] = []
-    for (const { ino, stream, frozen } of generations) {
-      const node = streams.get(ino)?.frozen === frozen ? metadata.nodeIfAny(ino) : null
-      if (node !== null) alive.push({ stream, frozen, node })
+    const alive: (Closing & { end: number | null })[] = []
+    for (const { generation, end } of turn) {
+      const { ino, stream, frozen } = generation
+      const node = isAlive(this.#context(), generation) ? metadata.nodeIfAny(ino) : null
+      if (node !== null) alive.push({ stream, frozen, node, end })
     }
     const transaction = database.transaction()
     const usage = new UsageChanges()
-    for (const { stream, frozen, node } of alive) {
-      const changes = frozen.changes()
+    for (const { stream, frozen, node, end } of alive) {
+      const changes = end === null ? frozen.changes() : frozen.changes(end)
       if (!ruleHolds('size follows the data')) changes.attributes = stream.attributes
       recordStream(database, transaction, usage, node.inode, changes)
       metadata.put(transaction, node)
@@ -286,7 +407,13 @@ export class StreamRecorder {
     if (ruleHolds('usage changes with the extents')) usage.putInto(database, transaction)
     else void clock.yield().then(() => this.#putUsage(usage).catch(() => {}))
     database.apply(transaction)
-    for (const { stream, frozen, node } of alive) this.#recorded(stream, frozen, node)
+    for (const { stream, frozen, node, end } of alive) {
+      if (end === null) this.#recorded(stream, frozen, node)
+      else {
+        this.#inPart.add(stream.ino)
+        frozen.recordedBefore(end)
+      }
+    }
   }
 
   /** Only without the rule that usage changes with the extents. */
@@ -316,20 +443,9 @@ export class StreamRecorder {
   }
 }
 
-/** What is recorded together in a turn. */
-function* turnsOf(generations: readonly Generation[]): globalThis.Generator<Generation[]> {
-  let batch: Generation[] = []
-  let places = 0
-  for (const generation of generations) {
-    places += generation.stream.unrecordedPlaces
-    if (batch.length === STREAMS_PER_TURN || (batch.length > 0 && places > PLACES_PER_TURN)) {
-      yield batch
-      batch = []
-      places = generation.stream.unrecordedPlaces
-    }
-    batch.push(generation)
-  }
-  if (batch.length > 0) yield batch
+/** Whether it is still what is frozen of its file. */
+function isAlive({ streams }: Context, { ino, frozen }: Generation): boolean {
+  return streams.get(ino)?.frozen === frozen
 }
 
 function comparePlaces(a: { directory: number; key: number }, b: { directory: number; key: number }): number {

@@ -7,7 +7,7 @@ import { createGuards } from '../../src/vfs/guards.ts'
 function world() {
   const database = { isLost: false, isFull: false, failure: null as Error | null }
   const done: string[] = []
-  const guards = createGuards(database as unknown as Database, systemClock)
+  const guards = createGuards(database as unknown as Database, systemClock, { operations: 0 })
   const { reading, changing, counted } = guards
   return {
     database,
