@@ -7,6 +7,8 @@
 // - Reads move to the new pages table by table, in several turns: until the last has moved the old pages stay, and nothing of
 //   the frozen generation goes from memory.
 // - A checkpoint that fails leaves its generation frozen; the next one writes it together with what came since.
+// - Each checkpoint writes at least one page: the copy of root behind the pages of its last segment is what `root` is recovered
+//   from, and after the trim no older copy says the same.
 import { ok as assert } from 'node:assert'
 import { inTurns, ruleHolds } from '../platform/index.ts'
 import type { PagePacker, PagePointer, SegmentId } from '../segments/index.ts'
@@ -91,7 +93,8 @@ export async function writeCheckpoint(
   let written: Written
   let root: Root
   try {
-    written = await writeTables(engine, context.root, touched, packer, pageSegments)
+    const hasPage = () => begun.length > 0
+    written = await writeTables(engine, context.root, touched, packer, { pageSegments, hasPage })
     for (const [id, use] of pageSegments)
       if (use.liveBytes === 0 && begun.includes(id as SegmentId)) pageSegments.delete(id)
     const tenures = [{ epoch: context.root.epoch, firstSeq: containedSeq + 1, sealSeq: null }]
@@ -175,7 +178,7 @@ async function writeTables(
   root: Root,
   touched: readonly TouchedTable[],
   packer: PagePacker,
-  pageSegments: Map<number, PageSegmentUse>,
+  { pageSegments, hasPage }: { pageSegments: Map<number, PageSegmentUse>; hasPage: () => boolean },
 ): Promise<Written> {
   const { cache, clock, specs } = engine
   const segmentSizeBytes = engine.segments.maxPieceBytes
@@ -225,6 +228,17 @@ async function writeTables(
     )
     roots.push([state, pointer])
     setInRoot(kind, 0, pointer)
+  }
+  const [any] = inRoot.values()
+  if (!hasPage() && any !== undefined) {
+    // Records went, and nothing came: some page is written again as it is.
+    const state = engine.state(any.kind as TableKind, any.owner)
+    const table = { kind: any.kind, owner: any.owner, groupBits: specs.get(any.kind)!.groupBits }
+    const pointer = await writer.write(table, any.pointer, new TableChanges(arena), [0])
+    const same = roots.find(([each]) => each === state)
+    if (same === undefined) roots.push([state, pointer])
+    else same[1] = pointer
+    setInRoot(any.kind, any.owner, pointer)
   }
   return { tables: [...inRoot.values()], roots }
 }

@@ -76,6 +76,32 @@ async function closedCleanly(): Promise<{ store: ObjectStore; content: Content; 
   return { store, content, database }
 }
 
+test('a lost root is recovered whose checkpoint had nothing but removals to write', async () => {
+  const store = createMemoryStore()
+  await formatDatabase(store, uuid)
+  const database = await open(store)
+  const content: Content = new Map()
+  apply(database, content, [
+    [`${MANY}/1/0`, 'of the pinned table'],
+    [`${ALONE}/0/7`, 'goes'],
+  ])
+  await database.checkpoint(HOOKS)
+  // All records of a table: no page of it is left to be written.
+  apply(database, content, [[`${ALONE}/0/7`, null]])
+  await database.checkpoint(HOOKS)
+  // And a removal of what is not there, of the very table whose page is written again.
+  apply(database, content, [[`${MANY}/1/5`, null]])
+  await database.checkpoint(HOOKS)
+  expect(await database.run(() => database.table(MANY, 1).get(0)?.toString())).toBe('of the pinned table')
+  await database.close('abandon')
+  expect((await recovered(store)).damage).toBe(null)
+  await store.delete(['root'])
+  const { inspector, content: found } = await inspect(await look(store, (await recovered(store)).root))
+  expect(inspector.damages).toEqual([])
+  expect(sorted(found)).toEqual(sorted(content))
+  await expectRestored(store, content)
+})
+
 describe.each([
   ['after a clean unmount', closedCleanly],
   ['after two crashes', crashedTwice],
