@@ -70,7 +70,7 @@ test('a request says when it waits for a connection, when it has one, and what i
   const progress = { queued: () => told.push('queued'), moved: (bytes: number) => told.push(String(bytes)) }
   const uploads = Array.from({ length: SOCKETS }, (_, i) => store.put(`segments/${i}`, []))
   await until(SOCKETS)
-  const body = [Buffer.alloc(100_000), Buffer.alloc(0), Buffer.alloc(500_000)]
+  const body = [Buffer.alloc(1_100_000), Buffer.alloc(0), Buffer.alloc(1_500_000)]
   uploads.push(store.put('segments/9', body, { progress }))
   await store.put('writers/0.json', [])
   expect(told).toEqual(['queued'])
@@ -78,5 +78,5 @@ test('a request says when it waits for a connection, when it has one, and what i
   await until(1)
   answer(held[0]!)
   await Promise.all(uploads)
-  expect(told).toEqual(['queued', '0', '262144', '524288', '600000'])
+  expect(told).toEqual(['queued', '0', '1048576', '2097152', '2600000'])
 })
