@@ -11,7 +11,7 @@ import { type Clock, FsError, type Timer } from '../platform/index.ts'
 import type { SegmentId, SegmentStore } from '../segments/index.ts'
 import { FileStream, type StreamHost } from './file-stream.ts'
 import { Generation, type Piece } from './generation.ts'
-import { SlabPool } from './slab.ts'
+import { SLAB_BYTES, SlabPool } from './slab.ts'
 import type { Stream, StreamAttributes, Streams } from './stream.ts'
 
 /** Full runs on their way at a time: fewer than the segment store's PUTs, so that commits find some free. */
@@ -31,6 +31,8 @@ export interface StreamsOptions {
   /** Write-back is wanted: half the limit is dirty and not on its way, or a writer waits. May be called from within
    *  `write` and `roomForWrite`, often; it should begin a commit in a later turn unless one is under way. */
   onPressure: () => void
+  /** Called when another MiB has become dirty: who was lent that memory is to give it back. */
+  onGrown?: () => void
   /** An early upload failed (its bytes stay dirty), or unnamed segments could not be deleted: both are tried again. */
   onError?: (error: unknown) => void
 }
@@ -61,6 +63,8 @@ class AllStreams implements OwnedStreams, StreamHost {
   #waiters: (() => void)[] = []
   #lettingIn = false
   #pressed = false
+  /** What was dirty when `onGrown` was called last, or less. */
+  #toldBytes = 0
   readonly #sharers = new Map<SegmentId, Map<number, number>>()
   #unnamed: SegmentId[] = []
   #unnamedTimer: Timer | null = null
@@ -179,6 +183,11 @@ class AllStreams implements OwnedStreams, StreamHost {
     const pressed = this.#dirtyBytes - this.#earlyBytes >= this.#options.dirtyLimitBytes / 2
     if (pressed && !this.#pressed) this.#options.onPressure()
     this.#pressed = pressed
+    if (this.#dirtyBytes < this.#toldBytes) this.#toldBytes = this.#dirtyBytes
+    else if (this.#dirtyBytes >= this.#toldBytes + SLAB_BYTES) {
+      this.#toldBytes = this.#dirtyBytes
+      this.#options.onGrown?.()
+    }
   }
 
   uploadEarly(stream: FileStream, generation: Generation, piece: Piece): void {

@@ -53,6 +53,8 @@ export interface HeldChunks {
 export interface ChunkCacheOptions {
   store: ObjectStore
   cacheBytes: number
+  /** How much more it may hold now, of what others do not use; asked at each insertion. Whoever needs it back calls `giveWay`. */
+  spareBytes?: (() => number) | undefined
   /** GETs at a time. */
   fetches: number
   segmentSizeBytes: number
@@ -74,6 +76,7 @@ export class ChunkCache {
   readonly #clock: Pick<Clock, 'monotonicMs'>
   readonly #rent = new RentOrBuy()
   #budgetBytes: number
+  readonly #spareBytes: () => number
   #bytes = 0
   #serial = 0
 
@@ -82,6 +85,7 @@ export class ChunkCache {
     this.#clock = options.clock
     this.#segmentSizeBytes = options.segmentSizeBytes
     this.#budgetBytes = options.cacheBytes
+    this.#spareBytes = options.spareBytes ?? (() => 0)
     this.#memory = new ChunkMemory({ slabBytes: options.segmentSizeBytes, keptMax: KEPT_SLABS_MAX })
     this.#queue = new PQueue({ concurrency: options.fetches })
     // Not `max`, which would set room for all of them aside at once.
@@ -95,6 +99,7 @@ export class ChunkCache {
     return this.#bytes
   }
 
+  /** Its own, whatever others leave: what is on its way keeps to this. */
   get budgetBytes(): number {
     return this.#budgetBytes
   }
@@ -129,6 +134,15 @@ export class ChunkCache {
       at = Math.max(at, part.end)
     }
     return missing + Math.max(0, end - at)
+  }
+
+  /** Drops what there is no room for any more. */
+  giveWay(): void {
+    if (this.#bytes > this.#limitBytes) this.#shrink()
+  }
+
+  get #limitBytes(): number {
+    return this.#budgetBytes + this.#spareBytes()
   }
 
   /** A new budget; what does not fit any more goes. */
@@ -392,7 +406,7 @@ export class ChunkCache {
   }
 
   #insert(held: CachedSegment, chunk: Chunk): void {
-    if (chunk.body.length === 0 || chunk.memoryBytes > this.#budgetBytes) {
+    if (chunk.body.length === 0 || chunk.memoryBytes > this.#limitBytes) {
       chunk.forget()
       return
     }
@@ -407,17 +421,18 @@ export class ChunkCache {
   }
 
   #shrink(): void {
+    const limitBytes = this.#limitBytes
     const spentBytesMax = Math.max(SPENT_BYTES_MAX, KEPT_SLABS_MAX * this.#segmentSizeBytes)
     for (const chunk of this.#spent.values()) {
-      const isMuch = this.#bytes > this.#budgetBytes || this.#spentBytes > spentBytesMax
+      const isMuch = this.#bytes > limitBytes || this.#spentBytes > spentBytesMax
       // Of the last one its reader may not have had the end.
       if (!isMuch || this.#spent.size === 1) break
       this.#drop(chunk)
     }
-    while (this.#bytes > this.#budgetBytes && this.#lru.pop() !== undefined) {
+    while (this.#bytes > limitBytes && this.#lru.pop() !== undefined) {
       // pop's dispose has counted it off
     }
-    if (this.#bytes > this.#budgetBytes) for (const chunk of this.#spent.values()) this.#drop(chunk)
+    if (this.#bytes > limitBytes) for (const chunk of this.#spent.values()) this.#drop(chunk)
   }
 
   /** Somebody wants it: it is the last to go. Where he reads on to its end, it will be spent again. */

@@ -50,6 +50,8 @@ export interface SegmentStoreOptions {
   segmentSizeBytes: number
   /** Budget of the cache of what was read. */
   cacheBytes: number
+  /** How much more the cache may hold at the moment. */
+  spareBytes?: () => number
   /** PUTs at a time; 20 unless told. */
   uploads?: number
   /** GETs at a time; 20 unless told. */
@@ -63,6 +65,8 @@ export interface SegmentStoreOptions {
 
 /** What the store of the layer's users offers, and what only the one who made it needs. */
 export interface TunableSegmentStore extends SegmentStore {
+  /** Others need what `spareBytes` lent: what does not fit any more goes at once. */
+  giveWay(): void
   /** A new budget for the cache; what does not fit goes at once. */
   resizeCache(cacheBytes: number): void
 }
@@ -105,7 +109,8 @@ class PackedSegmentStore implements TunableSegmentStore {
     this.#volumeUuid = volumeUuid
     const onPut = (id: SegmentId, bytes: number) => this.#sizes.set(id, { bytes, isExact: true })
     this.#uploader = new Uploader({ store, volumeUuid, segmentSizeBytes, uploads, log, onPut })
-    this.#cache = new ChunkCache({ store, cacheBytes, fetches, segmentSizeBytes, clock })
+    const { spareBytes } = options
+    this.#cache = new ChunkCache({ store, cacheBytes, spareBytes, fetches, segmentSizeBytes, clock })
     this.maxPieceBytes = this.#uploader.maxPieceBytes
   }
 
@@ -296,6 +301,10 @@ class PackedSegmentStore implements TunableSegmentStore {
 
   get cachedBytes(): number {
     return this.#cache.cachedBytes
+  }
+
+  giveWay(): void {
+    this.#cache.giveWay()
   }
 
   resizeCache(cacheBytes: number): void {

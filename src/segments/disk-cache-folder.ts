@@ -20,7 +20,7 @@ import {
   shardOf,
   writeRun,
 } from './disk-cache-files.ts'
-import { DiskCacheIndex, type Entry } from './disk-cache-index.ts'
+import { DiskCacheIndex, type Entry, type Part } from './disk-cache-index.ts'
 import type { SegmentId } from './segment-store.ts'
 
 /** Files ever held: what is known of one takes some 300 bytes. */
@@ -57,9 +57,14 @@ export interface CacheFolderOptions {
 
 export class CacheFolder {
   readonly index = new DiskCacheIndex()
-  /** Segments of which no file that is found may be used: what could not be deleted. */
-  readonly unwanted = new Set<SegmentId>()
   readonly #options: CacheFolderOptions
+  /** Segments of which no file that is found may be used: what could not be deleted, and what was forgotten since the look into a
+   *  folder began that is under way. */
+  readonly #unwanted = new Set<SegmentId>()
+  readonly #forgotten = new Set<SegmentId>()
+  #isLooking = false
+  /** Segments whose files are being looked for, to be taken away; how many times. */
+  readonly #forgetting = new Map<SegmentId, number>()
   readonly #shards = new Map<string, Promise<void>>()
   /** One folder at a time. */
   readonly #looks = new PQueue({ concurrency: 1 })
@@ -126,6 +131,16 @@ export class CacheFolder {
 
   /** Adds what is new in a folder; what is still there is taken out of `vanished`. */
   async #lookThrough(shard: string, vanished: Map<string, Entry> | null): Promise<void> {
+    this.#isLooking = true
+    try {
+      await this.#lookAtAll(shard, vanished)
+    } finally {
+      this.#isLooking = false
+      this.#forgotten.clear()
+    }
+  }
+
+  async #lookAtAll(shard: string, vanished: Map<string, Entry> | null): Promise<void> {
     await this.open()
     const found = await this.#options.disk.readdir(this.pathOf(shard)).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return []
@@ -135,7 +150,9 @@ export class CacheFolder {
     const fresh = found.filter(({ name }) => !this.index.has(`${shard}/${name}`))
     for (let first = 0; first < fresh.length; first += STATS_AT_A_TIME) {
       const some = fresh.slice(first, first + STATS_AT_A_TIME)
-      await Promise.all(some.map(({ name }) => this.#lookAt(shard, name)))
+      // None may come late, when this look is over.
+      const looks = await Promise.allSettled(some.map(({ name }) => this.#lookAt(shard, name)))
+      for (const look of looks) if (look.status === 'rejected') throw look.reason
     }
   }
 
@@ -148,8 +165,10 @@ export class CacheFolder {
       throw error
     })
     if (stat === null || !stat.isFile()) return
-    if (Number(stat.size) < run.end - run.start || this.unwanted.has(run.id)) await this.#unlink(path)
-    else if (!this.index.has(path)) this.index.add(run, Number(stat.mtimeNs / 1_000_000n))
+    if (this.index.has(path)) return
+    const isUnwanted = this.#unwanted.has(run.id) || this.#forgotten.has(run.id)
+    if (Number(stat.size) < run.end - run.start || isUnwanted) await this.#unlink(path)
+    else this.index.add(run, Number(stat.mtimeNs / 1_000_000n))
   }
 
   async #measure(): Promise<void> {
@@ -239,7 +258,33 @@ export class CacheFolder {
 
   async remove(entry: Entry): Promise<void> {
     this.index.remove(entry)
-    if (!(await this.#unlink(entry.path))) this.unwanted.add(entry.run.id)
+    if (await this.#unlink(entry.path)) return
+    const { id } = entry.run
+    this.#unwanted.add(id)
+    // A look into the folder may have found it meanwhile.
+    for (const each of this.index.of(id)) this.index.remove(each)
+  }
+
+  /** Where bytes [from, to) of a segment lie, cut short where it ends; null when some are not there. */
+  async find(id: SegmentId, from: number, to: number): Promise<Part[] | null> {
+    await this.knows(shardOf(id))
+    return this.#forgetting.has(id) ? null : this.index.cover(id, from, to)
+  }
+
+  /** Takes all files of a segment away. From this turn on none of those that were there is found. */
+  async forget(id: SegmentId): Promise<void> {
+    if (this.#isLooking) this.#forgotten.add(id)
+    this.#forgetting.set(id, (this.#forgetting.get(id) ?? 0) + 1)
+    const removeAll = () => Promise.all(this.index.of(id).map((entry) => this.remove(entry)))
+    const removed = removeAll()
+    const known = this.knows(shardOf(id)).catch((error: unknown) => {
+      this.#options.onError(error)
+      this.#unwanted.add(id)
+    })
+    await Promise.all([removed, known.then(removeAll)])
+    const others = this.#forgetting.get(id)! - 1
+    if (others > 0) this.#forgetting.set(id, others)
+    else this.#forgetting.delete(id)
   }
 
   /** The newest epoch that was noted; null: none, or it cannot be read. */

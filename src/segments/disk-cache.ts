@@ -26,7 +26,7 @@ import {
   type StoredObject,
 } from '../store/index.ts'
 import { ChunkMemory } from './chunk.ts'
-import { DamagedFileError, isFitEtag, type Run, readRun, shardOf } from './disk-cache-files.ts'
+import { DamagedFileError, isFitEtag, type Run, readRun } from './disk-cache-files.ts'
 import { CacheFolder, codeOf, type DiskSpace, nowMs } from './disk-cache-folder.ts'
 import type { Entry, Part } from './disk-cache-index.ts'
 import { parseSegmentKey } from './format.ts'
@@ -152,18 +152,7 @@ export class DiskCache implements ObjectStore {
   /** What was kept of a segment is not to be used any more. */
   forget(id: SegmentId): void {
     for (const pending of this.#pending.get(id) ?? []) pending.isUnwanted = true
-    for (const entry of this.#folder.index.of(id)) this.#remove(entry)
-    // Its files may not be known yet. Whoever reads waits for the same, and comes after us.
-    const removed = this.#folder.knows(shardOf(id)).then(
-      () => {
-        for (const entry of this.#folder.index.of(id)) this.#remove(entry)
-      },
-      (error: unknown) => {
-        this.#folder.unwanted.add(id)
-        throw error
-      },
-    )
-    this.#background(removed)
+    this.#background(this.#folder.forget(id))
   }
 
   async get(key: string, options: GetOptions = {}): Promise<StoredObject> {
@@ -259,8 +248,7 @@ export class DiskCache implements ObjectStore {
     if (clock.monotonicMs() < this.#noReadsBeforeMs) return null
     const to = lengthBytes === undefined ? Number.POSITIVE_INFINITY : offset + lengthBytes
     const reading = async (): Promise<StoredObject | null> => {
-      await this.#folder.knows(shardOf(id))
-      const parts = this.#folder.index.cover(id, offset, to)
+      const parts = await this.#folder.find(id, offset, to)
       if (parts === null || parts.length === 0) return null
       const bytes = parts.at(-1)!.to - offset
       // Should the deadline pass meanwhile, the store takes other memory, and what the disk writes to is nobody's.
@@ -307,7 +295,7 @@ export class DiskCache implements ObjectStore {
   }
 
   #unreadable(entry: Entry, error: unknown): void {
-    for (const each of this.#folder.index.of(entry.run.id)) this.#remove(each)
+    this.#background(this.#folder.forget(entry.run.id))
     if (error instanceof DamagedFileError) {
       this.#counts.damaged++
       this.#tellOnce('damaged', error, 'the disk cache is damaged: what it held is read from the store')
@@ -368,11 +356,6 @@ export class DiskCache implements ObjectStore {
     const all = this.#pending.get(pending.id)
     all?.delete(pending)
     if (all?.size === 0) this.#pending.delete(pending.id)
-  }
-
-  /** Out of the index in this turn, from the disk later. */
-  #remove(entry: Entry): void {
-    this.#background(this.#folder.remove(entry))
   }
 
   #background(work: Promise<void>): void {

@@ -7,7 +7,7 @@ export { checkVolume, type FsckOptions, type FsckRepairOptions, identifyVolume, 
 export type * from './fsck/report.ts'
 export { type GcFigures, type GcOptions, type GcReport, gcVolume } from './gc.ts'
 export { findLeftovers, type Leftover, type LeftoverKind } from './leftovers.ts'
-export { type MemoryShares, shareMemory } from './memory-shares.ts'
+export { lentBytes, type MemoryShares, shareMemory } from './memory-shares.ts'
 export {
   type OpenVolumeOptions,
   openVolume,

@@ -4,15 +4,24 @@
 //   3/8   dirty data: file bytes that no segment holds yet. Writers wait when it is full.
 //   1/4   changes of the tables since the last checkpoint: at this much a checkpoint begins (DESIGN section 4).
 //   3/16  pages of the tables.
-//   3/16  what was read of segments: blocks of files, and the neighbours of pages.
+//   3/16  what was read of segments: blocks of files, and the neighbours of pages. Lent to it: of dirty data all that is not
+//         dirty, of changes a sixteenth, so that it has 5/8 where nobody writes. Writers take theirs back as they fill it.
 //
-// Must stay true: the shares add up to the whole.
+// Must stay true: the shares add up to the whole; what is lent and what is used of a share never exceed it by more than the
+// sixteenth (changes take theirs back at the next insertion).
 
 export interface MemoryShares {
   dirtyBytes: number
   changeBytes: number
   pageBytes: number
   blockBytes: number
+}
+
+/** How much more than its own share what was read of segments may take. */
+export function lentBytes(shares: MemoryShares, used: { dirtyBytes: number; changeBytes: number }): number {
+  const ofDirty = Math.max(0, shares.dirtyBytes - used.dirtyBytes)
+  const ofChanges = Math.max(0, Math.min(shares.changeBytes / 4, shares.changeBytes - used.changeBytes))
+  return ofDirty + ofChanges
 }
 
 export function shareMemory(memoryBytes: number): MemoryShares {

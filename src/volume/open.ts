@@ -31,7 +31,7 @@ import {
   type MountedFilesystem,
   type PageCache,
 } from '../vfs/index.ts'
-import { shareMemory } from './memory-shares.ts'
+import { lentBytes, shareMemory } from './memory-shares.ts'
 import { type OnRefreshed, openRefreshing } from './refresh.ts'
 import { refuseToWriteReadOnly, type VolumeIdentity } from './volume-json.ts'
 
@@ -140,12 +140,15 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     volumeUuid: identity.uuid,
     segmentSizeBytes: identity.json.segmentSize,
     cacheBytes: shares.blockBytes,
+    spareBytes: () => spareBytes(),
     uploads: options.uploads ?? parallelism,
     fetches: parallelism,
     clock,
     log: { warn: (details, message) => log('warn', `${message}${inWords(details)}`) },
     ...(options.onDamaged === undefined ? {} : { onDamaged: options.onDamaged }),
   })
+  // Nothing is lent before it is known what is used.
+  let spareBytes = () => 0
   const databaseOptions: DatabaseOptions = {
     store,
     segments,
@@ -176,9 +179,11 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     clock,
     segments,
     takeSegmentId: () => database.takeId('segment') as SegmentId,
+    onGrown: () => segments.giveWay(),
     onPressure: () => filesystem.writeBackUnderPressure(),
     onError: (error) => log('warn', (error as Error).message),
   })
+  spareBytes = () => lentBytes(shares, { dirtyBytes: streams.dirtyBytes, changeBytes: database.status.changeBytes })
   const filesystem = createFilesystem({
     database,
     streams,

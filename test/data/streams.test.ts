@@ -32,6 +32,22 @@ function setup(dirtyLimitBytes?: number) {
   return { world, stream, append }
 }
 
+test('who was lent the memory of dirty data is told of each MiB that becomes dirty, and anew when that has left', async () => {
+  const { world, append } = setup()
+  append(1.5 * MIB)
+  expect(world.grown).toEqual([MIB])
+  append(1.5 * MIB)
+  expect(world.grown).toEqual([MIB, 2 * MIB, 3 * MIB])
+  for (let early = world.streams.uploadsUnderWay; early > 0; early--) {
+    await world.tick()
+    await world.endUpload(0)
+  }
+  await world.tick()
+  expect(world.streams.dirtyBytes).toBeLessThan(MIB)
+  append(MIB + 4096)
+  expect(world.grown).toHaveLength(4)
+})
+
 describe('full runs leave early', () => {
   test('a sequential writer is dirty only with what has not left, and reads all the while', async () => {
     const { world, stream, append } = setup()

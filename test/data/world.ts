@@ -32,6 +32,8 @@ export class World {
   deletesFail = false
   readonly streams: OwnedStreams
   pressure = 0
+  /** What was dirty when room was asked back. */
+  readonly grown: number[] = []
   nowMs = 1000
   earlyStarted = 0
   #nextId = 1
@@ -90,6 +92,7 @@ export class World {
       onPressure: () => {
         this.pressure += 1
       },
+      onGrown: () => this.grown.push(this.streams.dirtyBytes),
       onError: (error) => this.errors.push(error),
     })
   }

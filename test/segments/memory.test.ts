@@ -318,3 +318,25 @@ test('a chunk is given back when it is forgotten and nobody holds it, once', () 
   forgotten.forget()
   expect(freed.length).toBe(2)
 })
+
+test('what others leave is used, and given back when they want it', async () => {
+  let spareBytes = 6 * SEGMENT_BYTES
+  const store = createSegmentStore({
+    store: bucket,
+    volumeUuid: Buffer.alloc(16, 7),
+    segmentSizeBytes: SEGMENT_BYTES,
+    cacheBytes: 4 * SEGMENT_BYTES,
+    spareBytes: () => spareBytes,
+  })
+  await readAll(store, new Lease())
+  expect(store.cachedBytes).toBe(10 * SEGMENT_BYTES)
+  spareBytes = 2 * SEGMENT_BYTES
+  store.giveWay()
+  expect(store.cachedBytes).toBe(6 * SEGMENT_BYTES)
+  // Whether or not it was told, at the next insertion.
+  spareBytes = 0
+  bucket.gets = 0
+  await store.readData(ranges[0]!, { lease: new Lease() })
+  expect(bucket.gets).toBe(1)
+  expect(store.cachedBytes).toBeLessThanOrEqual(4 * SEGMENT_BYTES)
+})

@@ -5,6 +5,7 @@ import { createMemoryStore } from '../../src/store/index.ts'
 import {
   decodeVolumeJson,
   encodeVolumeJson,
+  lentBytes,
   readVolumeJson,
   shareMemory,
   type VolumeJson,
@@ -73,6 +74,23 @@ it('the shares of the memory add up to the whole', () => {
     const shares = Object.values(shareMemory(bytes))
     expect(shares.reduce((sum, share) => sum + share)).toBe(bytes)
     expect(Math.min(...shares)).toBeGreaterThan(bytes / 8)
+  }
+})
+
+it('what was read may take five eighths of the memory, and no more than others leave', () => {
+  for (const bytes of [64 << 20, 256 << 20, 2 ** 30]) {
+    const shares = shareMemory(bytes)
+    const { dirtyBytes, changeBytes, pageBytes, blockBytes } = shares
+    expect(blockBytes + lentBytes(shares, { dirtyBytes: 0, changeBytes: 0 })).toBe((bytes * 5) / 8)
+    expect(lentBytes(shares, { dirtyBytes, changeBytes })).toBe(0)
+    expect(lentBytes(shares, { dirtyBytes: 2 * dirtyBytes, changeBytes: 2 * changeBytes })).toBe(0)
+    for (const dirty of [0, 0.3, 0.9, 1]) {
+      for (const changed of [0, 0.5, 0.8, 1]) {
+        const used = { dirtyBytes: dirty * dirtyBytes, changeBytes: changed * changeBytes }
+        const all = blockBytes + lentBytes(shares, used) + used.dirtyBytes + used.changeBytes + pageBytes
+        expect(all, `${dirty} dirty, ${changed} changed`).toBeLessThanOrEqual(bytes)
+      }
+    }
   }
 })
 
