@@ -298,9 +298,9 @@ export class ChunkCache {
 
   /** A part of a segment has come. Where its reader reads in no order and that has cost as much by now as the rest would, the
    *  rest is fetched too. */
-  #rented(rent: Fetch): void {
+  #rented(rent: Fetch, costMs: number): void {
     const { held } = rent
-    this.#rent.pay(held.id, rent.end - rent.start)
+    this.#rent.pay(held.id, costMs)
     if (!rent.isRent) return
     let purchase = held.fetches.find(({ isPurchase }) => isPurchase)
     if (purchase === undefined) {
@@ -370,13 +370,13 @@ export class ChunkCache {
         ...(fetch.kind === 'data' ? { allocate } : {}),
         signal: fetch.abort.signal,
       })
-      ended(body.length, this.#clock.monotonicMs())
+      const costMs = ended(body.length, this.#clock.monotonicMs())
       // Where it was tried more than once, what the others got is left to the collector.
       const isOurs = given.length === 1 && given[0] === body
       const chunk = new Chunk({ serial: ++this.#serial, segment: held.id, start, body }, isOurs ? this.#memory : null)
       for (let i = 0; i < fetch.waiting; i++) chunk.hold()
       if (chunk.end < end && body.length > 0) held.sizeBytes = chunk.end
-      if (this.#finish(fetch)) this.#came(fetch, chunk)
+      if (this.#finish(fetch)) this.#came(fetch, chunk, costMs)
       // Who gave it up may have asked again: then it is held twice.
       else chunk.forget()
       return chunk
@@ -391,10 +391,10 @@ export class ChunkCache {
     }
   }
 
-  #came(fetch: Fetch, chunk: Chunk): void {
+  #came(fetch: Fetch, chunk: Chunk, costMs: number): void {
     this.#insert(fetch.held, chunk)
     if (fetch.isPurchase) for (const onBought of fetch.onBought) onBought()
-    else if (fetch.kind === 'data') this.#rented(fetch)
+    else if (fetch.kind === 'data') this.#rented(fetch, costMs)
   }
 
   /** Whether it was under way until now: not if it was given up. */

@@ -2,8 +2,8 @@
 // segment comes to the price of all of it, it is bought. Whatever is read afterwards, no more than twice was paid of what
 // knowing it before would have cost; and where it is bought in vain, as much had been paid in small GETs before.
 //
-// Both are times, of GETs as they go now. A small one costs what it takes; a large one what it keeps the store busy for, since
-// several are under way at once and nobody may wait for them.
+// Both are times, of GETs as they go now. A small one costs what it took (little, where the disk cache has it); a large one
+// what it keeps the store busy for, since several are under way at once and nobody may wait for them.
 //
 // Must stay true: what was bought is paid for: if it is thrown out, read or unread, the rent begins at nothing. Rent that did
 // not come to the price is remembered when what it fetched is thrown out.
@@ -19,6 +19,8 @@ const FIRST_MS_PER_BYTE = 10 / 2 ** 20
 /** Nothing is for nothing: the clock of a test may stand still. */
 const LATENCY_MIN_MS = 0.1
 const MS_PER_BYTE_MIN = 0.1 / 2 ** 20
+/** A GET that was held up costs no more than so many as usual. */
+const HELD_UP_MAX = 4
 /** How much the latest small GET says, and how much the ones before a large one. */
 const LATENCY_WEIGHT = 1 / 8
 const BANDWIDTH_MEMORY = 0.95
@@ -32,25 +34,29 @@ export class RentOrBuy {
   #busyBytes = LARGE_BYTES
   #largeUnderWay = 0
   #busySinceMs = 0
-  /** Rent paid since it was last bought; the segment that paid last is at the end. */
-  readonly #paidMs = new Map<SegmentId, number>()
+  /** Rent paid since it was last bought, and how often; the segment that paid last is at the end. */
+  readonly #paid = new Map<SegmentId, { ms: number; times: number }>()
 
-  /** A GET begins; `Infinity`: it has no known end. Tell its end by what this returns, with what came, 0 where it failed. */
-  begin(lengthBytes: number, nowMs: number): (gotBytes: number, endMs: number) => void {
+  /** A GET begins; `Infinity`: it has no known end. Tell its end by what this returns, with what came, 0 where it failed; that
+   *  gives what it has cost. */
+  begin(lengthBytes: number, nowMs: number): (gotBytes: number, endMs: number) => number {
     const isLarge = lengthBytes > SMALL_BYTES
-    if (isLarge && this.#largeUnderWay++ === 0) this.#busySinceMs = nowMs
+    // Before its first byte comes, the store is not busy with it.
+    if (isLarge && this.#largeUnderWay++ === 0) this.#busySinceMs = nowMs + this.#latencyMs
     let isOver = false
     return (gotBytes, endMs) => {
-      if (isOver) return
+      if (isOver) return 0
       isOver = true
       if (isLarge) this.#largeUnderWay -= 1
-      if (gotBytes === 0) return
+      if (gotBytes === 0) return 0
+      const usualMs = this.priceMs(gotBytes)
       if (!isLarge) this.#latencyMs += (endMs - nowMs - this.#latencyMs) * LATENCY_WEIGHT
       else if (gotBytes >= LARGE_BYTES) {
-        this.#busyMs = this.#busyMs * BANDWIDTH_MEMORY + (endMs - this.#busySinceMs)
+        this.#busyMs = this.#busyMs * BANDWIDTH_MEMORY + Math.max(0, endMs - this.#busySinceMs)
         this.#busyBytes = this.#busyBytes * BANDWIDTH_MEMORY + gotBytes
         this.#busySinceMs = endMs
       }
+      return Math.min(Math.max(endMs - nowMs, LATENCY_MIN_MS), HELD_UP_MAX * usualMs)
     }
   }
 
@@ -60,25 +66,26 @@ export class RentOrBuy {
     return Math.max(this.#latencyMs, LATENCY_MIN_MS) + lengthBytes * msPerByte
   }
 
-  /** So much of a segment was fetched, and not all. */
-  pay(segment: SegmentId, lengthBytes: number): void {
-    const paid = this.#paidMs.get(segment) ?? 0
-    this.#paidMs.delete(segment)
-    this.#paidMs.set(segment, paid + this.priceMs(lengthBytes))
-    if (this.#paidMs.size <= SEGMENTS_MAX) return
-    for (const longest of this.#paidMs.keys()) {
-      this.#paidMs.delete(longest)
+  /** A part of a segment was fetched, at this cost. */
+  pay(segment: SegmentId, costMs: number): void {
+    const { ms, times } = this.#paid.get(segment) ?? { ms: 0, times: 0 }
+    this.#paid.delete(segment)
+    this.#paid.set(segment, { ms: ms + costMs, times: times + 1 })
+    if (this.#paid.size <= SEGMENTS_MAX) return
+    for (const longest of this.#paid.keys()) {
+      this.#paid.delete(longest)
       break
     }
   }
 
-  /** Whether the rent has come to the price of `missingBytes`. */
+  /** Whether the rent has come to the price of `missingBytes`: not by one GET, whatever it cost. */
   isPaid(segment: SegmentId, missingBytes: number): boolean {
-    return (this.#paidMs.get(segment) ?? 0) >= this.priceMs(missingBytes)
+    const paid = this.#paid.get(segment)
+    return paid !== undefined && paid.times > 1 && paid.ms >= this.priceMs(missingBytes)
   }
 
   /** The rest of it is being fetched. */
   bought(segment: SegmentId): void {
-    this.#paidMs.delete(segment)
+    this.#paid.delete(segment)
   }
 }

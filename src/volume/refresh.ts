@@ -80,11 +80,11 @@ class States {
     log('info', `the volume has gone on to checkpoint ${numberOf(next)}: taking it up (${reason})`)
     this.current = next
     this.refreshes++
-    // Nothing of the older state may come to the kernel once it is told to drop that.
-    before.filesystem.abandon()
     for (const [ino, count] of before.filesystem.references()) this.#carried.set(ino, this.#carriedOf(ino) + count)
+    // Closed first: nothing of the older state may come to the kernel once it is told to drop that.
+    const closed = before.volume.close()
     onRefreshed([...this.#carried.keys()])
-    await before.volume.close()
+    await closed
   }
 
   /** The kernel does not say of which state the references are that it drops. */

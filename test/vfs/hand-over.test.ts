@@ -3,13 +3,27 @@
 import { describe, expect, test } from 'vitest'
 import { PAGE_CACHE_RULES, type Rule, seededRandom, withoutRule } from '../../src/platform/index.ts'
 import { Lease } from '../../src/segments/index.ts'
+import type { ObjectStore } from '../../src/store/index.ts'
+import { createMemoryStore } from '../../src/store/memory.ts'
 import { type Ino, type PageCache, ROOT_INO } from '../../src/vfs/index.ts'
 import { pattern } from '../segments/bucket.ts'
 import { FLAGS, KernelModel } from './kernel-model.ts'
-import { CALLER, formatVolume, mount, Paths, type World } from './world.ts'
+import { CALLER, formatVolume, mount, Paths, TestClock, type World } from './world.ts'
 
 const SEGMENT_BYTES = 512 * 1024
 const PAGES = 640
+
+/** A store that takes 20 ms for each GET, by the test's clock. */
+function slowStore(clock: TestClock): ObjectStore {
+  const store = createMemoryStore()
+  const get = store.get.bind(store)
+  store.get = async (...request) => {
+    const answer = await get(...request)
+    await clock.advance(20)
+    return answer
+  }
+  return store
+}
 
 interface Scene {
   world: World
@@ -18,7 +32,9 @@ interface Scene {
 
 async function scene(seed: number): Promise<Scene> {
   const kernel = new KernelModel(seededRandom(seed))
+  const clock = new TestClock()
   const world = await mount({
+    ...{ clock, store: await formatVolume(slowStore(clock)) },
     ...{ segmentSizeBytes: SEGMENT_BYTES, cacheBytes: 4 * SEGMENT_BYTES, inlineBytesMax: 0 },
     ...{ dirtyLimitBytes: 64 << 20, pageCache: kernel },
   })
@@ -104,12 +120,13 @@ class Taker implements PageCache {
 
 /** A file of 20 MiB and a bit, in segments of 8 MiB, and what reads in it at offsets in no order. */
 async function large(taker: Taker, { extraBytes = 1000, pageCache = true } = {}) {
-  const store = await formatVolume()
+  const clock = new TestClock()
+  const store = await formatVolume(slowStore(clock))
   const bytes = pattern((20 << 20) + extraBytes)
-  const writing = await mount({ store })
+  const writing = await mount({ clock, store })
   await new Paths(writing.fs).write('/f', bytes)
   await writing.unmount()
-  const world = await mount({ store, ...(pageCache ? { pageCache: taker } : {}) })
+  const world = await mount({ clock, store, ...(pageCache ? { pageCache: taker } : {}) })
   const { attributes } = await world.fs.lookup(CALLER, ROOT_INO, Buffer.from('f'))
   const { ino } = attributes
   const { handle } = await world.fs.open(CALLER, ino, { flags: 0 })

@@ -1,9 +1,17 @@
 // A read-only mount whose state was cleaned away under it.
 import { beforeEach, expect, test } from 'vitest'
 import { seededRandom, systemClock } from '../../src/platform/index.ts'
+import { Lease } from '../../src/segments/index.ts'
 import { createMemoryStore, type ObjectStore } from '../../src/store/index.ts'
 import { type Filesystem, type Ino, ROOT_INO } from '../../src/vfs/index.ts'
-import { formatVolume, gcVolume, openVolume, readVolumeJson, type Volume } from '../../src/volume/index.ts'
+import {
+  formatVolume,
+  gcVolume,
+  type OpenVolumeOptions,
+  openVolume,
+  readVolumeJson,
+  type Volume,
+} from '../../src/volume/index.ts'
 
 const CALLER = { uid: 1000, gid: 100, pid: 1 }
 const self = { host: 'here', bootId: 'boot', pid: 1, since: '2026-01-01T00:00:00Z', lock: null }
@@ -47,9 +55,9 @@ const identity = () => readVolumeJson(store)
 const cleaned = async () =>
   gcVolume({ ...common(), identity: await identity(), writer, graceMs: 0, onProgress: () => {} })
 
-async function reader(): Promise<Volume> {
+async function reader(more: Partial<OpenVolumeOptions> = {}): Promise<Volume> {
   const onRefreshed = (known: readonly Ino[]) => refreshed.push(known)
-  return openVolume({ ...common(), identity: await identity(), writer: null, commitMs: 5000, onRefreshed })
+  return openVolume({ ...common(), identity: await identity(), writer: null, commitMs: 5000, onRefreshed, ...more })
 }
 
 async function inoOf(filesystem: Filesystem, name: string): Promise<Ino> {
@@ -76,6 +84,49 @@ test('it shows its state as long as that is there, and then goes on to the newes
   expect(refreshed, 'told once, with what was known').toEqual([[one, two]])
   expect(await lettersAt(filesystem, two, SIZE - 4096)).toBe('b')
   expect(await lettersAt(filesystem, await inoOf(filesystem, 'three'), 0)).toBe('d')
+  await close()
+})
+
+test('nothing of the older state is put into the page cache once it is told to drop that', async () => {
+  const stored: string[] = []
+  let told = () => {}
+  const pageCache = {
+    busy: new Promise<void>((resolve) => {
+      told = resolve
+    }) as Promise<void> | null,
+    async store(_ino: Ino, _offset: number, parts: readonly Uint8Array[]) {
+      stored.push([...new Set(Buffer.concat(parts).toString())].join(''))
+      return true
+    },
+  }
+  const { filesystem, close } = await reader({ pageCache })
+  const one = await inoOf(filesystem, 'one')
+  const { handle } = await filesystem.open(CALLER, one, { flags: 0 })
+  const read = async (offset: number) => {
+    const lease = new Lease({ isKept: true })
+    await filesystem.read(handle, one, offset, 4096, lease)
+    lease.release()
+  }
+  /** In no order, and so often that all of it is worth storing. */
+  const readOften = async () => {
+    // The second block goes on where the first ends: the segment is fetched.
+    for (let i = 0; i < 2; i++) await read(i * 32_768)
+    for (let i = 0; i < 40; i++) await read(((i * 7) % 40) * 16_384)
+    await new Promise(setImmediate)
+  }
+  await readOften()
+  expect(stored).toEqual([])
+  await written({ one: 'c' })
+  await cleaned()
+  expect(await lettersAt(filesystem, one, 2_500_000)).toBe('c')
+  expect(refreshed.length).toBe(1)
+  pageCache.busy = null
+  told()
+  await new Promise(setImmediate)
+  expect(stored).toEqual([])
+  await readOften()
+  expect(stored.length).toBeGreaterThan(0)
+  expect(new Set(stored)).toEqual(new Set(['c']))
   await close()
 })
 
