@@ -13,25 +13,25 @@ import type { SegmentId } from './segment-store.ts'
 const SMALL_BYTES = 128 * 1024
 /** One from this length on tells of the bandwidth. */
 const LARGE_BYTES = 1024 * 1024
-/** Before anything is known: an object store in the same region. */
-const FIRST_LATENCY_MS = 20
-const FIRST_MS_PER_BYTE = 10 / 2 ** 20
+/** Before any large GET has come, so much takes as long as a small one: at 20 ms that is 100 MiB/s. */
+const BYTES_PER_LATENCY = 2 * 2 ** 20
 /** Nothing is for nothing: the clock of a test may stand still. */
 const LATENCY_MIN_MS = 0.1
 const MS_PER_BYTE_MIN = 0.1 / 2 ** 20
 /** A GET that was held up costs no more than so many as usual. */
 const HELD_UP_MAX = 4
 /** How much the latest small GET says, and how much the ones before a large one. */
-const LATENCY_WEIGHT = 1 / 8
+const LATENCY_WEIGHT_MIN = 1 / 8
 const BANDWIDTH_MEMORY = 0.95
 /** Segments whose rent is remembered. */
 const SEGMENTS_MAX = 16_384
 
 export class RentOrBuy {
-  #latencyMs = FIRST_LATENCY_MS
+  #latencyMs = 0
+  #latencyWeight = 1
   /** Large GETs, each counting less than the one after it: how long the store was busy with them, and what came. */
-  #busyMs = FIRST_MS_PER_BYTE * LARGE_BYTES
-  #busyBytes = LARGE_BYTES
+  #busyMs = 0
+  #busyBytes = 0
   #largeUnderWay = 0
   #busySinceMs = 0
   /** Rent paid since it was last bought, and how often; the segment that paid last is at the end. */
@@ -49,21 +49,23 @@ export class RentOrBuy {
       isOver = true
       if (isLarge) this.#largeUnderWay -= 1
       if (gotBytes === 0) return 0
-      const usualMs = this.priceMs(gotBytes)
-      if (!isLarge) this.#latencyMs += (endMs - nowMs - this.#latencyMs) * LATENCY_WEIGHT
-      else if (gotBytes >= LARGE_BYTES) {
+      if (!isLarge) {
+        this.#latencyMs += (endMs - nowMs - this.#latencyMs) * this.#latencyWeight
+        this.#latencyWeight = Math.max(LATENCY_WEIGHT_MIN, this.#latencyWeight / 2)
+      } else if (gotBytes >= LARGE_BYTES) {
         this.#busyMs = this.#busyMs * BANDWIDTH_MEMORY + Math.max(0, endMs - this.#busySinceMs)
         this.#busyBytes = this.#busyBytes * BANDWIDTH_MEMORY + gotBytes
         this.#busySinceMs = endMs
       }
-      return Math.min(Math.max(endMs - nowMs, LATENCY_MIN_MS), HELD_UP_MAX * usualMs)
+      return Math.min(Math.max(endMs - nowMs, LATENCY_MIN_MS), HELD_UP_MAX * this.priceMs(gotBytes))
     }
   }
 
   /** What a GET of so much costs. */
   priceMs(lengthBytes: number): number {
-    const msPerByte = Math.max(this.#busyMs / this.#busyBytes, MS_PER_BYTE_MIN)
-    return Math.max(this.#latencyMs, LATENCY_MIN_MS) + lengthBytes * msPerByte
+    const latencyMs = Math.max(this.#latencyMs, LATENCY_MIN_MS)
+    const msPerByte = this.#busyBytes > 0 ? this.#busyMs / this.#busyBytes : latencyMs / BYTES_PER_LATENCY
+    return latencyMs + lengthBytes * Math.max(msPerByte, MS_PER_BYTE_MIN)
   }
 
   /** A part of a segment was fetched, at this cost. */
