@@ -8,7 +8,7 @@ import { type Command, Option } from 'commander'
 import type { LogLevel } from '../observe/index.ts'
 import { UsageError } from './errors.ts'
 import { type OptionWord, parseOptionString } from './option-strings.ts'
-import { parseCount, parseDuration, parseSize } from './units.ts'
+import { ofOption, parseCount, parseDuration, parseSize } from './units.ts'
 
 export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
 
@@ -66,7 +66,7 @@ const FSCK_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'memory',
     value: 'SIZE',
-    help: 'for caches; what must be remembered of the volume comes on top',
+    help: 'for caches, at least 64M; what must be remembered of the volume comes on top',
     default: '512M',
   },
   LEASE_OPTION,
@@ -74,8 +74,13 @@ const FSCK_OPTIONS: readonly OptionSpec[] = [
 ]
 
 const MOUNT_OPTIONS: readonly OptionSpec[] = [
-  { name: 'commit', value: 'SECONDS', help: 'what is older than this is durable, without any fsync', default: '5' },
-  { name: 'memory', value: 'SIZE', help: 'for dirty data, caches and metadata together', default: '1G' },
+  {
+    name: 'commit',
+    value: 'SECONDS',
+    help: 'what is older than this is durable, without any fsync; at least 0.1',
+    default: '5',
+  },
+  { name: 'memory', value: 'SIZE', help: 'for dirty data, caches and metadata together; at least 64M', default: '1G' },
   {
     name: 'max-readahead',
     value: 'SIZE',
@@ -90,7 +95,7 @@ const MOUNT_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'cache-size',
     value: 'SIZE',
-    help: 'most of this volume that --cache-dir keeps (default: 10G, less where a tenth of the disk would not stay free)',
+    help: 'most of this volume that --cache-dir keeps, at least 64M (default: 10G, less where a tenth of the disk would not stay free)',
   },
   { name: 'max-uploads', value: 'N', help: 'segments sent at a time (default: as --parallelism)' },
   LEASE_OPTION,
@@ -101,6 +106,10 @@ const MOUNT_OPTIONS: readonly OptionSpec[] = [
   { name: 'allow-other', help: 'let other users in (root: always; others need user_allow_other in /etc/fuse.conf)' },
   ...STORE_OPTIONS,
 ]
+
+const SPECS = { format: FORMAT_OPTIONS, mount: MOUNT_OPTIONS, gc: GC_OPTIONS, fsck: FSCK_OPTIONS }
+/** Those that take options from here. */
+type CommandName = keyof typeof SPECS
 
 /** How to reach a store: what `openStore` of store/ wants to know. */
 export interface StoreSettings {
@@ -212,9 +221,8 @@ const IGNORED_WORDS: Record<string, Partial<KernelFlags>> = {
 }
 
 /** Adds the options to a command, -o among them. */
-export function addOptions(command: Command, of: 'format' | 'mount' | 'gc' | 'fsck'): void {
-  const specs = { format: FORMAT_OPTIONS, mount: MOUNT_OPTIONS, gc: GC_OPTIONS, fsck: FSCK_OPTIONS }[of]
-  for (const spec of specs) {
+export function addOptions(command: Command, of: CommandName): void {
+  for (const spec of SPECS[of]) {
     const flags = spec.value === undefined ? `--${spec.name}` : `--${spec.name} <${spec.value}>`
     command.addOption(
       new Option(flags, spec.default === undefined ? spec.help : `${spec.help} (default: ${spec.default})`),
@@ -222,14 +230,15 @@ export function addOptions(command: Command, of: 'format' | 'mount' | 'gc' | 'fs
   }
   const words = of === 'mount' ? 'ro, nosuid, ... as mount(8), and every' : 'every'
   command.addOption(
-    new Option('-o <options>', `comma-separated: ${words} long option, as long_name=VALUE`).argParser(
-      (text: string, before: string[] | undefined) => [...(before ?? []), text],
-    ),
+    new Option(
+      '-o <options>',
+      `comma-separated: ${words} long option, as long_name=VALUE or long-name=VALUE`,
+    ).argParser((text: string, before: string[] | undefined) => [...(before ?? []), text]),
   )
 }
 
 export function readFormatSettings(options: Record<string, unknown>): FormatSettings {
-  const { values } = gather(FORMAT_OPTIONS, options, { isSloppy: false, allowsKernelWords: false })
+  const { values } = gather('format', options)
   const name = textOf(values, 'name')
   return {
     ...(name === undefined ? {} : { name }),
@@ -242,7 +251,7 @@ export function readFormatSettings(options: Record<string, unknown>): FormatSett
 }
 
 export function readGcSettings(options: Record<string, unknown>): GcSettings {
-  const { values } = gather(GC_OPTIONS, options, { isSloppy: false, allowsKernelWords: false })
+  const { values } = gather('gc', options)
   return {
     graceMs: parsed(values, 'grace', parseDuration),
     leaseMs: atLeast(values, 'lease', 1000),
@@ -251,7 +260,7 @@ export function readGcSettings(options: Record<string, unknown>): GcSettings {
 }
 
 export function readFsckSettings(options: Record<string, unknown>): FsckSettings {
-  const { values } = gather(FSCK_OPTIONS, options, { isSloppy: false, allowsKernelWords: false })
+  const { values } = gather('fsck', options)
   return {
     memoryBytes: atLeastMemory(values),
     leaseMs: atLeast(values, 'lease', 1000),
@@ -264,7 +273,7 @@ export function readMountSettings(
   options: Record<string, unknown>,
   { isRoot, isSloppy = false }: { isRoot: boolean; isSloppy?: boolean },
 ): MountSettings {
-  const { values, kernel } = gather(MOUNT_OPTIONS, options, { isSloppy, allowsKernelWords: true })
+  const { values, kernel } = gather('mount', options, { isSloppy })
   const logLevel = textOf(values, 'log-level') as LogLevel
   if (!LOG_LEVELS.includes(logLevel)) {
     throw new UsageError(`--log-level: '${logLevel}' is none of ${LOG_LEVELS.join(', ')}`)
@@ -340,18 +349,19 @@ function checkEndpoint(endpoint: string): void {
 }
 
 function gather(
-  specs: readonly OptionSpec[],
+  command: CommandName,
   options: Record<string, unknown>,
-  { isSloppy, allowsKernelWords }: { isSloppy: boolean; allowsKernelWords: boolean },
+  { isSloppy = false } = {},
 ): { values: Values; kernel: Partial<KernelFlags> } {
+  const specs = SPECS[command]
   const values = new Map<string, string | true>()
   const kernel: Partial<KernelFlags> = {}
   for (const spec of specs) if (spec.default !== undefined) values.set(spec.name, spec.default)
   for (const word of ((options.o as string[] | undefined) ?? []).flatMap(parseOptionString)) {
     const spec = specs.find(({ name }) => name === word.name)
     if (spec !== undefined) values.set(spec.name, valueOfWord(spec, word))
-    else if (allowsKernelWords && takeKernelWord(word, kernel)) continue
-    else if (!isSloppy) throw unknownWord(word)
+    else if (command === 'mount' && takeKernelWord(word, kernel)) continue
+    else if (!isSloppy) throw unknownWord(word, command)
   }
   for (const spec of specs) {
     const given = options[camelCase(spec.name)]
@@ -374,16 +384,17 @@ function valueOfWord(spec: OptionSpec, word: OptionWord): string | true {
 /** Whether it is a word of mount(8); takes what it means. */
 function takeKernelWord({ name, value }: OptionWord, kernel: Partial<KernelFlags>): boolean {
   if (name.toLowerCase().startsWith('x-')) return true
-  const ignored = IGNORED_WORDS[name]
-  const meaning = ignored ?? (value === null ? KERNEL_WORDS[name] : undefined)
-  if (meaning === undefined) return false
-  Object.assign(kernel, meaning)
+  const words = value === null ? { ...KERNEL_WORDS, ...IGNORED_WORDS } : IGNORED_WORDS
+  if (!Object.hasOwn(words, name)) return false
+  Object.assign(kernel, words[name])
   return true
 }
 
-function unknownWord({ name }: OptionWord): UsageError {
+function unknownWord({ name }: OptionWord, command: CommandName): UsageError {
   if (name === 'remount') return new UsageError('-o remount: cannot change a mount: umount it and mount it again')
-  return new UsageError(`-o: unknown option '${underscored(name)}': see cairnfs mount --help`)
+  // With a value: without one it would have been taken.
+  if (command === 'mount' && Object.hasOwn(KERNEL_WORDS, name)) return new UsageError(`-o ${name} takes no value`)
+  return new UsageError(`-o: unknown option '${underscored(name)}': see cairnfs ${command} --help`)
 }
 
 function textOf(values: Values, name: string): string | undefined {
@@ -393,12 +404,7 @@ function textOf(values: Values, name: string): string | undefined {
 
 /** The value of an option that has a default, parsed; errors name the option. */
 function parsed<T>(values: Values, name: string, parse: (text: string) => T): T {
-  try {
-    return parse(textOf(values, name) ?? '')
-  } catch (error) {
-    if (error instanceof UsageError) throw new UsageError(`--${name}: ${error.message}`)
-    throw error
-  }
+  return ofOption(name, parse)(textOf(values, name) ?? '')
 }
 
 function atLeast(values: Values, name: string, leastMs: number): number {

@@ -11,6 +11,7 @@ const DURATION_FACTORS: Record<string, number> = { '': 1000, ms: 1, s: 1000, m: 
 export function parseSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:iB)?|B)?$/i.exec(text.trim())
   const bytes = match === null ? Number.NaN : Number(match[1]) * SIZE_FACTORS[(match[2] ?? '').toUpperCase()]!
+  if (bytes > Number.MAX_SAFE_INTEGER) throw new UsageError(`'${text}' is too large: sizes end at 8191T`)
   if (!Number.isSafeInteger(bytes)) throw new UsageError(`'${text}' is not a size: give bytes, or K, M, G, T as in 64M`)
   return bytes
 }
@@ -28,6 +29,18 @@ export function parseCount(text: string, least: number): number {
   const value = /^\d+$/.test(text.trim()) ? Number(text) : Number.NaN
   if (!(value >= least)) throw new UsageError(`'${text}' is not a whole number of at least ${least}`)
   return value
+}
+
+/** `parse` for the value of an option: errors name the option. */
+export function ofOption<T>(name: string, parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text)
+    } catch (error) {
+      if (error instanceof UsageError) throw new UsageError(`--${name}: ${error.message}`)
+      throw error
+    }
+  }
 }
 
 /** `0 B`, `12 KiB`, `1.5 GiB`: three digits at most before the unit. */

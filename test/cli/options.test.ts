@@ -11,6 +11,13 @@ function mountSettings(args: string[], { isRoot = true, isSloppy = false } = {})
   return readMountSettings(command.opts(), { isRoot, isSloppy })
 }
 
+/** All but -o. */
+function longOptionsOf(name: 'format' | 'mount'): string[] {
+  const command = new Command()
+  addOptions(command, name)
+  return command.options.flatMap(({ long }) => long ?? []).sort()
+}
+
 describe('the text of -o', () => {
   it('is split at commas, except quoted and escaped ones', () => {
     expect(parseOptionString('rw,,log_level=debug,name="a,b",x=c\\,d,e==')).toEqual([
@@ -40,6 +47,10 @@ describe('options of mount', () => {
     const given: [string, string | null][] = [
       ['commit', '7'],
       ['memory', '256M'],
+      ['max-readahead', '16M'],
+      ['max-uploads', '3'],
+      ['grace', '2h'],
+      ['take-over', null],
       ['lease', '60'],
       ['log-level', 'debug'],
       ['endpoint', 'http://127.0.0.1:9000'],
@@ -55,10 +66,12 @@ describe('options of mount', () => {
       ['allow-other', null],
       ['read-only', null],
     ]
+    expect(given.map(([name]) => `--${name}`).sort()).toEqual(longOptionsOf('mount'))
     const long = mountSettings(given.flatMap(([name, value]) => [`--${name}`, ...(value === null ? [] : [value])]))
     const words = given.map(([name, value]) => name.replaceAll('-', '_') + (value === null ? '' : `=${value}`))
     expect(mountSettings(['-o', words.join(',')])).toEqual(long)
     expect(mountSettings(words.flatMap((word) => ['-o', word]))).toEqual(long)
+    expect(mountSettings(['-o', words.join(',').replaceAll('_', '-')])).toEqual(long)
     expect(long.cache).toEqual({ dir: '/var/cache/cairnfs', sizeBytes: 20 * 2 ** 30 })
     expect(long).toMatchObject({ commitMs: 7000, memoryBytes: 256 << 20, kernel: { readOnly: true } })
   })
@@ -101,6 +114,8 @@ describe('options of mount', () => {
     expect(() => mountSettings(['-o', 'secret_key=hunter2'])).not.toThrow(/hunter2/)
     expect(mountSettings(['-o', 'secret_key=hunter2'], { isSloppy: true }).commitMs).toBe(5000)
     expect(() => mountSettings(['-o', 'remount,ro'])).toThrow('umount it and mount it again')
+    expect(() => mountSettings(['-o', 'foo'])).toThrow("unknown option 'foo': see cairnfs mount --help")
+    expect(() => readFormatSettings({ o: ['ro'] })).toThrow("unknown option 'ro': see cairnfs format --help")
   })
 
   it.each([
@@ -111,6 +126,13 @@ describe('options of mount', () => {
     [['--log-level', 'loud'], /loud/],
     [['-o', 'commit'], /needs a value/],
     [['-o', 'path_style=yes'], /takes no value/],
+    [['-o', 'ro=1'], /-o ro takes no value/],
+    [['-o', 'constructor'], /unknown option 'constructor'/],
+    [['--max-readahead', 'far'], /--max-readahead.*far/],
+    [['--max-uploads', '0'], /--max-uploads/],
+    [['--cache-size', '1G'], /--cache-dir/],
+    [['--cache-dir', '/c', '--cache-size', '0'], /--cache-size.*64M/],
+    [['--cache-dir', ''], /--cache-dir/],
     [['--endpoint', 'localhost:9000'], /--endpoint/],
   ])('%j is refused', (args, why) => expect(() => mountSettings(args)).toThrow(why))
 

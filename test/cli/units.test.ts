@@ -1,6 +1,6 @@
 // Sizes and durations as users write them, and as they are shown.
 import { describe, expect, it } from 'vitest'
-import { formatDuration, formatSize, parseCount, parseDuration, parseSize } from '../../src/cli/units.ts'
+import { formatDuration, formatSize, ofOption, parseCount, parseDuration, parseSize } from '../../src/cli/units.ts'
 
 describe('sizes', () => {
   it.each([
@@ -15,9 +15,15 @@ describe('sizes', () => {
     ['512B', 512],
   ])('%s is understood', (text, bytes) => expect(parseSize(text)).toBe(bytes))
 
-  it.each(['', 'x', '-1', '1X', '1MB', '1 2', '0.3', '1e3', '99999999T'])('%j is refused', (text) =>
+  it.each(['', 'x', '-1', '1X', '1MB', '1 2', '0.3', '1e3'])('%j is refused', (text) =>
     expect(() => parseSize(text)).toThrow('is not a size'),
   )
+
+  it('that are too large to count are told so', () => {
+    expect(parseSize('8191T')).toBe(8191 * 2 ** 40)
+    for (const text of ['8192T', '99999999T', '9007199254740992'])
+      expect(() => parseSize(text)).toThrow(`'${text}' is too large`)
+  })
 
   it.each([
     [0, '0 B'],
@@ -56,4 +62,9 @@ describe('durations', () => {
 it('counts are whole numbers with a least', () => {
   expect(parseCount('20', 1)).toBe(20)
   for (const text of ['0', '1.5', '-1', 'x', '']) expect(() => parseCount(text, 1)).toThrow('whole number')
+})
+
+it('what is wrong with the value of an option names the option', () => {
+  expect(ofOption('memory', parseSize)('64M')).toBe(64 << 20)
+  expect(() => ofOption('memory', parseSize)('much')).toThrow(/^--memory: 'much' is not a size/)
 })
