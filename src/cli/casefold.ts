@@ -1,5 +1,6 @@
 // `cairnfs casefold`: lets a directory ignore the case of names, as chattr(1) +F does.
 import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
 import { Command } from 'commander'
 import { CommandError, codeOf } from './errors.ts'
 
@@ -23,7 +24,9 @@ export function casefoldCommand(): Command {
       const { libc } = await import('../platform/index.ts')
       const { open } = await import('node:fs/promises')
       const directory = await open(dir, 'r').catch((error: Error) => {
-        throw new CommandError(`${dir} cannot be opened (${codeOf(error)}): check the path`, 1, { cause: error })
+        const code = codeOf(error)
+        const remedy = code === 'ENOTCONN' ? 'its daemon is gone: mount it again' : 'check the path'
+        throw new CommandError(`${dir} cannot be opened (${code}): ${remedy}`, 1, { cause: error })
       })
       try {
         // The kernel takes an int, though the numbers say long.
@@ -52,6 +55,6 @@ function check(dir: string, result: number): void {
     case EROFS:
       throw new CommandError(`${dir} is on a read-only mount: mount it for writing`)
     default:
-      throw new CommandError(`${dir} cannot ignore case (errno ${-result}): is it on a mount of cairnfs?`)
+      throw new CommandError(`${dir} cannot ignore case (${getSystemErrorName(result)}): is it on a mount of cairnfs?`)
   }
 }

@@ -1,6 +1,7 @@
 // A store from its name and the options, with what stands around it: retries outermost, then counters, then the store.
 //
 // Must stay true: requests are given up after 10 s while somebody waits at a prompt, after 60 s once it is mounted.
+import { accessSync, constants } from 'node:fs'
 import { type Logger, Registry, silentLogger } from '../observe/index.ts'
 import { systemClock, systemRandom } from '../platform/index.ts'
 import {
@@ -15,7 +16,7 @@ import {
   withRetry,
 } from '../store/index.ts'
 import type { RequestCounts } from './control-protocol.ts'
-import { CommandError } from './errors.ts'
+import { CommandError, codeOf } from './errors.ts'
 import type { StoreSettings } from './options.ts'
 
 const PROMPT_DEADLINE_MS = 10_000
@@ -42,6 +43,7 @@ export async function openCountedStore(
 ): Promise<OpenedStore> {
   const isFolder = parseStoreName(name).kind === 'file'
   const { endpoint, region, profile, credentialsFile, pathStyle, unsignedPayload, parallelism } = settings
+  if (credentialsFile !== undefined) checkReadable(credentialsFile)
   const bare = await openStore(name, {
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(region === undefined ? {} : { region }),
@@ -80,6 +82,17 @@ export async function openCountedStore(
       deadlineMs = MOUNTED_DEADLINE_MS
       log = logger
     },
+  }
+}
+
+/** Before anything is asked: without it the keys of somebody else might be found, or none, and nobody would tell why. */
+function checkReadable(credentialsFile: string): void {
+  try {
+    accessSync(credentialsFile, constants.R_OK)
+  } catch (error) {
+    const code = codeOf(error)
+    const line = `--credentials-file ${credentialsFile} cannot be read (${code}): check the path and its permissions`
+    throw new CommandError(line, 1, { cause: error })
   }
 }
 

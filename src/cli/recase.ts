@@ -22,7 +22,8 @@ export function recaseCommand(): Command {
         })
       })
       const entry = findMountOf(parent)
-      if (entry?.type !== MOUNT_TYPE) throw new CommandError(`${parent} is not on a mount of cairnfs: check the path`)
+      if (entry?.type !== MOUNT_TYPE)
+        throw new CommandError(`${parent} is not on a mount of cairnfs: give a name below a mountpoint`)
       const client = await ControlClient.connect(entry)
       if (client === null) {
         throw new CommandError(`${entry.mountpoint} has no daemon any more: mounting it again repairs that`)

@@ -25,7 +25,10 @@ export async function respell(filesystem: Filesystem, directory: readonly string
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error
     const path = [...directory, name].join('/')
-    throw new CommandError(`${path} is not there in any case: cairnfs recase takes a name as it is to be spelled`)
+    throw new CommandError(
+      `${path} is not there in any case (unless its directory tells case apart: lsattr -d shows F where it does not): ` +
+        'cairnfs recase takes a name as it is to be spelled',
+    )
   } finally {
     for (const ino of held) filesystem.forget(ino, 1)
   }

@@ -2,7 +2,7 @@
 // kind of the failure. The full story (tries, requests) is the log's.
 import { FsError } from '../platform/index.ts'
 import { parseStoreName, StoreError } from '../store/index.ts'
-import { CommandError } from './errors.ts'
+import { CommandError, codeOf } from './errors.ts'
 
 export interface StorePlace {
   name: string
@@ -44,7 +44,9 @@ function damaged(error: FsError, { name }: StorePlace): Error {
 
 function explain(error: StoreError, { name, endpoint = 'AWS' }: StorePlace): string {
   const cause = rootCause(error)
+  const root = rootOf(error)
   // A name that cannot be read is refused by the store's own line, which does not repeat it.
+  if (isNoFolder(root, name)) return `${name}: a part of the path is a file: name a folder, or a new one`
   if (error.kind === 'fatal' || error.kind === 'not-found' || error.kind === 'precondition-failed') return error.message
   if (parseStoreName(name).kind === 'file') {
     switch (error.kind) {
@@ -60,16 +62,31 @@ function explain(error: StoreError, { name, endpoint = 'AWS' }: StorePlace): str
     case 'no-bucket':
       return `${name}: ${endpoint} has no such bucket: check the name, or make it with cairnfs format --create-bucket`
     case 'denied':
+      // Nothing was asked yet.
+      if (root.name === 'CredentialsProviderError')
+        return `${name}: no keys were found (${root.message.length > 80 ? root.name : root.message}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name others with --profile or --credentials-file`
       return `${name}: ${endpoint} denies access (${cause}): check the keys (AWS_*, --profile, --credentials-file) and their rights`
     case 'retryable':
       return `${name}: no answer from ${endpoint} (${cause}): check --endpoint, the network, and that the service runs`
   }
 }
 
-/** The name or message of the error that began it. */
-function rootCause(error: Error): string {
+/** Whether the folder of a local store cannot be one, as a file is in its place or on the way to it. */
+function isNoFolder(root: Error & { path?: string }, name: string): boolean {
+  const place = isStoreName(name) ? parseStoreName(name) : null
+  const code = codeOf(root)
+  return place?.kind === 'file' && root.path === place.path && (code === 'EEXIST' || code === 'ENOTDIR')
+}
+
+function rootOf(error: Error): Error {
   let root = error
   while (root.cause instanceof Error) root = root.cause
+  return root
+}
+
+/** The name or message of the error that began it. */
+function rootCause(error: Error): string {
+  const root = rootOf(error)
   if (root === error) return error.message
   const isNamed = root.name !== 'Error' && root.name !== 'StoreError'
   return isNamed && root.message.length > 80 ? root.name : isNamed ? `${root.name}: ${root.message}` : root.message

@@ -71,6 +71,35 @@ const CASES: Case[] = [
     }),
   },
   {
+    name: 'no credentials',
+    commands: ALL,
+    thing: /s3:\/\/bucket: no keys were found/,
+    remedy: /AWS_ACCESS_KEY_ID.*--credentials-file/,
+    prepare: async () => ({
+      store: 's3://bucket',
+      args: `endpoint=${NOWHERE}`,
+      options: { env: { AWS_EC2_METADATA_DISABLED: 'true', AWS_REGION: 'us-east-1', HOME: '/nonexistent' } },
+      within: (command) => `env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_PROFILE ${command}`,
+    }),
+  },
+  {
+    name: 'a credentials file that does not exist',
+    commands: ALL,
+    thing: /--credentials-file \/nowhere\/keys cannot be read \(ENOENT\)/,
+    remedy: /check the path/,
+    prepare: async () => ({ store: 's3://bucket', args: 'credentials-file=/nowhere/keys' }),
+  },
+  {
+    name: 'a file in the place of the folder',
+    commands: ['format'],
+    thing: /file:\/\/\S*\/store: a part of the path is a file/,
+    remedy: /name a folder/,
+    prepare: async (volume) => {
+      writeFileSync(volume.folder, '')
+      return {}
+    },
+  },
+  {
     name: 'an endpoint that does not answer',
     commands: ALL,
     thing: /s3:\/\/bucket.*ECONNREFUSED/,
