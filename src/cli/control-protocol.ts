@@ -40,6 +40,8 @@ export interface MountStatus {
   store: string
   mountpoint: string
   pid: number
+  /** The file of its log; null: standard error, with -f. */
+  log: string | null
   readOnly: boolean
   uptimeSec: number
   /** Written and not yet in the store. */

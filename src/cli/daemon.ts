@@ -102,7 +102,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
   const { store } = opened
   undo.add(() => store.close())
   const identity = await readVolumeJson(store)
-  const log = await openLog({
+  const { log, logFile } = await openLog({
     level: settings.logLevel,
     isForeground: order.isForeground,
     volumeName: identity.json.name,
@@ -163,7 +163,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     diskCache: diskCache?.cache ?? null,
     lock: slot?.lock ?? null,
     log,
-    status: () => describeMount({ order, identity, volume, mounted, opened, diskCache, registry, startedMs }),
+    status: () => describeMount({ order, identity, volume, mounted, opened, diskCache, registry, startedMs, logFile }),
   })
   opened.mounted(log.child('store'))
   served.control = await serveControl(join(ownRuntimeDirectory(), socketName(mounted.majorMinor)), served)

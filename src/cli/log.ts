@@ -9,12 +9,12 @@ export async function openLog(options: {
   level: LogLevel
   isForeground: boolean
   volumeName: string
-}): Promise<Logger> {
+}): Promise<{ log: Logger; logFile: string | null }> {
   const { level, isForeground, volumeName } = options
-  if (isForeground) return createLogger({ level })
+  if (isForeground) return { log: await createLogger({ level }), logFile: null }
   const { path, fd } = openLogFile(volumeName)
   redirectOutput(fd)
-  return createLogger({ level, file: path })
+  return { log: await createLogger({ level, file: path }), logFile: path }
 }
 
 /** A logger for those who put the fields first. */

@@ -21,6 +21,8 @@ export interface MountParts {
   registry: Registry
   /** By performance.now. */
   startedMs: number
+  /** Null: standard error. */
+  logFile: string | null
 }
 
 export function describeMount({
@@ -32,6 +34,7 @@ export function describeMount({
   diskCache,
   registry,
   startedMs,
+  logFile,
 }: MountParts): MountStatus {
   const { status } = volume
   const { json } = identity
@@ -41,6 +44,7 @@ export function describeMount({
     store: order.storeName,
     mountpoint: mounted.mountpoint,
     pid: process.pid,
+    log: logFile,
     readOnly: status.readOnly,
     uptimeSec: Math.round(performance.now() - startedMs) / 1000,
     dirtyBytes: status.dirtyBytes,

@@ -2,41 +2,59 @@
 import { Command } from 'commander'
 import { askStatus, type StatusSource } from './ask-status.ts'
 import type { MountStatus, RequestCounts } from './control-protocol.ts'
-import { CommandError, codeOf } from './errors.ts'
-import { formatSize, parseCount, parseDuration } from './units.ts'
+import { CommandError, codeOf, UsageError } from './errors.ts'
+import { formatSize, ofOption, parseCount, parseDuration } from './units.ts'
 
 const INTERVAL_MIN_MS = 100
 /** Lines after which the names of columns are printed again. */
 const HEADER_EVERY = 20
 
+interface StatsOptions {
+  /** Milliseconds. */
+  interval?: number
+  /** Lines. */
+  count?: number
+  json?: boolean
+}
+
 export function statsCommand(): Command {
   return new Command('stats')
     .summary('show what a mount is doing, line by line')
     .description(
-      'Prints a line with the totals since the mount, and then one for each interval: how many requests of the kernel were ' +
-        'served a second (fuse), LOOKUPs among them, how many of the directory pages that were needed were in memory (hit), ' +
-        'pages loaded a second, bytes read and written a second, what was put into the page cache unasked for readers in no ' +
-        'order (stored), how many of the reads in order found all there (ahead) and what was fetched ahead of them a ' +
-        'second and not read (waste), what is not in the store yet (dirty), how many reads of segments the disk cache ' +
-        'answered (disk), requests to the store a second (get, put), and CPU and memory of the daemon. The daemon is asked ' +
-        'over its socket; the mount itself is not touched.',
+      'Prints a line with the totals since the mount, and then one for each interval, of what happened in it a second. The ' +
+        'daemon is asked over its socket; the mount itself is not touched.',
     )
     .argument('<DIR>', 'where it is mounted')
-    .option('--interval <SEC>', 'seconds between lines, or a time as 500ms', readInterval, 1000)
+    .option(
+      '--interval <SEC>',
+      'seconds between lines, or a time as 500ms; at least 0.1 (default: 1)',
+      ofOption('interval', readInterval),
+    )
     .option(
       '--count <N>',
       'end after so many lines, the totals among them (default: when it is interrupted)',
-      readCount,
+      ofOption('count', readCount),
     )
     .option('--json', 'one JSON object a line: amounts in `seconds`, not a second')
     .addHelpText(
       'after',
-      '\nExamples:\n' +
+      '\nColumns:\n' +
+        '  fuse, lookups   requests of the kernel, and LOOKUPs of names among them\n' +
+        '  hit, pages      directory pages: how many of those needed were in memory; loaded\n' +
+        '  read, written   bytes, by programs\n' +
+        '  stored          bytes put into the page cache unasked, for readers in no order\n' +
+        '  ahead, waste    reads of files in order that found all fetched before; bytes fetched so and not read\n' +
+        '  dirty           bytes that are not in the store yet\n' +
+        '  disk            reads of the store that the disk cache answered (--cache-dir)\n' +
+        '  get, put        requests to the store\n' +
+        '  cpu, memory     of the daemon\n' +
+        '-: nothing was asked for.\n' +
+        '\nExamples:\n' +
         '  cairnfs stats /mnt/vol\n' +
         '  cairnfs stats /mnt/vol --interval 5 --count 13\n' +
         "  cairnfs stats /mnt/vol --json --count 2 | jq -s '.[1].store.get'",
     )
-    .action(async (dir: string, options: { interval: number; count?: number; json?: boolean }) => {
+    .action(async (dir: string, options: StatsOptions) => {
       // Who reads it has seen enough (`| head`).
       process.stdout.once('error', (error) => process.exit(codeOf(error) === 'EPIPE' ? 0 : 1))
       const source = await askStatus(dir)
@@ -50,7 +68,7 @@ export function statsCommand(): Command {
 
 function readInterval(text: string): number {
   const ms = parseDuration(text)
-  if (ms < INTERVAL_MIN_MS) throw new CommandError(`--interval ${text} is too short: give at least 100ms`)
+  if (ms < INTERVAL_MIN_MS) throw new UsageError(`'${text}' is too short: give at least 100ms`)
   return ms
 }
 
@@ -60,7 +78,7 @@ function readCount(text: string): number {
 
 async function printStats(
   source: StatusSource,
-  { interval, count = Number.POSITIVE_INFINITY, json }: { interval: number; count?: number; json?: boolean },
+  { interval = 1000, count = Number.POSITIVE_INFINITY, json }: StatsOptions,
 ): Promise<void> {
   let before: MountStatus | null = null
   for (let line = 0; line < count; line++) {

@@ -16,7 +16,17 @@ export function statusCommand(): Command {
     .option('--json', 'one JSON object, for programs')
     .addHelpText(
       'after',
-      '\nExamples:\n' +
+      '\nWhat the rows tell:\n' +
+        '  journal     of operations since the last checkpoint; after a crash the next mount replays it\n' +
+        '  cache       what of --memory holds data and metadata that can be had again\n' +
+        '  pages       pages of the tables, which hold names and attributes\n' +
+        '  read-ahead  reads of files in order that had not to wait, as what they want was fetched before;\n' +
+        '              and what was fetched so (--max-readahead)\n' +
+        '  disk cache  with --cache-dir: what of --cache-size is in use, and how many reads of the store it spared\n' +
+        '  kernel      what programs asked the mount for, as far as the kernel did not know it itself\n' +
+        '  clean       what became free in the store; waiting: until --grace is over\n' +
+        '  requests    to the store; most of them cost money\n' +
+        '\nExamples:\n' +
         '  cairnfs status /mnt/vol\n' +
         "  cairnfs status /mnt/vol --json | jq '.dirtyBytes, .requests.put'",
     )
@@ -41,7 +51,8 @@ export function formatStatus(status: MountStatus): string {
     ['store', status.store],
     ['mounted', `${status.mountpoint}, ${modeOf(status)}`],
     ['daemon', `pid ${status.pid}, cairnfs ${status.version}, up ${formatDuration(status.uptimeSec * 1000)}`],
-    ['dirty', formatSize(status.dirtyBytes)],
+    ...logRow(status),
+    ['dirty', `${formatSize(status.dirtyBytes)} not in the store yet`],
     [
       'journal',
       `${journal.objects} objects, ${formatSize(journal.bytes)}; ${formatSize(journal.unacknowledgedBytes)} on the way` +
@@ -95,13 +106,17 @@ function newRows({ pages, kernel, readAhead, diskCache }: Partial<MountStatus>):
   ]
 }
 
+function logRow({ log }: Partial<MountStatus>): [string, string][] {
+  return log === undefined ? [] : [['log', log ?? 'standard error']]
+}
+
 function diskCacheRow(cache: NonNullable<MountStatus['diskCache']>): [string, string] {
   const failures = cache.damaged + cache.errors
   return [
     'disk cache',
     `${formatSize(cache.bytes)} of ${formatSize(cache.limitBytes)} in ${cache.folder}; ${cache.hits} of ` +
       `${cache.hits + cache.misses} reads of segments were there (${formatSize(cache.hitBytes)}), ` +
-      `${formatSize(cache.writtenBytes)} written${cache.skipped === 0 ? '' : `, ${cache.skipped} times not kept`}` +
+      `${formatSize(cache.writtenBytes)} written${cache.skipped === 0 ? '' : `, ${cache.skipped} times not kept as the disk was slow or failing`}` +
       `${failures === 0 ? '' : `; ${cache.damaged} damaged files, ${cache.errors} errors: see the log`}`,
   ]
 }

@@ -1,7 +1,7 @@
 // What `cairnfs stats` makes of two looks at a mount.
 import { expect, it } from 'vitest'
 import type { MountStatus } from '../../src/cli/control-protocol.ts'
-import { lineOf, sampleOf } from '../../src/cli/stats.ts'
+import { lineOf, sampleOf, statsCommand } from '../../src/cli/stats.ts'
 import { formatStatus } from '../../src/cli/status.ts'
 
 function statusAt(uptimeSec: number, amount: number): MountStatus {
@@ -11,6 +11,7 @@ function statusAt(uptimeSec: number, amount: number): MountStatus {
     store: 'file:///store',
     mountpoint: '/mnt',
     pid: 7,
+    log: '/var/log/cairnfs/vol.log',
     readOnly: false,
     uptimeSec,
     dirtyBytes: 3 << 20,
@@ -143,6 +144,9 @@ it('status tells people of pages and of what the kernel asked', () => {
   expect(text).toMatch(
     /^disk cache +64 MiB of 1 GiB in \/cache\/u\/p; 10 of 40 reads of segments were there \(40 KiB\), 20 KiB written$/m,
   )
+  expect(text).toMatch(/^log +\/var\/log\/cairnfs\/vol\.log$/m)
+  expect(formatStatus({ ...statusAt(100, 10), log: null })).toMatch(/^log +standard error$/m)
+  expect(text).toMatch(/^dirty +3 MiB not in the store yet$/m)
   expect(formatStatus({ ...statusAt(100, 10), diskCache: null })).not.toMatch(/^disk cache/m)
   expect(text).toMatch(
     /^kernel +40 requests, 20 lookups found and 10 missing; 40 KiB read, 0 B written, 20 KiB stored in its cache$/m,
@@ -150,8 +154,19 @@ it('status tells people of pages and of what the kernel asked', () => {
 })
 
 it('a daemon of an older version, which counts none of that, is shown without it', () => {
-  const { pages, kernel, walks, readAhead, diskCache, transfer, process: daemon, ...older } = statusAt(100, 10)
+  const { log, pages, kernel, walks, readAhead, diskCache, transfer, process: daemon, ...older } = statusAt(100, 10)
   const text = formatStatus(older as MountStatus)
   expect(text).toMatch(/^cache /m)
-  expect(text).not.toMatch(/^(pages|kernel) /m)
+  expect(text).not.toMatch(/^(log|pages|kernel) /m)
+})
+
+it('values of options are seconds, as the help says, and what is wrong with one names it', async () => {
+  const told = (...args: string[]) =>
+    statsCommand()
+      .exitOverride()
+      .parseAsync(['/nowhere', ...args], { from: 'user' })
+  await expect(told('--interval', '50ms')).rejects.toThrow(/^--interval: '50ms' is too short/)
+  await expect(told('--interval', 'soon')).rejects.toThrow(/^--interval: 'soon' is not a time/)
+  await expect(told('--count', '0')).rejects.toThrow(/^--count: '0' is not/)
+  expect(statsCommand().helpInformation()).toContain('(default: 1)')
 })

@@ -94,7 +94,7 @@ describe.skipIf(!isRoot)('a large directory (needs root)', () => {
 
     const lines = (await volume.cairnfs(['stats', volume.mountpoint, '--count', '2', '--interval', '0.2'])).split('\n')
     expect(lines[0]).toMatch(
-      /^ +fuse +lookups +hit +pages +read +ahead +waste +written +dirty +disk +get +put +cpu +memory$/,
+      /^ +fuse +lookups +hit +pages +read +stored +ahead +waste +written +dirty +disk +get +put +cpu +memory$/,
     )
     expect(lines[1]).toMatch(/^total /)
     expect(lines).toHaveLength(4)
