@@ -10,7 +10,8 @@
 // Must stay true:
 // - A piece begins in the turn in which nobody has its file open for writing, all of the file's bytes are recorded, and its
 //   bytes are what the records say; and it ends before whoever changes the file after that turn goes on (`assertQuiet`).
-// - Nothing reaches past the end of the file (the kernel would take it for longer), and pieces are whole pages but at that end.
+// - Pieces are whole pages, and end before the end of the file: past it the kernel would take the file for longer, and what it
+//   shows behind the end of a last page is not cleared by kernels before 6.11 (CVE-2024-44947).
 // - One piece is on its way at a time, and none begins while the kernel is told something else, which may wait for a lock of
 //   somebody who would wait for the piece. A piece waits for READs alone, and they wait for nobody.
 import { LRUCache } from 'lru-cache'
@@ -157,11 +158,11 @@ export class HandOver {
     if (extent === null || this.#cache === null) return null
     const { fileOffset, range, sizeBytes } = extent
     const end = Math.min(fileOffset + range.lengthBytes, sizeBytes)
-    parcel.rest ??= wholePages({ from: fileOffset, to: end, sizeBytes })
+    parcel.rest ??= wholePages(fileOffset, end)
     const { rest } = parcel
     const { busy } = this.#cache
     if (busy !== null) return busy.then(() => true)
-    const to = Math.min(rest.from + PIECE_BYTES, rest.to, wholePages({ from: rest.from, to: end, sizeBytes }).to)
+    const to = Math.min(rest.from + PIECE_BYTES, rest.to, wholePages(rest.from, end).to)
     if (to <= rest.from) return null
     // The kernel keeps it: then our memory of it is of no more use.
     const lease = new Lease({ isKept: true })
@@ -196,13 +197,7 @@ export class HandOver {
   }
 }
 
-/** What of a range is whole pages; the last page of a file is whole where the file ends. */
-function wholePages({ from, to, sizeBytes }: { from: number; to: number; sizeBytes: number }): {
-  from: number
-  to: number
-} {
-  return {
-    from: Math.ceil(from / PAGE_BYTES) * PAGE_BYTES,
-    to: to === sizeBytes ? to : Math.floor(to / PAGE_BYTES) * PAGE_BYTES,
-  }
+/** What of a range is whole pages. */
+function wholePages(from: number, to: number): { from: number; to: number } {
+  return { from: Math.ceil(from / PAGE_BYTES) * PAGE_BYTES, to: Math.floor(to / PAGE_BYTES) * PAGE_BYTES }
 }
