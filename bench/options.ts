@@ -1,5 +1,5 @@
 // The command line of the bench.
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import type { DataOptions } from './data/data.ts'
 import { addDataCommand } from './data/options.ts'
 import { choose, number, numbers, sorted, words } from './option-values.ts'
@@ -30,11 +30,11 @@ interface Given {
   stepLimit: number
   fillLimit: number
   onceOver: number
-  plan: boolean
+  plan?: boolean
   most: Map<string, number>
-  withoutPeers: boolean
+  withoutPeers?: boolean
   json?: string
-  write: boolean
+  write?: boolean
 }
 
 export interface Actions {
@@ -45,11 +45,20 @@ export interface Actions {
   report(files: string[], options: { write: boolean }): Promise<void>
 }
 
+const EXAMPLES = `
+Examples:
+  npm run bench -- listing --plan
+  npm run bench -- listing --entries 10000 --latency 0 --without-peers
+  npm run bench -- data --size 100M --files 1000 --many 1000 --systems cairnfs,ext4,raw --without-peers --plan
+
+npm run bench -- COMMAND --help tells the rest.`
+
 export function makeProgram(actions: Actions): Command {
   const program = new Command('npm run bench --')
     .description('Benchmarks of cairnfs and of its peers, side by side on one MinIO. Reports in Markdown.')
     .helpCommand(false)
     .exitOverride()
+    .addHelpText('after', EXAMPLES)
   program
     .command('listing')
     .description('large directories: create, list, look up, remove')
@@ -58,7 +67,7 @@ export function makeProgram(actions: Actions): Command {
     .option('--rounds <N>', 'how often everything runs (default: 3, of a million files 1)', number(1))
     .option('--systems <ID,...>', `of ${SYSTEMS.map(({ id }) => id).join(', ')} (default: all that are here)`, words)
     .option('--workloads <ID,...>', `of ${LISTING.map(({ id }) => id).join(', ')} (default: all)`, words)
-    .option('--without-peers', 'cairnfs, the bucket and ext4 alone', false)
+    .option('--without-peers', 'cairnfs, the bucket and ext4 alone')
     .option('--step-limit <S>', 'a step that takes longer is ended', number(1), 600)
     .option(
       '--fill-limit <S>',
@@ -67,15 +76,17 @@ export function makeProgram(actions: Actions): Command {
       1800,
     )
     .option('--once-over <S>', 'what took longer is measured in one round only, where that can be', number(1), 60)
-    .option(
-      '--most <ID=N,...>',
-      'this system runs everything up to that size, and nothing above, in the place of its limits',
-      limits,
-      new Map<string, number>(),
+    .addOption(
+      new Option(
+        '--most <ID=N,...>',
+        'this system runs everything up to that size, and nothing above, in the place of its limits',
+      )
+        .argParser(limits)
+        .default(new Map<string, number>(), 'none'),
     )
-    .option('--plan', 'say what would run, and how long it may take', false)
+    .option('--plan', 'say what would run, and how long it may take')
     .option('--json <FILE>', 'keep the results there, as they come')
-    .option('--write', 'put the report into docs/BENCHMARKS.md', false)
+    .option('--write', 'put the report into docs/BENCHMARKS.md')
     .action((given: Given) => actions.listing(readOptions(given)))
   program
     .command('smb')
@@ -84,21 +95,21 @@ export function makeProgram(actions: Actions): Command {
     .option('--rounds <N>', 'how often everything runs', number(1), 3)
     .option('--operations <N>', 'of each kind in a round; a tenth where Samba looks through all names', number(10), 200)
     .option('--json <FILE>', 'keep the results there')
-    .option('--write', 'put the report into docs/SAMBA.md', false)
-    .action((given: Omit<SmbOptions, 'json'> & { json?: string }) =>
-      actions.smb({ ...given, json: given.json ?? null }),
+    .option('--write', 'put the report into docs/SAMBA.md')
+    .action((given: Omit<SmbOptions, 'json' | 'write'> & { json?: string; write?: boolean }) =>
+      actions.smb({ ...given, json: given.json ?? null, write: given.write ?? false }),
     )
   addDataCommand(program, actions.data)
   program
     .command('report <FILE...>')
     .description('the report of results that --json has kept, of one run or of several that have no table in common')
-    .option('--write', 'put it into docs/BENCHMARKS.md', false)
-    .action((files: string[], options: { write: boolean }) => actions.report(files, options))
+    .option('--write', 'put it into docs/BENCHMARKS.md')
+    .action((files: string[], { write = false }: { write?: boolean }) => actions.report(files, { write }))
   return program
 }
 
 function readOptions(given: Given): ListingOptions {
-  const { withoutPeers, write } = given
+  const { withoutPeers = false, write = false } = given
   const offered = withoutPeers ? NO_PEERS : SYSTEMS
   return {
     entries: sorted(given.entries),
@@ -109,7 +120,7 @@ function readOptions(given: Given): ListingOptions {
     stepLimitSec: given.stepLimit,
     fillLimitSec: Math.max(given.fillLimit, given.stepLimit),
     onceOverSec: given.onceOver,
-    isPlanOnly: given.plan,
+    isPlanOnly: given.plan ?? false,
     mostEntries: given.most,
     withoutPeers,
     json: given.json ?? null,

@@ -63,10 +63,13 @@ describe('npm run bench -- data', () => {
 
   test.each([
     ['--memory', 'much'],
+    ['--memory', '1M'],
+    ['--size', 'huge'],
     ['--runtime', '0'],
     ['--systems', 'grown'],
-  ])('refuses %s %s', async (...args) => {
-    await expect(parse(...args)).rejects.toThrow(/is not a size|a number from|is none of/)
+  ])('refuses %s %s by name', async (...args) => {
+    await expect(parse(...args)).rejects.toThrow(/is not a size|at least 64M|a number from|is none of/)
+    await expect(parse(...args)).rejects.toThrow(args[0])
   })
 })
 
