@@ -19,6 +19,7 @@ import {
 } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { basename, dirname, join, sep } from 'node:path'
+import { findMountOf, MOUNT_TYPE } from '../fuse/index.ts'
 import type { Logger } from '../observe/index.ts'
 import { systemClock, systemRandom } from '../platform/index.ts'
 import { DiskCache, type DiskSpace } from '../segments/index.ts'
@@ -63,6 +64,10 @@ export function prepareCache(
   const store = parseStoreName(storeName)
   if (store.kind === 'file' && isInside(real, realPathOfNew(store.path))) {
     throw refuse('lies inside the store: choose another folder')
+  }
+  const below = findMountOf(real)
+  if (below?.type === MOUNT_TYPE) {
+    throw refuse(`lies on ${below.mountpoint}, a mount of cairnfs: choose a folder on a local disk`)
   }
   try {
     makeFolders(dir)

@@ -138,6 +138,7 @@ describeStores('a disk cache', (kind) => {
     const volume = await volumes.create(kind)
     const { name, options } = volume.store
     await volume.unmount()
+    const other = await volumes.create(kind)
     const parent = volumes.harness.folder(0o700)
     const refusal = async (given: string) => {
       const script = `"$NODE" "$MAIN" mount '${name}' '${volume.mountpoint}' ${options.join(' ')} ${given}`
@@ -160,6 +161,10 @@ describeStores('a disk cache', (kind) => {
     expect(await refusal(`--cache-dir ${parent}/open`)).toMatch(/may be written to by others: chmod 700/)
     expect(await refusal(`--cache-dir ${parent}/foreign`)).toMatch(/belongs to user 1234/)
     expect(await refusal(`--cache-dir ${parent}/file`)).toMatch(/is not a folder/)
+    expect(await refusal(`--cache-dir ${other.mountpoint}/cache`)).toMatch(
+      new RegExp(`lies on ${other.mountpoint}, a mount of cairnfs: choose`),
+    )
+    expect(await other.shell('ls -A')).toBe('')
     expect(await refusal('--cache-dir /proc/cache')).toMatch(/cannot be used \(\w+\)/)
     expect(await refusal('-o cache_size=1G')).toMatch(/with --cache-dir/)
     expect(await refusal(`--cache-dir ${parent}/new --cache-size 1M`)).toMatch(/at least 64M/)
