@@ -77,6 +77,24 @@ for d in range(1500):
     expect(after.get).toBe(0)
   })
 
+  test('the first 4 KiB from the middle of a file take one GET of at most 64 KiB', async () => {
+    const volume = await create()
+    await volume.shell(`head -c ${32 * MIB} /dev/urandom > large`)
+    const sum = await volume.shell('dd if=large bs=4k skip=5000 count=1 status=none | sha256sum')
+    await volume.remountCold()
+    await volume.shell('ls -l')
+    const before = (await volume.status()).transfer.receivedBytes
+    const read = `import os, hashlib
+fd = os.open("large", os.O_RDONLY)
+os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+print(hashlib.sha256(os.pread(fd, 4096, 5000 * 4096)).hexdigest() + "  -")`
+    const counts = await costOf(volume, async () => expect(await python(volume, read)).toBe(sum))
+    const received = (await volume.status()).transfer.receivedBytes - before
+    reportCost(`4 KiB of a file, ${received} bytes received`, counts, '1 GET, 64 KiB')
+    expect(counts.get).toBe(1)
+    expect(received).toBeLessThanOrEqual(66 * 1024)
+  })
+
   test('rm -rf of a tree takes what its journal needs, and DeleteObjects of 1,000 keys each', async () => {
     const volume = await create()
     await volume.shell('for d in $(seq 100); do mkdir d$d; for f in $(seq 30); do echo $d $f > d$d/$f; done; done')
