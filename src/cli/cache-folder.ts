@@ -7,21 +7,12 @@
 // Must stay true: nothing is made in a folder that holds other things, or that others may write to: what lies there is
 // handed out as what files hold. All of it may be deleted at any time.
 import { createHash } from 'node:crypto'
-import {
-  accessSync,
-  constants,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { accessSync, constants, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { basename, dirname, join, sep } from 'node:path'
 import { findMountOf, MOUNT_TYPE } from '../fuse/index.ts'
 import type { Logger } from '../observe/index.ts'
-import { systemClock, systemRandom } from '../platform/index.ts'
+import { makeFolders, systemClock, systemRandom } from '../platform/index.ts'
 import { DiskCache, type DiskSpace } from '../segments/index.ts'
 import { nodeDisk, parseStoreName } from '../store/index.ts'
 import type { VolumeIdentity } from '../volume/index.ts'
@@ -70,7 +61,7 @@ export function prepareCache(
     throw refuse(`lies on ${below.mountpoint}, a mount of cairnfs: choose a folder on a local disk`)
   }
   try {
-    makeFolders(dir)
+    makeFolders(dir, 0o700)
     const stat = statSync(dir)
     if (!stat.isDirectory()) throw refuse('is not a folder')
     if (stat.uid !== process.geteuid!()) throw refuse(`belongs to user ${stat.uid}: choose a folder of your own`)
@@ -93,7 +84,7 @@ export function prepareCache(
       const place = createHash('sha256').update(`${opened.endpoint} ${order.storeName}`).digest('hex').slice(0, 16)
       const folder = join(real, uuid, place)
       try {
-        makeFolders(folder)
+        makeFolders(folder, 0o700)
       } catch (error) {
         throw refuse(`cannot be used (${codeOf(error)}): it must be a folder that can be written to`, error)
       }
@@ -127,18 +118,6 @@ function isTagged(dir: string): boolean {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false
     throw error
-  }
-}
-
-/** Makes a folder and those missing above it. (Node's own recursive mkdir tries for ever in /proc.) */
-function makeFolders(path: string): void {
-  try {
-    mkdirSync(path, { mode: 0o700 })
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return
-    if (codeOf(error) !== 'ENOENT' || dirname(path) === path) throw error
-    makeFolders(dirname(path))
-    mkdirSync(path, { mode: 0o700 })
   }
 }
 

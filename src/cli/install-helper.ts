@@ -3,10 +3,11 @@
 //
 // Must stay true: files that this command did not write are neither overwritten nor removed; it knows its own by the
 // second line.
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
+import { makeFolders } from '../platform/index.ts'
 import { CommandError, codeOf } from './errors.ts'
 
 const MARK = '# Written by `cairnfs install-helper`; `cairnfs install-helper --remove` takes it away.'
@@ -61,7 +62,7 @@ function install(directory: string, name: string, argument: string): void {
   const helper = fileURLToPath(new URL('../mount-helper.js', import.meta.url))
   const script = `#!/bin/sh\n${MARK}\nexec ${quote(process.execPath)} ${quote(helper)}${argument} "$@"\n`
   const path = join(directory, name)
-  mkdirSync(directory, { recursive: true })
+  makeFolders(directory, 0o755)
   writeFileSync(`${path}.new`, script, { mode: 0o755 })
   renameSync(`${path}.new`, path)
 }
