@@ -116,7 +116,7 @@ function diskCacheRow(cache: NonNullable<MountStatus['diskCache']>): [string, st
     'disk cache',
     `${formatSize(cache.bytes)} of ${formatSize(cache.limitBytes)} in ${cache.folder}; ${cache.hits} of ` +
       `${cache.hits + cache.misses} reads of segments were there (${formatSize(cache.hitBytes)}), ` +
-      `${formatSize(cache.writtenBytes)} written${cache.skipped === 0 ? '' : `, ${cache.skipped} times not kept as the disk was slow or failing`}` +
+      `${formatSize(cache.writtenBytes)} written${cache.skipped === 0 ? '' : `, ${cache.skipped} times not kept, as it came faster than the disk took it or the disk failed`}` +
       `${failures === 0 ? '' : `; ${cache.damaged} damaged files, ${cache.errors} errors: see the log`}`,
   ]
 }

@@ -147,6 +147,10 @@ it('status tells people of pages and of what the kernel asked', () => {
   expect(text).toMatch(/^log +\/var\/log\/cairnfs\/vol\.log$/m)
   expect(formatStatus({ ...statusAt(100, 10), log: null })).toMatch(/^log +standard error$/m)
   expect(text).toMatch(/^dirty +3 MiB not in the store yet$/m)
+  const failing = { ...statusAt(100, 10).diskCache!, skipped: 3, errors: 1 }
+  expect(formatStatus({ ...statusAt(100, 10), diskCache: failing })).toMatch(
+    /^disk cache .* written, 3 times not kept, as .*; 0 damaged files, 1 errors: see the log$/m,
+  )
   expect(formatStatus({ ...statusAt(100, 10), diskCache: null })).not.toMatch(/^disk cache/m)
   expect(text).toMatch(
     /^kernel +40 requests, 20 lookups found and 10 missing; 40 KiB read, 0 B written, 20 KiB stored in its cache$/m,
