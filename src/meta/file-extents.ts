@@ -125,6 +125,10 @@ export function recordExtents(
   if (inode.extents === null) for (const extent of result) putExtent(transaction, inode.ino, extent)
 }
 
+/** Changes that begin so soon after each other are looked up by one scan: what it sees between them costs less than a scan
+ *  of its own for each, of which `extentBefore` alone looks at as much. */
+const NEAR_BYTES = 128 * 1024
+
 /** Every recorded extent that the changes meet, once, in order. */
 function touchedInTable(
   reader: TableReader,
@@ -132,20 +136,31 @@ function touchedInTable(
   { truncateTo, extents, holes = [] }: Pick<StreamChanges, 'truncateTo' | 'extents' | 'holes'>,
 ): Extent[] {
   const found: Extent[] = []
-  const add = (from: number, to: number) => {
-    for (const extent of extentsOf(reader, inode, from, to)) {
-      const last = found.at(-1)
-      if (last === undefined || last.fileOffset < extent.fileOffset) found.push(extent)
-    }
+  const add = (extent: Extent) => {
+    const last = found.at(-1)
+    if (last === undefined || last.fileOffset < extent.fileOffset) found.push(extent)
   }
-  const changed = extents.map((extent): [number, number] => [extent.fileOffset, endOf(extent)])
+  let changed = extents.map((extent): [number, number] => [extent.fileOffset, endOf(extent)])
   for (const { fileOffset, lengthBytes } of holes) changed.push([fileOffset, fileOffset + lengthBytes])
   if (holes.length > 0) changed.sort((a, b) => a[0] - b[0])
-  for (const [from, to] of changed) {
-    if (truncateTo !== null && from >= truncateTo) break
-    add(from, to)
+  if (truncateTo !== null) changed = changed.filter(([from]) => from < truncateTo)
+  const table = reader.table(EXTENTS, inode.ino)
+  for (let first = 0; first < changed.length; ) {
+    let next = first + 1
+    while (next < changed.length && changed[next]![0] - changed[next - 1]![1] <= NEAR_BYTES) next++
+    const from = changed[first]![0]
+    const before = extentBefore(table, from)
+    if (before !== null && endOf(before) > from) add(before)
+    let at = first
+    table.scan(from, changed[next - 1]![1] - 1, (key, bytes, start) => {
+      while (changed[at]![1] <= key) at++
+      const extent = { fileOffset: key, range: decodeRange(bytes, start) }
+      if (changed[at]![0] < endOf(extent)) add(extent)
+      return true
+    })
+    first = next
   }
-  if (truncateTo !== null) add(truncateTo, END)
+  if (truncateTo !== null) for (const extent of extentsOf(reader, inode, truncateTo, END)) add(extent)
   return found
 }
 

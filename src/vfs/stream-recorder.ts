@@ -30,8 +30,8 @@ const PLACES_INLINE_MAX = 4096
 /** From so much on, in segments or in runs, streams are sent and recorded in parts. */
 const SEGMENTS_AT_ONCE = 4
 const RUNS_AT_ONCE = 4096
-/** Parts on their way at a time. */
-const PARTS_UNDER_WAY = 16
+/** Parts on their way at a time. They share the line, so that the first takes as long as all of them. */
+const PARTS_UNDER_WAY = 8
 /** Streams whose data rides in a commit: they are recorded in one turn. */
 const STREAMS_INLINE_MAX = 1024
 
