@@ -23,8 +23,10 @@ export async function respell(filesystem: Filesystem, directory: readonly string
     await filesystem.rename(CALLER, there, there, 0)
     return [parent, ino]
   } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error
     const path = [...directory, name].join('/')
+    const code = codeOf(error)
+    if (code === 'EROFS') throw new CommandError(`${path} is on a read-only mount: mount it for writing`)
+    if (code !== 'ENOENT') throw error
     throw new CommandError(
       `${path} is not there in any case (unless its directory tells case apart: lsattr -d shows F where it does not): ` +
         'cairnfs recase takes a name as it is to be spelled',
