@@ -262,6 +262,10 @@ function minioVersion(told: string): string {
 
 async function report(files: string[], { write }: { write: boolean }): Promise<void> {
   const read = files.map((file) => JSON.parse(readFileSync(file, 'utf8')) as { benchmark: string })
+  for (const [index, { benchmark }] of read.entries()) {
+    if (benchmark !== 'listing' && benchmark !== 'data')
+      throw new Error(`${files[index]} does not hold what --json of listing or data has kept`)
+  }
   const kinds = new Set(read.map(({ benchmark }) => benchmark))
   if (kinds.size > 1) throw new Error(`these are of different benchmarks: ${[...kinds].join(', ')}`)
   if (kinds.has('data')) {

@@ -193,6 +193,12 @@ describe.skipIf(reason !== null)(`npm run bench -- data${reason === null ? '' : 
     expect(await leftOvers()).toEqual([])
   })
 
+  test('refuses to report what holds no results', async () => {
+    const { status, stdout, stderr } = await bench(['report', 'package.json'])
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+    expect(stderr).toBe('bench: package.json does not hold what --json of listing or data has kept\n')
+  })
+
   test('reports results that were kept', async () => {
     const { status, stdout } = await bench(['report', join(folder, 'data.json')])
     expect(status).toBe(0)
