@@ -32,8 +32,10 @@ export interface PageCache {
 
 /** Pages of the kernel. Where they are larger it fills those that it gets in part when they are read. */
 const PAGE_BYTES = 4096
-/** Whoever opens the file for writing waits for one, and whoever reads it for a page of one. */
-const PIECE_BYTES = 2 << 20
+/** Whoever opens the file for writing waits for one (a millisecond or two), and whoever reads it for a page of one. Between two
+ *  of them the loop serves requests for up to 4 ms, so that with smaller ones busy readers would hold up what makes them
+ *  needless. */
+const PIECE_BYTES = 4 << 20
 /** Less in one place is not worth it. */
 const WORTHWHILE_BYTES = 64 * 1024
 /** Parts of files that wait. */

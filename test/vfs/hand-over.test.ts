@@ -156,7 +156,7 @@ describe('what was bought', () => {
     for (const { offset, bytes: taken } of taker.taken) {
       expect(offset % 4096).toBe(0)
       expect(taken.length % 4096).toBe(0)
-      expect(taken.length).toBeLessThanOrEqual(2 << 20)
+      expect(taken.length).toBeLessThanOrEqual(4 << 20)
       taken.copy(covered, offset)
     }
     expect(covered.subarray(0, LAST).equals(bytes.subarray(0, LAST))).toBe(true)
