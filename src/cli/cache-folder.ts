@@ -37,10 +37,18 @@ export interface CachePlace {
   log: Logger
 }
 
+export interface OpenedCache {
+  cache: DiskCache
+  /** Of the volume in the store. */
+  folder: string
+  /** What it may take of the memory. */
+  memoryBytes: number
+}
+
 /** A folder that was found fit. */
 export interface PreparedCache {
   /** Makes the folder of the volume, and the cache in it. Throws CommandError. */
-  open(place: CachePlace): { cache: DiskCache; folder: string }
+  open(place: CachePlace): OpenedCache
 }
 
 /** Checks and makes the folder. Throws CommandError. `mountpoint` is free of symbolic links. */
@@ -88,6 +96,7 @@ export function prepareCache(
       } catch (error) {
         throw refuse(`cannot be used (${codeOf(error)}): it must be a folder that can be written to`, error)
       }
+      const pendingBytes = Math.min(PENDING_BYTES_MAX, order.settings.memoryBytes / 8)
       const cache = new DiskCache({
         store: opened.store,
         disk: nodeDisk,
@@ -95,14 +104,14 @@ export function prepareCache(
         scope: `${uuid} ${place}`,
         sizeBytes: sizeBytes ?? DEFAULT_BYTES,
         ...(sizeBytes === null ? { space: () => spaceOf(folder) } : {}),
-        pendingBytes: Math.min(PENDING_BYTES_MAX, order.settings.memoryBytes / 8),
+        pendingBytes,
         segmentSizeBytes: segmentSize,
         clock: systemClock,
         session: systemRandom.bytes(8).toString('hex'),
         log: fieldsFirst(log.child('cache')),
       })
       cache.start()
-      return { cache, folder }
+      return { cache, folder, memoryBytes: pendingBytes }
     },
   }
 }

@@ -7,7 +7,6 @@ import { join } from 'node:path'
 import { findMount, kernelTransport, type Mounted, repairDeadMount } from '../fuse/index.ts'
 import { type Logger, Registry } from '../observe/index.ts'
 import { systemClock, systemRandom } from '../platform/index.ts'
-import type { DiskCache } from '../segments/index.ts'
 import {
   type OpenVolumeOptions,
   openVolume,
@@ -15,7 +14,7 @@ import {
   type Volume,
   type VolumeIdentity,
 } from '../volume/index.ts'
-import { prepareCache } from './cache-folder.ts'
+import { type OpenedCache, prepareCache } from './cache-folder.ts'
 import { serveControl } from './control-server.ts'
 import { CommandError, codeOf } from './errors.ts'
 import { describeSelf, holderJudge, takeSlotLock } from './held-slot.ts'
@@ -120,7 +119,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     whenMounted = resolve
   })
   const diskCache = prepared === null ? null : prepared.open({ order, identity, opened, log })
-  const volume = await open(order, identity, opened, diskCache?.cache ?? null, slot, log, {
+  const volume = await open(order, identity, opened, diskCache, slot, log, {
     onRefreshed: async (known) => dropKernelCaches(await mounting, known, log),
     // At once, where that can be: see src/fuse/notify.ts.
     onNameGone: (parent, name) =>
@@ -219,7 +218,7 @@ async function open(
   { settings }: MountOrder,
   identity: VolumeIdentity,
   { store, endpoint, probe }: OpenedStore,
-  diskCache: DiskCache | null,
+  diskCache: OpenedCache | null,
   slot: SlotHold | null,
   log: Logger,
   kernel: Required<Pick<OpenVolumeOptions, 'onRefreshed' | 'onNameGone' | 'pageCache'>>,
@@ -227,8 +226,8 @@ async function open(
   slot?.named()
   try {
     return await openVolume({
-      store: diskCache ?? store,
-      ...(diskCache === null ? {} : { onDamaged: (id) => diskCache.forget(id) }),
+      store: diskCache?.cache ?? store,
+      ...(diskCache === null ? {} : { onDamaged: (id) => diskCache.cache.forget(id) }),
       identity,
       writer:
         slot === null
@@ -244,7 +243,7 @@ async function open(
       clock: systemClock,
       random: systemRandom,
       log: (level, message) => log[level](message),
-      memoryBytes: settings.memoryBytes,
+      memoryBytes: settings.memoryBytes - (diskCache?.memoryBytes ?? 0),
       maxReadAheadBytes: settings.maxReadAheadBytes,
       uploads: settings.uploads,
       commitMs: settings.commitMs,
