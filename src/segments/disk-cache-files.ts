@@ -17,6 +17,8 @@ import type { SegmentId } from './segment-store.ts'
 
 const BLOCK_BYTES = 64 * 1024
 const TAIL_END_BYTES = 6
+/** Checksums are made of so many blocks in one turn: 2 MiB, a millisecond or two. */
+const BLOCKS_PER_TURN = 32
 const ETAG_BYTES_MAX = 1024
 const NAME = /^([0-9a-f]{14})\.(0|[1-9]\d{0,15})-([1-9]\d{0,15})\.(end|part)$/
 
@@ -59,6 +61,9 @@ export function isFitEtag(etag: Etag): boolean {
   return Buffer.byteLength(etag) <= ETAG_BYTES_MAX
 }
 
+/** Lets others run. */
+export type YieldTurn = () => Promise<void>
+
 export interface RunContent {
   /** Of the volume and the store. */
   scope: string
@@ -68,11 +73,19 @@ export interface RunContent {
 }
 
 /** Writes a new file. It is not made durable: what a crash leaves of it does not verify. */
-export async function writeRun(disk: Disk, path: string, { scope, run, body, etag }: RunContent): Promise<void> {
+export async function writeRun(
+  disk: Disk,
+  path: string,
+  { scope, run, body, etag }: RunContent,
+  yieldTurn: YieldTurn,
+): Promise<void> {
   const blocks = blockCount(run.start, run.end)
   const etagBytes = Buffer.from(etag)
   const tail = Buffer.alloc(4 * blocks + etagBytes.length + TAIL_END_BYTES)
-  for (let i = 0; i < blocks; i++) tail.writeUInt32LE(blockCrc(scope, run, i, body), 4 * i)
+  for (let i = 0; i < blocks; i++) {
+    tail.writeUInt32LE(blockCrc(scope, run, i, body), 4 * i)
+    if (i % BLOCKS_PER_TURN === BLOCKS_PER_TURN - 1) await yieldTurn()
+  }
   etagBytes.copy(tail, 4 * blocks)
   tail.writeUInt16LE(etagBytes.length, tail.length - 6)
   tail.writeUInt32LE(tailCrc(scope, run, tail), tail.length - 4)
@@ -99,7 +112,7 @@ export interface RunPart {
 }
 
 /** Reads a part of a run, and tells the object's etag. Throws DamagedFileError, and whatever the disk says. */
-export async function readRun(disk: Disk, path: string, part: RunPart): Promise<Etag> {
+export async function readRun(disk: Disk, path: string, part: RunPart, yieldTurn: YieldTurn): Promise<Etag> {
   const { scope, run, from, to, into } = part
   const firstBlock = blockAt(run, from)
   const endBlock = blockAt(run, to - 1) + 1
@@ -120,6 +133,7 @@ export async function readRun(disk: Disk, path: string, part: RunPart): Promise<
       if (blockCrc(scope, wanted, i, bytes) !== tail.readUInt32LE(4 * (firstBlock + i))) {
         throw new DamagedFileError(`${path} has a damaged block at ${blockStart(run, firstBlock + i)}`)
       }
+      if (i % BLOCKS_PER_TURN === BLOCKS_PER_TURN - 1) await yieldTurn()
     }
     if (!isAligned) bytes.copy(into, 0, from - start, to - start)
     // Others may own the file; then it ages.

@@ -219,20 +219,24 @@ export class CacheFolder {
     await this.#makeRoom(fileBytes)
     const shard = shardOf(content.run.id)
     const path = `${shard}/${fileNameOf(content.run)}`
-    const temporary = `tmp/${this.#options.session}-${++this.#serial}`
+    const { disk, clock, session } = this.#options
+    const temporary = `tmp/${session}-${++this.#serial}`
     try {
-      await this.#inFolders(['tmp'], () => writeRun(this.#options.disk, this.pathOf(temporary), content))
+      await this.#inFolders(['tmp'], () => writeRun(disk, this.pathOf(temporary), content, () => clock.yield()))
       if (!isWanted()) {
         await this.#unlink(temporary)
         return null
       }
-      const { disk } = this.#options
       await this.#inFolders([shard], () => disk.rename(this.pathOf(temporary), this.pathOf(path)))
     } catch (error) {
       await this.#unlink(temporary)
       // Somebody has emptied the folder just now, or a new mount its tmp/.
       if (codeOf(error) === 'ENOENT') return null
-      if (isFull(error)) this.#fullBytes = Math.floor(this.index.bytes * FULL_SHARE)
+      if (isFull(error)) {
+        // At once: others need room as well, and so does the next mount.
+        this.#fullBytes = Math.floor(this.index.bytes * FULL_SHARE)
+        await this.#makeRoom(0)
+      }
       throw error
     }
     const entry = this.index.add(content.run, nowMs(this.#options.clock))
@@ -308,14 +312,19 @@ export class CacheFolder {
 
   async noteEpoch(epoch: number): Promise<void> {
     const { disk, session } = this.#options
-    const temporary = this.pathOf(`tmp/${session}-epoch`)
-    const file = await disk.open(temporary, 'wx')
+    const temporary = `tmp/${session}-epoch`
     try {
-      await file.writev([Buffer.from(`${epoch}\n`)])
-    } finally {
-      await file.close()
+      const file = await disk.open(this.pathOf(temporary), 'wx')
+      try {
+        await file.writev([Buffer.from(`${epoch}\n`)])
+      } finally {
+        await file.close()
+      }
+      await disk.rename(this.pathOf(temporary), this.pathOf('epoch'))
+    } catch (error) {
+      await this.#unlink(temporary)
+      throw error
     }
-    await disk.rename(temporary, this.pathOf('epoch'))
   }
 
   async clear(): Promise<void> {

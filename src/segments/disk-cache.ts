@@ -31,6 +31,7 @@ import { CacheFolder, codeOf, type DiskSpace, nowMs } from './disk-cache-folder.
 import type { Entry, Part } from './disk-cache-index.ts'
 import { parseSegmentKey } from './format.ts'
 import type { SegmentLog } from './packer.ts'
+import { PatientReads } from './patient-reads.ts'
 import type { SegmentId } from './segment-store.ts'
 
 /** Threads that files are read and written by are few, and others need them. */
@@ -38,6 +39,9 @@ const READS_AT_A_TIME = 3
 const WRITES_AT_A_TIME = 1
 /** A disk that does not answer for this long is worse than any store. */
 const READ_MS = 2_000
+/** For what lies there in the first moments of a mount, and how long after that the disk is left to itself. */
+const LOOK_MS = 1_000
+const LOOK_PAUSE_MS = 5_000
 /** After the disk failed. */
 const PAUSE_MS = 60_000
 /** At the end, for what is still to be written. */
@@ -95,7 +99,7 @@ export class DiskCache implements ObjectStore {
   readonly #store: ObjectStore
   readonly #folder: CacheFolder
   readonly #memory: ChunkMemory
-  readonly #reads = new PQueue({ concurrency: READS_AT_A_TIME })
+  readonly #reads: PatientReads
   readonly #writes = new PQueue({ concurrency: WRITES_AT_A_TIME })
   readonly #pending = new Map<SegmentId, Set<Pending>>()
   /** Removals under way. */
@@ -111,6 +115,7 @@ export class DiskCache implements ObjectStore {
     this.name = store.name
     this.#options = options
     this.#store = store
+    this.#reads = new PatientReads({ clock, atATime: READS_AT_A_TIME, patienceMs: READ_MS })
     const onError = (error: unknown) => this.#failed(error)
     this.#folder = new CacheFolder({ disk, path: folder, sizeBytes, space, clock, session, onError })
     this.#memory = new ChunkMemory({
@@ -141,10 +146,17 @@ export class DiskCache implements ObjectStore {
           this.#options.log.warn({ seen, epoch }, 'the volume is older than the disk cache: emptying it')
         await this.#folder.clear()
       }
-      await this.#folder.noteEpoch(epoch)
     } catch (error) {
       this.#failed(error)
       this.#noReadsBeforeMs = Number.POSITIVE_INFINITY
+      this.#noWritesBeforeMs = Number.POSITIVE_INFINITY
+      return
+    }
+    try {
+      await this.#folder.noteEpoch(epoch)
+    } catch (error) {
+      // What is there can be used. What came to it now would seem to be of an older epoch.
+      this.#failed(error)
       this.#noWritesBeforeMs = Number.POSITIVE_INFINITY
     }
   }
@@ -247,21 +259,17 @@ export class DiskCache implements ObjectStore {
     const { clock } = this.#options
     if (clock.monotonicMs() < this.#noReadsBeforeMs) return null
     const to = lengthBytes === undefined ? Number.POSITIVE_INFINITY : offset + lengthBytes
-    const reading = async (): Promise<StoredObject | null> => {
-      const parts = await this.#folder.find(id, offset, to)
+    try {
+      const parts = await this.#soon(this.#folder.find(id, offset, to))
       if (parts === null || parts.length === 0) return null
       const bytes = parts.at(-1)!.to - offset
-      // Should the deadline pass meanwhile, the store takes other memory, and what the disk writes to is nobody's.
+      // Where the disk takes too long the store is given other memory, and what the disk writes to is nobody's.
       const body = allocate?.(bytes) ?? Buffer.allocUnsafeSlow(bytes)
       const etag = await this.#reads.add(() => this.#readParts(parts, body))
-      return etag === null ? null : { body, etag }
-    }
-    try {
-      const found = await this.#withDeadline(reading())
-      if (found === null) return null
+      if (etag === null) return null
       this.#counts.hits++
-      this.#counts.hitBytes += found.body.length
-      return found
+      this.#counts.hitBytes += bytes
+      return { body, etag }
     } catch (error) {
       this.#noReadsBeforeMs = Math.max(this.#noReadsBeforeMs, clock.monotonicMs() + PAUSE_MS)
       this.#failed(error)
@@ -279,7 +287,8 @@ export class DiskCache implements ObjectStore {
       const isOld = usedMs - entry.markedMs > MARK_MS
       try {
         const part = { scope, run: entry.run, from, to, into: body.subarray(from - first, to - first) }
-        const own = await readRun(disk, this.#folder.pathOf(entry.path), { ...part, usedMs: isOld ? usedMs : null })
+        const path = this.#folder.pathOf(entry.path)
+        const own = await readRun(disk, path, { ...part, usedMs: isOld ? usedMs : null }, () => clock.yield())
         // Of two objects, one after the other under one key: neither is trusted.
         if (etag !== null && own !== etag) throw new DamagedFileError(`${entry.path} is of another object`)
         etag = own
@@ -364,14 +373,15 @@ export class DiskCache implements ObjectStore {
     void ended.finally(() => this.#removing.delete(ended))
   }
 
-  /** Rejects when the disk does not answer. */
-  #withDeadline<T>(reading: Promise<T>): Promise<T> {
+  /** What is found; null when that takes long, as where a large cache was just mounted from a slow disk. */
+  #soon<T>(finding: Promise<T | null>): Promise<T | null> {
     const { clock } = this.#options
     return new Promise((resolve, reject) => {
-      const timer = clock.after(READ_MS, () => {
-        reject(new Error(`the disk did not answer for ${READ_MS / 1000} s`))
+      const timer = clock.after(LOOK_MS, () => {
+        this.#noReadsBeforeMs = Math.max(this.#noReadsBeforeMs, clock.monotonicMs() + LOOK_PAUSE_MS)
+        resolve(null)
       })
-      reading.then(resolve, reject).finally(() => timer.cancel())
+      void finding.then(resolve, reject).finally(() => timer.cancel())
     })
   }
 

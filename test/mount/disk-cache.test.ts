@@ -117,6 +117,10 @@ describeStores('a disk cache', (kind) => {
     expect(await readAll(volume, sums)).toBeGreaterThan(0)
     expect(volume.log().match(/the disk cache cannot be used for a while.*ENOSPC/g)?.length).toBeGreaterThanOrEqual(1)
     expect(cached(folder).length).toBeGreaterThan(0)
+    // There is room for what the next mount notes, and that uses what was kept.
+    await volume.remountCold()
+    await readAll(volume, sums)
+    expect((await diskCache(volume)).hits).toBeGreaterThan(0)
     await volume.shell('echo more > more && sync more')
     await volume.unmount()
   })

@@ -21,7 +21,7 @@ export let bucket: Bucket
 export let disk: FaultyDisk
 export let warnings: string[]
 export const clock = { ...createVirtualClock(), now: () => systemClock.now() }
-const caches: DiskCache[] = []
+export const caches: DiskCache[] = []
 
 beforeEach(async () => {
   temporary = await temporaryFolder()
