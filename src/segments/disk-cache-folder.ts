@@ -234,8 +234,9 @@ export class CacheFolder {
       if (codeOf(error) === 'ENOENT') return null
       if (isFull(error)) {
         // At once: others need room as well, and so does the next mount.
-        this.#fullBytes = Math.floor(this.index.bytes * FULL_SHARE)
-        await this.#makeRoom(0)
+        const leftBytes = this.index.bytes * FULL_SHARE
+        while (this.index.bytes > leftBytes && this.index.count > 1) await this.remove(this.index.oldest()!)
+        this.#fullBytes = Math.max(leftBytes, this.index.bytes)
       }
       throw error
     }
