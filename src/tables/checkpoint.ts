@@ -7,8 +7,8 @@
 // - Reads move to the new pages table by table, in several turns: until the last has moved the old pages stay, and nothing of
 //   the frozen generation goes from memory.
 // - A checkpoint that fails leaves its generation frozen; the next one writes it together with what came since.
-// - Each checkpoint writes at least one page: the copy of root behind the pages of its last segment is what `root` is recovered
-//   from, and after the trim no older copy says the same.
+// - A checkpoint of changes writes at least one page: the copy of root behind the pages of its last segment is what `root` is
+//   recovered from, and after the trim no older copy says the same. (One without changes says no more than the older copy.)
 import { ok as assert } from 'node:assert'
 import { inTurns, ruleHolds } from '../platform/index.ts'
 import type { PagePacker, PagePointer, SegmentId } from '../segments/index.ts'
@@ -230,7 +230,7 @@ async function writeTables(
     setInRoot(kind, 0, pointer)
   }
   const [any] = inRoot.values()
-  if (!hasPage() && any !== undefined) {
+  if (engine.frozenStates.size > 0 && !hasPage() && any !== undefined) {
     // Records went, and nothing came: some page is written again as it is.
     const state = engine.state(any.kind as TableKind, any.owner)
     const table = { kind: any.kind, owner: any.owner, groupBits: specs.get(any.kind)!.groupBits }
