@@ -30,8 +30,8 @@ interface Program {
   log: string
   /** How much it must have logged before the kill may come. */
   atLeast: number
-  /** Reads back what it left; returns how much was undone. */
-  check(stdout: string): Promise<number>
+  /** Reads back what it left; returns how much was undone. `loggedBefore`: lines of its log when the daemon was killed. */
+  check(stdout: string, loggedBefore: number): Promise<number>
 }
 
 function linesOf(path: string): number {
@@ -81,6 +81,7 @@ export async function killRounds(
     await until(() => isUnderWay() || ended !== '', `acknowledgements before kill ${kill}`, PROGRAM_MS)
     await new Promise((resolve) => setTimeout(resolve, random.next() * 400))
     expect(ended, 'of the programs, before the kill,').toBe('')
+    const loggedAtKill = all.map(([, { log }]) => linesOf(log))
     await volume.crash()
     const results = await Promise.all(running)
 
@@ -91,7 +92,7 @@ export async function killRounds(
     figures.kills = kill
     figures.replayedCommits += (await volume.status()).journal.replayedCommits
     for (const [index, [name, { log, check }]] of all.entries()) {
-      figures.undone[name] += await check(results[index]!.stdout).catch((error: unknown) => {
+      figures.undone[name] += await check(results[index]!.stdout, loggedAtKill[index]!).catch((error: unknown) => {
         throw new Error(`kill ${kill} of seed ${seed}, ${name}: ${(error as Error).message}`, { cause: error })
       })
       figures.acknowledged[name] += linesOf(log) - (loggedBefore.get(name) ?? 0)
@@ -125,10 +126,14 @@ function sqlite(
     command: `exec python3 ${PROGRAMS}/transactions.py write ${database} ${mode} 1000000 ${log} ${synchronous}`,
     log,
     atLeast: 20,
-    async check() {
+    async check(_stdout, loggedBefore) {
       const found = Number(await volume.shell(`python3 ${PROGRAMS}/transactions.py check ${database}`))
-      const last = Number(readFileSync(log, 'latin1').trimEnd().split('\n').at(-1))
-      expect(found, 'transactions').toBeGreaterThanOrEqual(last)
+      const numbers = readFileSync(log, 'latin1').trimEnd().split('\n').map(Number)
+      const last = numbers.at(-1)!
+      // In rollback mode a commit ends with an unlink and an fsync of the directory; where that cannot be opened any more, as
+      // the daemon is gone, SQLite takes it for synced (os_unix.c, unixDelete). So one may be logged that is not there.
+      const promised = mode === 'WAL' ? last : Math.max(last - 1, numbers[loggedBefore - 1] ?? 0)
+      expect(found, 'transactions').toBeGreaterThanOrEqual(promised)
       // One more may have been made durable before it could be logged.
       expect(found, 'transactions').toBeLessThanOrEqual(last + 1)
       return last + 1 - found
