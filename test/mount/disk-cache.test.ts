@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import { describeStores, type TestVolume, Volumes } from './volume-fixture.ts'
+import { describeStores, STORE_KINDS, type StoreKind, type TestVolume, Volumes } from './volume-fixture.ts'
 
 const volumes = new Volumes()
 afterEach(() => volumes.cleanUp())
@@ -78,7 +78,12 @@ describeStores('a disk cache', (kind) => {
     expect(await readAll(volume, sums)).toBe(0)
     expect((await diskCache(volume)).limitBytes).toBe(1 << 30)
   })
+})
 
+// What happens to the folder is the same whatever store lies behind.
+const LOCAL = STORE_KINDS.filter(({ title }) => title === 'a local folder')
+
+const whateverHappens = (kind: StoreKind) => {
   test('that is damaged, emptied or taken away is never seen by who reads', async () => {
     const folder = volumes.harness.folder(0o700)
     const volume = await volumes.create(kind, { mount: ['--cache-dir', folder] })
@@ -177,4 +182,5 @@ describeStores('a disk cache', (kind) => {
     }
     expect(readdirSync(parent).sort()).toEqual(['file', 'foreign', 'open', 'others'])
   })
-})
+}
+describeStores('a disk cache, whatever happens to its folder', whateverHappens, LOCAL)

@@ -62,10 +62,11 @@ export const STORE_KINDS: readonly StoreKind[] = [
   },
 ]
 
-/** The same tests over every kind of store. Where there is none they are skipped, and the reason is printed. */
-export function describeStores(promise: string, tests: (kind: StoreKind) => void): void {
+/** The same tests over every kind of store, or over those given. Where there is none they are skipped, and the reason is
+ *  printed. */
+export function describeStores(promise: string, tests: (kind: StoreKind) => void, kinds = STORE_KINDS): void {
   const root = process.geteuid!() === 0 ? null : 'root only: /dev/fuse and foreign owners need it'
-  for (const kind of STORE_KINDS) {
+  for (const kind of kinds) {
     const reason = root ?? kind.missing
     if (reason !== null) process.stderr.write(`skipped: ${promise} on ${kind.title}: ${reason}\n`)
     describe.skipIf(reason !== null)(`${promise}, on ${kind.title}${reason === null ? '' : ` (${reason})`}`, () =>
