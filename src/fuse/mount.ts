@@ -244,7 +244,10 @@ async function unmountAsRoot(path: string, mode: UnmountOptions['mode']): Promis
 }
 
 function busyError(path: string): FsError {
-  return new FsError('EBUSY', `${path} is in use: see \`fuser -vm ${path}\`, or unmount lazily`)
+  return new FsError(
+    'EBUSY',
+    `${path} is in use: see \`fuser -vm ${path}\`, or \`fusermount3 -uz ${path}\`, which waits for nobody`,
+  )
 }
 
 // ---- connections ----

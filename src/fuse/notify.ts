@@ -26,7 +26,8 @@ export class Notifier {
   /** Ends when nothing waits any more. Never rejects. */
   #sending: Promise<void> | null = null
 
-  /** `write` writes what lies in these parts to the device, in one call, without holding up the event loop, and gives 0 or more, or a negative errno. */
+  /** `write` writes what lies in these parts to the device, in one call, without holding up the event loop, and gives 0 or
+   *  more, or a negative errno. */
   constructor(write: (message: readonly Uint8Array[]) => Promise<number>) {
     this.#write = write
   }

@@ -21,9 +21,11 @@ export interface ReadWish {
   priority: ReadPriority
   /** Memory of data is used again. */
   kind: SegmentKind
-  /** When the rest of the segment is bought. `near`: with a miss that lies near to what is held, or when the rent is paid.
-   *  `rent`: when the rent is paid, by a GET of its own, or with a miss that goes on where something held ends. `always`: with any second miss. `now`: at once. `never`: no fetch of
-   *  another priority grows by the windows either. */
+  /** When the rest of the segment is bought.
+   *  `near`: with a miss that lies near to what is held, or when the rent is paid.
+   *  `rent`: when the rent is paid, by a GET of its own, or with a miss that goes on where something held ends.
+   *  `always`: with any second miss. `now`: at once.
+   *  `never`: no fetch of another priority grows by the windows either. */
   buy: 'near' | 'rent' | 'always' | 'now' | 'never'
   /** Called when the rest has come that this wish helped to pay for, or that was on its way; never, where it fails. */
   onBought?: (() => void) | undefined

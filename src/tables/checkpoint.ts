@@ -229,16 +229,17 @@ async function writeTables(
     roots.push([state, pointer])
     setInRoot(kind, 0, pointer)
   }
-  const [any] = inRoot.values()
-  if (engine.frozenStates.size > 0 && !hasPage() && any !== undefined) {
+  const [first] = inRoot.values()
+  if (engine.frozenStates.size > 0 && !hasPage() && first !== undefined) {
     // Records went, and nothing came: some page is written again as it is.
-    const state = engine.state(any.kind as TableKind, any.owner)
-    const table = { kind: any.kind, owner: any.owner, groupBits: specs.get(any.kind)!.groupBits }
-    const pointer = await writer.write(table, any.pointer, new TableChanges(arena), [0])
+    const { kind, owner } = first
+    const state = engine.state(kind as TableKind, owner)
+    const { groupBits } = specs.get(kind)!
+    const pointer = await writer.write({ kind, owner, groupBits }, first.pointer, new TableChanges(arena), [0])
     const same = roots.find(([each]) => each === state)
     if (same === undefined) roots.push([state, pointer])
     else same[1] = pointer
-    setInRoot(any.kind, any.owner, pointer)
+    setInRoot(kind, owner, pointer)
   }
   return { tables: [...inRoot.values()], roots }
 }

@@ -47,7 +47,8 @@ export function mayChange({ flags }: OpenFlags): boolean {
   return (flags & (O_ACCMODE | O_TRUNC)) !== 0
 }
 
-/** Opens a file in this turn, as `handOver.whenQuiet` lets it; O_TRUNC empties it, held back from commits until the last writer has closed it. */
+/** Opens a file in this turn, as `handOver.whenQuiet` lets it; O_TRUNC empties it, held back from commits until the last
+ *  writer has closed it. */
 export function openNode(context: Context, node: Node, flags: number): Opened {
   const { handles, streams, writeback, clock } = context
   const { ino, mode, sizeBytes } = node.inode
