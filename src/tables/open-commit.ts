@@ -40,7 +40,8 @@ interface Chunk {
   limit: number
 }
 
-/** Gives out chunks; small ones from one buffer. */
+/** Gives out chunks; small ones from one buffer, which the next commit goes on with: were it new for each fsync, the collector
+ *  would be called for it every thirty. */
 class ChunkSource {
   #shared = Buffer.alloc(0)
   #taken = 0
@@ -187,7 +188,7 @@ export class OpenCommit {
   /** By kind, then owner. */
   #tables = new Map<number, Map<number, OpenTable>>()
   readonly #index = new KeyIndex()
-  #chunkSource = new ChunkSource()
+  readonly #chunkSource = new ChunkSource()
   #serial = 0
   #bytes = 0
   #gapBytes = 0
@@ -253,7 +254,6 @@ export class OpenCommit {
     this.#tables = new Map()
     this.#tableCount = 0
     this.#gapBytes = 0
-    this.#chunkSource = new ChunkSource()
     this.#index.clear()
     // Serials are compared within a commit.
     this.#serial = 0

@@ -114,6 +114,17 @@ test('a table of one record takes little more than it', () => {
   expect(open.heldBytes).toBe(0)
 })
 
+test('a commit of few records takes little more than they', () => {
+  const open = new OpenCommit()
+  const before = process.memoryUsage().arrayBuffers
+  for (let commits = 0; commits < 100; commits++) {
+    for (const kind of [1, 4, 20]) open.put(kind, 5, commits, Buffer.alloc(100, commits), 1)
+    atOnce(open.close().encode())
+  }
+  // What is used again, and 400 bytes twice.
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan((1 << 18) + 100 * 2000)
+})
+
 test('records that were replaced by others of another length take memory until the commit is closed', () => {
   const open = new OpenCommit()
   const record = Buffer.alloc(16_001, 1)
