@@ -43,6 +43,8 @@ export class Fetch {
   prefetches = 0
   /** It completes the segment. */
   isPurchase = false
+  /** It is more than was asked for, since what lies beside it is likely to be wanted. */
+  isForNeighbours = false
   /** The segment may be bought when it has come. */
   isRent = false
   /** Who is to be told when the segment is bought. */
@@ -112,6 +114,14 @@ export function window(held: CachedSegment, at: number, wish: ReadWish): { start
     if (part.start >= missingEnd) end = Math.min(end, part.start)
   }
   return { start, end: Math.max(missingEnd, Math.min(end, held.sizeBytes)) }
+}
+
+/** What is missing from `at` on, until `end` at most, in equal parts no larger than `mostBytes`: the first of them. */
+export function share(held: CachedSegment, at: number, end: number, mostBytes: number): { start: number; end: number } {
+  let missingEnd = end
+  for (const { start } of [...held.chunks, ...held.fetches]) if (start > at) missingEnd = Math.min(missingEnd, start)
+  const parts = Math.ceil((missingEnd - at) / mostBytes)
+  return { start: at, end: at + Math.ceil((missingEnd - at) / parts) }
 }
 
 /** All of the segment but what is held of it at its beginning and its end: what one GET can complete. */

@@ -2,8 +2,8 @@
 // blocks and pages but which spots a reader has verified.
 //
 // Windows and rent-or-buy: a first miss in a segment fetches an aligned window around it. The next one (for data: when
-// it is near, or the rent is paid: rent.ts) fetches all that is missing of the segment in one GET. So a cold walk costs two
-// GETs per segment. Readers in no order get what they ask for (`rent`), and the rest in the background when that has cost as
+// it is near, or the rent is paid: rent.ts) fetches all that is missing of the segment in one GET, or as much as its share of
+// the cache is (breadth.ts). So a cold walk costs two GETs per segment. Readers in no order get what they ask for (`rent`), and the rest in the background when that has cost as
 // much. Who knows what he will read rents it all (`never`), in fetches of their own.
 //
 // Must stay true:
@@ -17,7 +17,8 @@ import { LRUCache } from 'lru-cache'
 import PQueue from 'p-queue'
 import { type Clock, FsError } from '../platform/index.ts'
 import { type ObjectStore, StoreError } from '../store/index.ts'
-import { type CachedSegment, chunkAt, Fetch, inOrder, type ReadWish, unheld, window } from './cached-segment.ts'
+import { Breadth } from './breadth.ts'
+import { type CachedSegment, chunkAt, Fetch, inOrder, type ReadWish, share, unheld, window } from './cached-segment.ts'
 import { Chunk, ChunkMemory } from './chunk.ts'
 import { segmentKey } from './format.ts'
 import { RentOrBuy } from './rent.ts'
@@ -34,6 +35,9 @@ const KEPT_SLABS_MAX = 4
 const SPENT_BYTES_MAX = 32 << 20
 /** A chunk is spent when so much of it was given away: the rest is checksums, and the segment's contents. */
 const SPENT_SHARE = 0.99
+/** What was bought for its reader to go on was in vain when he took less of it, and was not when he took more. */
+const WASTED_SHARE = 0.5
+const USED_SHARE = 0.9
 /** Most chunks ever held. */
 const CHUNKS_MAX = 32 * 1024
 
@@ -75,6 +79,7 @@ export class ChunkCache {
   readonly #memory: ChunkMemory
   readonly #clock: Pick<Clock, 'monotonicMs'>
   readonly #rent = new RentOrBuy()
+  readonly #breadth = new Breadth()
   #budgetBytes: number
   readonly #spareBytes: () => number
   #bytes = 0
@@ -89,8 +94,10 @@ export class ChunkCache {
     this.#memory = new ChunkMemory({ slabBytes: options.segmentSizeBytes, keptMax: KEPT_SLABS_MAX })
     this.#queue = new PQueue({ concurrency: options.fetches })
     // Not `max`, which would set room for all of them aside at once.
-    const dispose = (chunk: Chunk) => {
-      if (!this.#spent.has(chunk.serial)) this.#detach(chunk)
+    const dispose = (chunk: Chunk, _serial: number, reason: LRUCache.DisposeReason) => {
+      if (this.#spent.has(chunk.serial)) return
+      if (reason === 'evict') this.#evicted(chunk)
+      this.#detach(chunk)
     }
     this.#lru = new LRUCache({ maxSize: CHUNKS_MAX, sizeCalculation: () => 1, dispose })
   }
@@ -164,6 +171,7 @@ export class ChunkCache {
       at = chunk.end
     }
     for (const chunk of found) this.#use(chunk)
+    this.#breadth.used(segment)
     return found
   }
 
@@ -215,6 +223,7 @@ export class ChunkCache {
   spendIfWhole(chunk: Chunk): void {
     if (chunk.isWantedAgain || chunk.givenBytes < chunk.body.length * SPENT_SHARE) return
     if (!this.#lru.has(chunk.serial)) return
+    if (chunk.isForNeighbours) this.#breadth.usedUp()
     this.#spent.set(chunk.serial, chunk)
     this.#spentBytes += chunk.memoryBytes
     this.#lru.delete(chunk.serial)
@@ -258,12 +267,14 @@ export class ChunkCache {
       tell.underWay(fetch)
       at = fetch.end
     }
+    this.#breadth.used(id)
   }
 
   /** Makes a fetch, or lets one that has not begun grow, so that the byte `at` is on its way. */
   #fetchMissing(held: CachedSegment, at: number, wish: ReadWish): void {
+    if (wish.buy !== 'rent') this.#breadth.missed(held.id)
     const buys = this.#shouldBuy(held, at, wish)
-    const { start, end } = buys ? unheld(held) : window(held, at, wish)
+    const { start, end } = buys ? this.#purchase(held, at, wish) : window(held, at, wish)
     const mayJoin = (fetch: Fetch) => !fetch.begun && (wish.buy !== 'never' || fetch.priority === wish.priority)
     const waiting = held.fetches.find(
       (fetch) => mayJoin(fetch) && start <= fetch.end + MERGE_GAP_BYTES && fetch.start <= end + MERGE_GAP_BYTES,
@@ -272,7 +283,18 @@ export class ChunkCache {
     fetch.start = Math.min(fetch.start, start)
     fetch.end = Math.max(fetch.end, end)
     if (wish.buy === 'rent') fetch.isRent = true
-    if (buys) this.#bought(fetch)
+    if (!buys) return
+    if (wish.buy === 'near') fetch.isForNeighbours = true
+    const rest = unheld(held)
+    if (rest.start >= rest.end) this.#bought(fetch)
+  }
+
+  /** What is bought: the rest of the segment, or as much as there is room for beside the others that are being read. */
+  #purchase(held: CachedSegment, at: number, wish: ReadWish): { start: number; end: number } {
+    const rest = unheld(held)
+    const end = Math.min(rest.end, this.#segmentSizeBytes)
+    const mostBytes = Math.max(wish.windowBytes, this.#breadth.shareOf(this.#limitBytes))
+    return end - rest.start <= mostBytes ? rest : share(held, at, Math.max(end, wish.end), mostBytes)
   }
 
   #bought(fetch: Fetch): void {
@@ -285,7 +307,7 @@ export class ChunkCache {
     // It goes on where somebody else stopped: an order after all.
     if (wish.buy === 'rent') return held.chunks.some(({ end }) => end === at)
     if (wish.buy === 'now') return true
-    if (held.fetchCount === 0) return false
+    if (held.fetchCount === 0) return wish.buy === 'near' && this.#breadth.takeCredit()
     if (wish.buy === 'always' || this.#isPaid(held)) return true
     const near = ({ start, end }: { start: number; end: number }) => at < end + NEAR_BYTES && start - NEAR_BYTES < at
     return held.chunks.some(near) || held.fetches.some(near)
@@ -374,6 +396,7 @@ export class ChunkCache {
       // Where it was tried more than once, what the others got is left to the collector.
       const isOurs = given.length === 1 && given[0] === body
       const chunk = new Chunk({ serial: ++this.#serial, segment: held.id, start, body }, isOurs ? this.#memory : null)
+      chunk.isForNeighbours = fetch.isForNeighbours
       for (let i = 0; i < fetch.waiting; i++) chunk.hold()
       if (chunk.end < end && body.length > 0) held.sizeBytes = chunk.end
       if (this.#finish(fetch)) this.#came(fetch, chunk, costMs)
@@ -452,6 +475,12 @@ export class ChunkCache {
     }
     this.#spentBytes -= chunk.memoryBytes
     this.#detach(chunk)
+  }
+
+  #evicted({ isForNeighbours, givenBytes, body }: Chunk): void {
+    if (!isForNeighbours) return
+    if (givenBytes < body.length * WASTED_SHARE) this.#breadth.thrownOut()
+    else if (givenBytes > body.length * USED_SHARE) this.#breadth.usedUp()
   }
 
   #detach(chunk: Chunk): void {

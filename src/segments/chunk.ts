@@ -16,6 +16,8 @@ export class Chunk {
   readonly verified = new Map<number, number>()
   /** How much of it readers who keep it were given: each byte counts once. */
   givenBytes = 0
+  /** It was bought for the neighbours of what was asked for. */
+  isForNeighbours = false
   /** Somebody may ask for it again: one did, or does not keep what he is given. */
   isWantedAgain = false
   /** Where its memory goes back to; null where it is never used again. */
@@ -97,7 +99,10 @@ export class Lease {
   }
 }
 
-/** Slabs in which bodies of half their size and more lie, one in each. */
+/** Of a slab a body takes this part at least, or has memory of its own: half a segment does not keep a whole one's. */
+const SLAB_SHARE_MIN = 5 / 8
+
+/** Slabs in which large bodies lie, one in each. */
 export class ChunkMemory {
   readonly #slabBytes: number
   readonly #keptMax: number
@@ -111,7 +116,8 @@ export class ChunkMemory {
   }
 
   allocate(lengthBytes: number): Buffer {
-    if (lengthBytes > this.#slabBytes || lengthBytes < this.#slabBytes / 2) return Buffer.allocUnsafeSlow(lengthBytes)
+    if (lengthBytes > this.#slabBytes || lengthBytes < this.#slabBytes * SLAB_SHARE_MIN)
+      return Buffer.allocUnsafeSlow(lengthBytes)
     const slab = this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#slabBytes).buffer
     this.#slabs.add(slab)
     return Buffer.from(slab, 0, lengthBytes)
