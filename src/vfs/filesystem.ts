@@ -125,7 +125,7 @@ export interface Filesystem {
   link(caller: Caller, ino: Ino, newParent: Ino, newName: Uint8Array): MaybePromise<Entry>
   unlink(caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void>
   rmdir(caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void>
-  /** renameat2(2). `flags`: RENAME_NOREPLACE 1; others give EINVAL until they are built. */
+  /** renameat2(2). `flags`: RENAME_NOREPLACE 1; RENAME_EXCHANGE 2 and RENAME_WHITEOUT 4 where they are built, else EINVAL. */
   rename(
     caller: Caller,
     from: { parent: Ino; name: Uint8Array },
@@ -151,12 +151,20 @@ export interface Filesystem {
     lengthBytes: number,
     lease?: Lease,
   ): MaybePromise<readonly Uint8Array[]>
+  /** open(2) with O_TMPFILE: a regular file without a name, whose only way to one is `link` (unless `flags` has O_EXCL). It goes
+   *  when nobody has it open any more. */
+  tmpfile?(caller: Caller, parent: Ino, mode: number, flags: OpenFlags): MaybePromise<{ entry: Entry; opened: Opened }>
   /** Returns the bytes taken: all of `data`, or it fails. */
   write(handle: Handle, ino: Ino, offset: number, data: Uint8Array): MaybePromise<number>
   /** copy_file_range(2): makes up to `lengthBytes` of the one what they are in the other, sharing where it lies where it
    *  can. Returns how much; less at the end of the source, and where an error came after some. EBADF, EISDIR, EINVAL (no
    *  regular files, `flags` other than 0, ranges of one file that overlap), EFBIG. */
   copyFileRange(from: CopyEnd, to: CopyEnd, lengthBytes: number, flags: number): MaybePromise<number>
+  /** fallocate(2): `mode` is 0 or KEEP_SIZE (1), with PUNCH_HOLE (2) or ZERO_RANGE (16) or neither. Nothing is reserved in a
+   *  bucket: allocating makes the file longer, or changes nothing. EBADF, EINVAL, EFBIG, EOPNOTSUPP for other modes, ENODEV. */
+  fallocate?(handle: Handle, ino: Ino, mode: number, offset: number, lengthBytes: number): MaybePromise<void>
+  /** lseek(2) for SEEK_DATA and SEEK_HOLE, from `offset` on. ENXIO at and past the end, and where no data follows. */
+  lseek?(handle: Handle, ino: Ino, offset: number, whence: 'data' | 'hole'): MaybePromise<number>
   /** close(2) of one descriptor. */
   flush(handle: Handle, ino: Ino): MaybePromise<void>
   /** The last descriptor is gone. */
@@ -174,16 +182,20 @@ export interface Filesystem {
   /** fsync of a directory: all names so far; of the root directory: everything. */
   fsyncdir(ino: Ino): Promise<void>
 
+  /** Of the volume, or of the quota nearest above `ino`. */
   statfs(ino: Ino): MaybePromise<FilesystemStatistics>
 
   /** The flags of an inode, as FS_IOC_GETFLAGS gives them (<linux/fs.h>). Optional: the transport then answers ENOTTY. */
   getFlags?(ino: Ino): MaybePromise<number>
-  /** FS_IOC_SETFLAGS, as chattr(1) calls it. Of those flags only FS_CASEFOLD_FL can be changed: names that fold alike are then
-   *  one in that directory, and in those made in it. ENOTDIR, ENOTEMPTY where there are names already, EOPNOTSUPP for other
-   *  flags. */
+  /** FS_IOC_SETFLAGS, as chattr(1) calls it. FS_CASEFOLD_FL: names that fold alike are one in that directory, and in those made
+   *  in it; ENOTDIR, ENOTEMPTY where there are names already. FS_IMMUTABLE_FL, FS_APPEND_FL: EPERM without CAP_LINUX_IMMUTABLE, which
+   *  uid 0 is taken to have; they hold for root too, as chattr(1) says. EOPNOTSUPP for other flags. */
   setFlags?(caller: Caller, ino: Ino, flags: number): MaybePromise<void>
 
-  /** Extended attributes; what is missing of it is not supported. */
+  /** Extended attributes: user.*, trusted.* (uid 0 alone sees and changes them), security.*, and the POSIX ACLs as
+   *  system.posix_acl_access and _default, in the kernel's format (<linux/posix_acl_xattr.h>); an access ACL and the mode's group
+   *  bits are kept as one. A value is at most 64 KiB, a name 255 bytes. ENODATA, EEXIST (XATTR_CREATE), E2BIG, ENOSPC where all
+   *  of an inode's take more than there is room for, EOPNOTSUPP for other prefixes. What is missing of it is not supported. */
   getxattr?(ino: Ino, name: Uint8Array): MaybePromise<Uint8Array>
   setxattr?(caller: Caller, ino: Ino, name: Uint8Array, value: Uint8Array, flags: number): MaybePromise<void>
   listxattr?(ino: Ino): MaybePromise<readonly Uint8Array[]>
