@@ -51,7 +51,7 @@ export async function openCountedStore(
     ...(credentialsFile === undefined ? {} : { credentialsFile }),
     // Unset, the store decides by the endpoint.
     ...(pathStyle ? { pathStyle } : {}),
-    unsignedPayload,
+    ...(unsignedPayload ? { unsignedPayload } : {}),
     parallelism,
     createBucket: isFolder ? createFolder : createBucket,
     clock: systemClock,

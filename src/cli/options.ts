@@ -30,7 +30,7 @@ const STORE_OPTIONS: readonly OptionSpec[] = [
   { name: 'path-style', help: 'address http://host/bucket instead of http://bucket.host (MinIO by name needs it)' },
   { name: 'profile', value: 'NAME', help: 'profile in the AWS credentials and config files' },
   { name: 'credentials-file', value: 'FILE', help: 'AWS credentials file to use; fstab has no environment' },
-  { name: 'unsigned-payload', help: 'do not sign the bodies of requests over http (https never does)' },
+  { name: 'unsigned-payload', help: 'do not sign bodies over http (over https, and on this machine, they never are)' },
   { name: 'parallelism', value: 'N', help: 'segments sent and fetched at a time', default: '20' },
   {
     name: 'unsafe-single-writer',

@@ -25,3 +25,17 @@ export function crc32cHeader(crc: number): string {
   bytes.writeUInt32BE(crc)
   return bytes.toString('base64')
 }
+
+/** Whether bodies are left out of signatures over plain http: where that was asked for, and where the service is this machine's
+ *  own unless it was refused, so that nobody can be between. */
+export function leavesBodiesUnsigned({
+  unsignedPayload,
+  endpoint,
+}: {
+  unsignedPayload?: boolean
+  endpoint?: string
+}): boolean {
+  if (unsignedPayload !== undefined || endpoint === undefined) return unsignedPayload ?? false
+  const { hostname } = new URL(endpoint)
+  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
+}

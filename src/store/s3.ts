@@ -23,7 +23,7 @@ import {
   type StoredObject,
   StoreError,
 } from './object-store.ts'
-import { contentSha256, crc32cHeader, crc32cOf } from './s3-checksums.ts'
+import { contentSha256, crc32cHeader, crc32cOf, leavesBodiesUnsigned } from './s3-checksums.ts'
 import { kindOfCode, s3Error } from './s3-errors.ts'
 import { type Carried, CarryingHttpHandler, type SignedRequest } from './s3-http.ts'
 import { ObjectRequests } from './s3-objects.ts'
@@ -46,7 +46,8 @@ export interface S3StoreOptions {
   credentialsFile?: string
   /** Most segments uploaded and read at once; 64 unless told. Requests for anything else wait for none of them. */
   parallelism?: number
-  /** Leave bodies out of signatures over plain http too (over https they always are: TLS and the crc32c guard them). */
+  /** Leave bodies out of signatures over plain http too (over https they always are: TLS and the crc32c guard them). True unless
+   *  told where the endpoint is this machine's own, so that nobody is between. */
   unsignedPayload?: boolean
   /** Create the bucket when it is missing. */
   createBucket?: boolean
@@ -93,7 +94,11 @@ async function createClient(sdk: Sdk, handler: CarryingHttpHandler, options: S3S
     config.credentials = await credentials(options)
   config.region = options.region ?? (await defaultRegion(sdk, options.profile))
   const client = new sdk.S3Client(config)
-  client.middlewareStack.add(carryBodies(options), { step: 'build', priority: 'low', name: 'carryBodies' })
+  client.middlewareStack.add(carryBodies(leavesBodiesUnsigned(options)), {
+    step: 'build',
+    priority: 'low',
+    name: 'carryBodies',
+  })
   return client
 }
 
@@ -123,7 +128,7 @@ interface BuildArguments {
 }
 
 /** Puts `Carried` where the body belongs, with its length and hash, so that the SDK signs without seeing a byte. */
-function carryBodies({ unsignedPayload = false }: S3StoreOptions) {
+function carryBodies(isUnsigned: boolean) {
   return <Args extends BuildArguments, Result>(next: (args: Args) => Result) =>
     (args: Args): Result => {
       const request = args.request as SignedRequest
@@ -132,7 +137,7 @@ function carryBodies({ unsignedPayload = false }: S3StoreOptions) {
       const parts = request.body === undefined ? carried.parts : [Buffer.from(request.body as string)]
       if (request.method === 'PUT' || request.method === 'POST')
         request.headers['content-length'] = String(bodyLengthBytes(parts))
-      const isSigned = !unsignedPayload && request.protocol !== 'https:'
+      const isSigned = !isUnsigned && request.protocol !== 'https:'
       request.headers['x-amz-content-sha256'] = contentSha256(parts, { isSigned })
       request.body = parts === carried.parts ? carried : { ...carried, parts }
       return next(args)
@@ -162,7 +167,7 @@ class S3Store implements ObjectStore {
     this.#sdk = sdk
     this.#client = client
     this.#bucket = options.bucket
-    const isUnsigned = options.unsignedPayload ?? false
+    const isUnsigned = leavesBodiesUnsigned(options)
     this.#objects = new ObjectRequests({ sdk, client, handler, bucket: options.bucket, isUnsigned })
     this.#prefix = options.prefix ? `${options.prefix}/` : ''
     this.#endpoint = options.endpoint ?? 'AWS S3'

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { ObjectStore } from '../../src/store/index.ts'
 import { openS3Store, type S3StoreOptions } from '../../src/store/s3.ts'
+import { leavesBodiesUnsigned } from '../../src/store/s3-checksums.ts'
 import { expectKind } from './conformance.ts'
 
 interface Asked {
@@ -58,7 +59,7 @@ afterEach(async () => {
 })
 
 test('a put says where it goes, what its body is and on what it depends, and all of that is signed', async () => {
-  const store = await open({ prefix: 'a b' })
+  const store = await open({ prefix: 'a b', unsignedPayload: false })
   await store.putIfAbsent('c+d/é', [Buffer.from('1234'), Buffer.from('56789')])
   await store.putIfMatch('x', [], '"old"' as never)
   const [absent, match] = asked as [Asked, Asked]
@@ -78,10 +79,29 @@ test('a put says where it goes, what its body is and on what it depends, and all
     expect(authorization).toMatch(new RegExp(`SignedHeaders=[^,]*\\b${name}\\b`))
 })
 
-test('bodies are left out of the signature where that was asked for', async () => {
-  const store = await open({ unsignedPayload: true })
-  await store.put('x', [Buffer.from('body')])
-  expect(asked[0]!.headers['x-amz-content-sha256']).toBe('UNSIGNED-PAYLOAD')
+test("bodies are left out of the signature where that was asked for, and where the service is this machine's own", async () => {
+  const sha256 = '230d8358dc8e8890b4c58deeb62912ee2f20357ae92a5cc861b98e68fe31acb5'
+  for (const options of [{ unsignedPayload: true }, { unsignedPayload: false }, {}])
+    await (await open(options)).put('x', [Buffer.from('body')])
+  const hashes = asked.map(({ headers }) => headers['x-amz-content-sha256'])
+  expect(hashes).toEqual(['UNSIGNED-PAYLOAD', sha256, 'UNSIGNED-PAYLOAD'])
+})
+
+test.each([
+  ['http://127.0.0.1:9000', true],
+  ['http://127.8.0.1', true],
+  ['http://localhost:9000', true],
+  ['http://[::1]:9000', true],
+  ['http://127.0.0.1.example:9000', false],
+  ['http://bucket.localhost.example', false],
+  ['http://10.0.0.1:9000', false],
+  ['http://minio:9000', false],
+  [undefined, false],
+])('whether nobody can be between: %s', (endpoint, expected) => {
+  const where = endpoint === undefined ? {} : { endpoint }
+  expect(leavesBodiesUnsigned(where)).toBe(expected)
+  for (const unsignedPayload of [true, false])
+    expect(leavesBodiesUnsigned({ ...where, unsignedPayload })).toBe(unsignedPayload)
 })
 
 test('a bucket may stand in the host name', async () => {
