@@ -40,6 +40,7 @@ export interface StreamHost {
 interface GenerationTimes {
   atime: Timespec | null
   sinceMs: number
+  freedBytes: number
 }
 
 export class FileStream implements Stream {
@@ -55,7 +56,7 @@ export class FileStream implements Stream {
   #sizeBytes: number
   #mtime: Timespec
   #ctime: Timespec
-  /** Of the active generation: whether anything changed, since when, and atime where it was set. */
+  /** Of the active generation: whether anything changed, since when, atime where it was set, and what holes freed. */
   #touched: GenerationTimes | null = null
 
   constructor(ino: number, recorded: StreamAttributes, host: StreamHost) {
@@ -78,6 +79,10 @@ export class FileStream implements Stream {
   get attributes(): StreamAttributes {
     const atime = this.#touched?.atime ?? this.#frozen?.attributes.atime ?? null
     return { sizeBytes: this.#sizeBytes, mtime: this.#mtime, ctime: this.#ctime, atime }
+  }
+
+  get freedBytes(): number {
+    return (this.#touched?.freedBytes ?? 0) + (this.#frozen?.freedBytes ?? 0)
   }
 
   get unrecordedPlaces(): number {
@@ -121,8 +126,17 @@ export class FileStream implements Stream {
     this.#refer(offset, range.lengthBytes, range, now)
   }
 
-  punch(offset: number, lengthBytes: number, now: Timespec): void {
+  punch(offset: number, lengthBytes: number, now: Timespec, recorded?: readonly Extent[]): void {
+    if (recorded === undefined) {
+      this.#refer(offset, lengthBytes, null, now)
+      return
+    }
+    const hiddenBytes = bytesOf(this.plan(offset, lengthBytes, recorded))
+    const before = this.dirtyBytes + this.earlyBytes
     this.#refer(offset, lengthBytes, null, now)
+    // What the active generation held of it counts no more.
+    const goneBytes = before - this.dirtyBytes - this.earlyBytes
+    this.#touch().freedBytes += Math.max(0, hiddenBytes - goneBytes)
   }
 
   #refer(offset: number, lengthBytes: number, range: DataRange | null, now: Timespec): void {
@@ -174,9 +188,9 @@ export class FileStream implements Stream {
     if (this.#touched === null) return null
     const generation = this.#active
     generation.seal()
-    const { atime, sinceMs } = this.#touched
+    const { atime, sinceMs, freedBytes } = this.#touched
     const attributes = { sizeBytes: this.#sizeBytes, mtime: this.#mtime, ctime: this.#ctime, atime }
-    this.#frozen = new Frozen(this.ino, generation, attributes, sinceMs, this.#host.maxPieceBytes)
+    this.#frozen = new Frozen(this.ino, generation, attributes, { sinceMs, freedBytes }, this.#host.maxPieceBytes)
     this.#active = this.#host.newGeneration(this)
     this.#touched = null
     this.#spans.clear()
@@ -216,7 +230,7 @@ export class FileStream implements Stream {
   }
 
   #touch(): GenerationTimes {
-    this.#touched ??= { atime: null, sinceMs: this.#host.nowMs() }
+    this.#touched ??= { atime: null, sinceMs: this.#host.nowMs(), freedBytes: 0 }
     return this.#touched
   }
 }
@@ -224,6 +238,8 @@ export class FileStream implements Stream {
 class Frozen implements FrozenGeneration {
   /** Whether records may already name what lies here. */
   changesGiven = false
+  readonly sinceMs: number
+  readonly freedBytes: number
   #runs: DirtyRun[] | null = null
   #ranges: readonly DataRange[] | null = null
   #listedAt = 0
@@ -232,9 +248,12 @@ class Frozen implements FrozenGeneration {
     readonly ino: number,
     readonly generation: Generation,
     readonly attributes: StreamAttributes,
-    readonly sinceMs: number,
+    { sinceMs, freedBytes }: { sinceMs: number; freedBytes: number },
     readonly maxPieceBytes: number,
-  ) {}
+  ) {
+    this.sinceMs = sinceMs
+    this.freedBytes = freedBytes
+  }
 
   get runs(): readonly DirtyRun[] {
     if (this.#runs === null || this.#listedAt !== this.generation.returnedPieces) {
@@ -359,6 +378,16 @@ function planGeneration(
       if (cut < b) plan.zeros(b - cut)
     },
   )
+}
+
+/** How many bytes of a plan lie somewhere. */
+function bytesOf(parts: readonly ReadPart[]): number {
+  let bytes = 0
+  for (const part of parts) {
+    if (part.kind === 'memory') bytes += part.bytes.length
+    else if (part.kind === 'stored') bytes += part.range.lengthBytes
+  }
+  return bytes
 }
 
 /** Collects the parts of a read in order, joining what continues. */

@@ -78,6 +78,8 @@ export interface Stream {
   /** Bytes that segments hold already, but no record of this file names yet, both generations: what left early, and what
    *  is shared. */
   readonly earlyBytes: number
+  /** Bytes that are no more since `punch` hid them, but still count in what is recorded, or in what is not. */
+  readonly freedBytes: number
   /** Parts of the file that lie in segments, or are holes, and are unrecorded: what they take of memory is bounded by whoever
    *  makes them. */
   readonly unrecordedPlaces: number
@@ -94,8 +96,9 @@ export interface Stream {
   /** Makes `range.lengthBytes` at `offset` what lies at `range`, in a segment that a record names or named in this turn.
    *  Grows the size. Sets mtime and ctime to `now`. */
   share(offset: number, range: DataRange, now: Timespec): void
-  /** Makes a hole, up to 2^53; grows the size. Sets mtime and ctime to `now`. */
-  punch(offset: number, lengthBytes: number, now: Timespec): void
+  /** Makes a hole, up to 2^53; grows the size. Sets mtime and ctime to `now`. What it frees is counted in `freedBytes` where
+   *  `recorded` is given, as to `plan`. */
+  punch(offset: number, lengthBytes: number, now: Timespec, recorded?: readonly Extent[]): void
   /** Cuts or grows (with a hole). */
   truncate(sizeBytes: number, now: Timespec): void
   setTimes(times: { atime?: Timespec; mtime?: Timespec; ctime: Timespec }): void

@@ -25,15 +25,15 @@ import { Lease } from '../segments/index.ts'
 import type { Attributes, Caller, Entry, Filesystem, Handle, Ino, Opened } from '../vfs/index.ts'
 import { MalformedRequest, ReplyBuffer, type RequestBuffer, totalLengthBytes } from './codec.ts'
 import { DirectoryRequests } from './directory-requests.ts'
+import { copyFileRange, fallocate, lseek } from './file-requests.ts'
 import { forgetBatch } from './forgets.ts'
 import { runIoctl } from './ioctl.ts'
 import { FuseMetrics } from './metrics.ts'
 import { grantedNames, type Negotiated, negotiate } from './negotiation.ts'
-import { withoutSetId } from './set-id.ts'
+import { type SetIdParts, withoutSetId } from './set-id.ts'
 import type { TransportLog } from './transport.ts'
 import {
   AttrOut,
-  CopyFileRangeIn,
   CopyFileRangeOut,
   CreateIn,
   EntryOut,
@@ -103,7 +103,7 @@ export class Session {
   readonly #port: ReplyPort
   readonly #options: SessionOptions
   readonly #log: TransportLog
-  readonly #parts: Parameters<typeof withoutSetId>[0]
+  readonly #parts: SetIdParts
   /** Causes of I/O errors that the log has. */
   readonly #told = new Set<string>()
   readonly #reply = new ReplyBuffer(REPLY_BYTES)
@@ -256,9 +256,13 @@ export class Session {
         return this.#then(r, this.#fs.fsync(fh, r.nodeid as Ino, dataOnly), this.#sendEmpty)
       }
       case Opcode.COPY_FILE_RANGE:
-        return this.#copy(r, COPIED_32_MAX, this.#sendWritten)
+        return this.#then(r, copyFileRange(this.#parts, r, COPIED_32_MAX), this.#sendWritten)
       case Opcode.COPY_FILE_RANGE_64:
-        return this.#copy(r, Number.MAX_SAFE_INTEGER, this.#sendCopied)
+        return this.#then(r, copyFileRange(this.#parts, r, Number.MAX_SAFE_INTEGER), this.#sendU64)
+      case Opcode.FALLOCATE:
+        return this.#then(r, fallocate(this.#parts, r), this.#sendEmpty)
+      case Opcode.LSEEK:
+        return this.#then(r, lseek(this.#fs, r), this.#sendU64)
       case Opcode.READDIR:
         return this.#directories.readdir(r, false)
       case Opcode.READDIRPLUS:
@@ -405,28 +409,6 @@ export class Session {
     return this.#then(r, written, this.#sendWritten)
   }
 
-  /** copy_file_range(2). The u64s may be 2^63 - 1, rounded: they end at the source's end anyway. */
-  #copy(r: RequestBuffer, lengthMax: number, send: (r: RequestBuffer, copied: number) => void): MaybePromise<void> {
-    r.need(CopyFileRangeIn.sizeof)
-    const at = InHeader.sizeof
-    const from = {
-      handle: r.u64(at + CopyFileRangeIn.fhIn) as Handle,
-      ino: r.nodeid as Ino,
-      offset: r.u64(at + CopyFileRangeIn.offIn),
-    }
-    const to = {
-      handle: r.u64(at + CopyFileRangeIn.fhOut) as Handle,
-      ino: r.u64(at + CopyFileRangeIn.nodeidOut) as Ino,
-      offset: r.u64(at + CopyFileRangeIn.offOut),
-    }
-    const lengthBytes = Math.min(r.u64(at + CopyFileRangeIn.len), lengthMax)
-    const flags = r.u64(at + CopyFileRangeIn.flags)
-    // The kernel leaves it to us, and does not say who has CAP_FSETID.
-    const ahead = r.uid !== 0 ? {} : null
-    const copied = withoutSetId(this.#parts, to.ino, ahead, () => this.#fs.copyFileRange(from, to, lengthBytes, flags))
-    return this.#then(r, copied, send)
-  }
-
   // ---- answers ----
 
   /** Encodes `value` now, or when it has come. The filesystem's errors pass through to `handle`. */
@@ -465,8 +447,9 @@ export class Session {
     this.#send(r, OutHeader.sizeof + WriteOut.sizeof)
   }
 
-  readonly #sendCopied = (r: RequestBuffer, copied: number): void => {
-    this.#reply.putU64(OutHeader.sizeof + CopyFileRangeOut.bytesCopied, copied)
+  /** A fuse_copy_file_range_out, or a fuse_lseek_out. */
+  readonly #sendU64 = (r: RequestBuffer, value: number): void => {
+    this.#reply.putU64(OutHeader.sizeof + CopyFileRangeOut.bytesCopied, value)
     this.#send(r, OutHeader.sizeof + CopyFileRangeOut.sizeof)
   }
 

@@ -10,7 +10,7 @@ import type { BytesChange, Filesystem, Ino } from '../vfs/index.ts'
 import { encodeInvalidateInode } from './codec.ts'
 import type { TransportLog } from './transport.ts'
 
-interface Parts {
+export interface SetIdParts {
   fs: Filesystem
   /** Sends a whole notification; resolves when the kernel has carried it out, to a negative errno where it did not. */
   notify: (message: Uint8Array) => Promise<number>
@@ -19,7 +19,7 @@ interface Parts {
 
 /** Takes them away before the change `ahead` if there is one for which they go, and then does the rest. */
 export function withoutSetId<T>(
-  parts: Parts,
+  parts: SetIdParts,
   ino: Ino,
   ahead: BytesChange | null,
   operation: () => MaybePromise<T>,
@@ -34,7 +34,7 @@ export function withoutSetId<T>(
 }
 
 /** Attributes alone: the kernel takes no lock that somebody might hold who waits for us. */
-async function tellKernel({ notify, log }: Parts, ino: Ino): Promise<void> {
+async function tellKernel({ notify, log }: SetIdParts, ino: Ino): Promise<void> {
   const result = await notify(encodeInvalidateInode(ino, -1, 0))
   if (result < 0) log.warn({ ino, errno: -result }, 'the kernel may run a changed file by its old mode')
 }

@@ -46,6 +46,7 @@ export const Opcode = {
   DESTROY: 38,
   IOCTL: 39,
   BATCH_FORGET: 42,
+  FALLOCATE: 43,
   READDIRPLUS: 44,
   RENAME2: 45,
   LSEEK: 46,
@@ -144,8 +145,11 @@ export const CopyFileRangeIn = {
   flags: 48,
   sizeof: 56,
 } as const
+export const FallocateIn = { fh: 0, offset: 8, length: 16, mode: 24, sizeof: 32 } as const
+export const LseekIn = { fh: 0, offset: 8, whence: 16, sizeof: 24 } as const
+export const SEEK_DATA = 3
+export const SEEK_HOLE = 4
 export const FsyncIn = { fh: 0, fsyncFlags: 8, sizeof: 16 } as const
-/** Without SETXATTR_EXT. */
 /** _IOC numbers of <linux/fs.h>. */
 export const Ioctl = {
   GETFLAGS: 0x8008_6601,
@@ -157,6 +161,7 @@ export const Ioctl = {
 export const IoctlIn = { fh: 0, flags: 8, cmd: 12, arg: 16, inSize: 24, outSize: 28, sizeof: 32 } as const
 /** What it gives back follows. */
 export const IoctlOut = { result: 0, flags: 4, inIovs: 8, outIovs: 12, sizeof: 16 } as const
+/** Without SETXATTR_EXT. */
 export const SetxattrIn = { size: 0, flags: 4, sizeof: 8 } as const
 /** GETXATTR and LISTXATTR. */
 export const GetxattrIn = { size: 0, sizeof: 8 } as const
@@ -208,7 +213,7 @@ export const EntryOut = {
 export const AttrOut = { attrValid: 0, attrValidNsec: 8, attr: 16, sizeof: 104 } as const
 export const OpenOut = { fh: 0, openFlags: 8, sizeof: 16 } as const
 export const WriteOut = { size: 0, sizeof: 8 } as const
-/** Answers COPY_FILE_RANGE_64; the older one has a WriteOut. */
+/** Answers COPY_FILE_RANGE_64 (the older one has a WriteOut), and has the form of fuse_lseek_out. */
 export const CopyFileRangeOut = { bytesCopied: 0, sizeof: 8 } as const
 export const StatfsOut = {
   blocks: 0,

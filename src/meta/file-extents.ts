@@ -20,8 +20,14 @@ const END = Number.MAX_SAFE_INTEGER
 
 const endOf = (extent: Extent): number => extent.fileOffset + extent.range.lengthBytes
 
-/** The recorded extents that overlap `[from, to)`, in order; they may reach beyond it. */
-export function extentsOf(reader: TableReader, inode: Inode, from: number, to: number): Extent[] {
+/** The recorded extents that overlap `[from, to)`, in order; they may reach beyond it. The first `limit` where they are many. */
+export function extentsOf(
+  reader: TableReader,
+  inode: Inode,
+  from: number,
+  to: number,
+  limit = Number.POSITIVE_INFINITY,
+): Extent[] {
   if (inode.extents !== null) return inode.extents.filter((extent) => extent.fileOffset < to && endOf(extent) > from)
   const table = reader.table(EXTENTS, inode.ino)
   const found: Extent[] = []
@@ -29,7 +35,7 @@ export function extentsOf(reader: TableReader, inode: Inode, from: number, to: n
   if (before !== null && endOf(before) > from) found.push(before)
   table.scan(from, to - 1, (key, bytes, start) => {
     found.push({ fileOffset: key, range: decodeRange(bytes, start) })
-    return true
+    return found.length < limit
   })
   return found
 }

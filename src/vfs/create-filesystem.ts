@@ -19,6 +19,7 @@ import { getFlags, setFlags } from './flags.ts'
 import { createGuards } from './guards.ts'
 import { HandOver } from './hand-over.ts'
 import { Handles } from './handles.ts'
+import { fallocate, lseek } from './holes.ts'
 import { fsync, isTruncating, open, read, release, write } from './io.ts'
 import { link, rmdir, unlink } from './link.ts'
 import { forget, getattr, lookup, negativeTtlSec, readlink } from './lookup.ts'
@@ -162,6 +163,10 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     read: reading((handle, ino, offset, lengthBytes, lease) => read(context, handle, ino, offset, lengthBytes, lease)),
     write: changing((handle, ino, offset, data) => write(context, handle, ino, offset, data)),
     copyFileRange: changing((from, to, lengthBytes, flags) => copyFileRange(context, from, to, lengthBytes, flags)),
+    fallocate: changing((handle, ino, mode, offset, lengthBytes) =>
+      fallocate(context, handle, ino, mode, offset, lengthBytes),
+    ),
+    lseek: reading((_handle, ino, offset, whence) => lseek(context, ino, offset, whence)),
     flush: () => {},
     release: (handle) => release(context, handle),
     fsync: reading((_handle, ino) => fsync(context, ino)),

@@ -35,9 +35,9 @@ export function visibleAttributes(context: Context, node: Node): Attributes {
 /** Writes a stream's attributes over recorded ones, in place. */
 export function overlayStream(attributes: Attributes, stream: Stream): void {
   const { sizeBytes, mtime, ctime, atime } = stream.attributes
-  const unrecorded = stream.dirtyBytes + stream.earlyBytes
+  const unrecorded = stream.dirtyBytes + stream.earlyBytes - stream.freedBytes
   // Of two generations, or of what they replace, no more than the size is ever recorded.
-  attributes.allocatedBytes = Math.min(attributes.allocatedBytes + unrecorded, sizeBytes)
+  attributes.allocatedBytes = Math.max(0, Math.min(attributes.allocatedBytes + unrecorded, sizeBytes))
   attributes.sizeBytes = sizeBytes
   attributes.mtime.sec = mtime.sec
   attributes.mtime.nsec = mtime.nsec

@@ -94,6 +94,7 @@ async function describe(paths: Paths): Promise<string> {
   return lines.join('\n')
 }
 
+const ZERO_RANGE = 16
 const NAMES = ['a', 'b', 'c', 'd']
 
 class Run {
@@ -139,7 +140,8 @@ class Run {
     const paths = this.#paths
     const dice = this.#random.next()
     if (dice < 0.35) await this.#write()
-    else if (dice < 0.42) await this.#truncate()
+    else if (dice < 0.4) await this.#truncate()
+    else if (dice < 0.42) await this.#punch()
     else if (dice < 0.62) await this.#rename()
     else if (dice < 0.68) await this.#names(() => paths.unlink(this.#path()))
     else if (dice < 0.72) await this.#names(() => paths.link(this.#path(), this.#path()))
@@ -203,6 +205,22 @@ class Run {
       const after = Buffer.alloc(to)
       this.expected.last(ino).copy(after)
       this.expected.of(ino).states.push(after)
+    })
+  }
+
+  async #punch(): Promise<void> {
+    await this.#paths.at(this.#path(), async (ino, { mode }) => {
+      if ((mode & S_IFMT) !== 0o100000) return
+      const before = this.expected.last(ino)
+      const from = Math.floor(this.#random.next() * before.length)
+      const to = from + 1 + Math.floor(this.#random.next() * 1.2 * (before.length - from))
+      const { handle } = await this.#world.fs.open(CALLER, ino, { flags: 1 })
+      await this.#world.fs.fallocate!(handle, ino, ZERO_RANGE, from, to - from)
+      const after = Buffer.alloc(Math.max(before.length, to))
+      before.copy(after)
+      after.fill(0, from, to)
+      this.expected.of(ino).states.push(after)
+      await this.#world.fs.release(handle, ino)
     })
   }
 

@@ -1,0 +1,44 @@
+// System calls through a real kernel, by small programs that print what is wrong: nothing, where all is well.
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { PROGRAMS } from './programs/manifest.ts'
+import { describeStores, STORE_KINDS, Volumes } from './volume-fixture.ts'
+
+const volumes = new Volumes()
+afterEach(() => volumes.cleanUp())
+
+const python = (program: string, args = '') => `python3 ${join(PROGRAMS, program)} ${args}`
+/** What calls do does not depend on the store. */
+const ONE_STORE = STORE_KINDS.slice(0, 1)
+
+describeStores(
+  'system calls',
+  (kind) => {
+    test('fallocate makes holes and room, lseek finds holes and data, cp and tar keep holes', async () => {
+      const volume = await volumes.create(kind)
+      expect(await volume.shell(python('holes.py'))).toBe('')
+      await volume.shell(
+        'cp --sparse=auto holes copy; tar -cSf - holes | tar -xOf - >plain; cmp holes copy; cmp holes plain',
+      )
+      const seen = await volume.shell('stat -c %b holes copy; fallocate -d plain; cmp holes plain; stat -c %b plain')
+      await volume.remountCold()
+      expect(await volume.shell('cmp holes copy; cmp holes plain; stat -c %b holes copy plain')).toBe(seen)
+      expect(seen).toBe('2056\n2056\n2056\n')
+      await volume.unmount()
+    })
+
+    test('fallocate takes set-ID bits away from a file that somebody else changes', async () => {
+      const volume = await volumes.create(kind)
+      await volume.shell('chmod 777 .; cp /usr/bin/id f')
+      for (const options of ['-l 1', '-n -l 1', '-p -o 0 -l 1', '-z -o 1000000 -l 10']) {
+        await volume.shell('chmod 6777 f')
+        expect(await volume.shell('stat -c %a f'), 'by root').toBe('6777\n')
+        expect(await volume.shell(`fallocate ${options} f; stat -c %a f`, { uid: 65534, gid: 65534 }), options).toBe(
+          '777\n',
+        )
+      }
+      await volume.unmount()
+    })
+  },
+  ONE_STORE,
+)
