@@ -2,7 +2,7 @@
 // streams cost three times the processor time of plain node:http for a body of 4 MiB.
 //
 // Must stay true:
-// - Bodies that are kept come by BulkGets, all else by Node's own client.
+// - Bodies that are kept come, and those that are small and awaited go, by HttpClient; all else by Node's own.
 // - A response is handed over only when its whole body has been read into one buffer of exactly that size; a body that
 //   ends early is an error, never a short buffer.
 // - All sockets read into one buffer (see receiveInto): what arrives is copied in the turn it arrives in, nothing is paused.
@@ -10,7 +10,6 @@
 // - Nothing is tried again here, so that one call is at most one request (retry.ts repeats, metrics.ts counts).
 import {
   type AgentOptions,
-  type ClientRequest,
   Agent as HttpAgent,
   request as httpRequest,
   type IncomingMessage,
@@ -19,8 +18,9 @@ import {
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { OnReadOpts, Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import { BulkGets } from './bulk-gets.ts'
+import { HttpClient } from './http-client.ts'
 import type { RequestProgress } from './object-store.ts'
+import { sendBody } from './send-body.ts'
 
 /** More than any object of cairnfs; a larger one is foreign, and is refused before memory is taken for it. */
 const MAX_BODY_BYTES = 1024 ** 3
@@ -74,7 +74,8 @@ export class CarryingHttpHandler {
   readonly #idleTimeoutMs: number
   readonly #bulk: Agents
   readonly #other: Agents
-  readonly #gets: BulkGets
+  readonly #bulkGets: HttpClient
+  readonly #awaited: HttpClient
 
   constructor({ maxSockets, idleTimeoutMs }: HttpHandlerSettings) {
     this.#idleTimeoutMs = idleTimeoutMs
@@ -87,7 +88,9 @@ export class CarryingHttpHandler {
     }
     this.#bulk = createAgents({ ...options, maxSockets: maxSockets.bulk })
     this.#other = createAgents({ ...options, maxSockets: maxSockets.other })
-    this.#gets = new BulkGets({ maxSockets: maxSockets.bulk, idleTimeoutMs, maxBodyBytes: MAX_BODY_BYTES })
+    const clients = { idleTimeoutMs, maxBodyBytes: MAX_BODY_BYTES }
+    this.#bulkGets = new HttpClient({ ...clients, maxSockets: maxSockets.bulk })
+    this.#awaited = new HttpClient({ ...clients, maxSockets: maxSockets.other })
   }
 
   destroy(): void {
@@ -95,12 +98,14 @@ export class CarryingHttpHandler {
       http.destroy()
       https.destroy()
     }
-    this.#gets.destroy()
+    this.#bulkGets.destroy()
+    this.#awaited.destroy()
   }
 
   handle(request: SignedRequest): Promise<{ response: Response }> {
     const carried = request.body as Carried | undefined
-    if (carried?.isBulk && carried.keepsBody) return this.#get(request, carried)
+    if (carried?.keepsBody) return this.#send(carried.isBulk ? this.#bulkGets : this.#awaited, request, carried)
+    if (carried && request.method === 'PUT' && !carried.isBulk) return this.#send(this.#awaited, request, carried)
     return new Promise((resolve, reject) => {
       const signal = carried?.signal
       if (signal?.aborted) return reject(signal.reason)
@@ -133,16 +138,16 @@ export class CarryingHttpHandler {
       })
       outgoing.on('error', settle)
       outgoing.on('timeout', () => outgoing.destroy(idleError(this.#idleTimeoutMs)))
-      send(outgoing, carried?.parts ?? [], move)
+      sendBody(outgoing, carried?.parts ?? [], { onSent: move, onLast: () => outgoing.end() })
     })
   }
 
-  async #get(request: SignedRequest, carried: Carried): Promise<{ response: Response }> {
+  async #send(client: HttpClient, request: SignedRequest, carried: Carried): Promise<{ response: Response }> {
     const isSecure = request.protocol === 'https:'
-    const { signal, progress } = carried
-    const answer = await this.#gets.get({
-      ...{ isSecure, host: hostOf(request), port: request.port ?? (isSecure ? 443 : 80) },
-      ...{ path: request.path + queryString(request.query), headers: request.headers },
+    const { parts, signal, progress } = carried
+    const answer = await client.send({
+      ...{ method: request.method, isSecure, host: hostOf(request), port: request.port ?? (isSecure ? 443 : 80) },
+      ...{ path: request.path + queryString(request.query), headers: request.headers, parts },
       ...{ signal, progress, allocate: carried.allocate ?? Buffer.allocUnsafeSlow },
     })
     const { statusCode, reason, headers } = answer.head!
@@ -175,45 +180,6 @@ interface Agents {
 
 function createAgents(options: AgentOptions): Agents {
   return { http: new HttpAgent(options), https: new HttpsAgent(options) }
-}
-
-/** Of a body, so much is given to the socket at a time: what has gone out is told in such steps. A step costs 15 us; at the
- *  slowest that retry.ts waits for, 64 KiB a second, it takes 16 s. */
-const SEND_BYTES = 1024 * 1024
-
-/** Sends the body and ends the request; `onBytes` is told what the kernel has taken. */
-function send(outgoing: ClientRequest, parts: readonly Uint8Array[], onBytes: (bytes: number) => void): void {
-  let index = 0
-  let offset = 0
-  const sendNext = () => {
-    const slices: Uint8Array[] = []
-    let bytes = 0
-    while (index < parts.length && bytes < SEND_BYTES) {
-      const part = parts[index]!
-      const slice = part.subarray(offset, offset + SEND_BYTES - bytes)
-      offset += slice.length
-      bytes += slice.length
-      if (offset === part.length) {
-        index++
-        offset = 0
-      }
-      if (slice.length > 0) slices.push(slice)
-    }
-    const isLast = index === parts.length
-    const last = slices.pop()
-    outgoing.cork()
-    for (const slice of slices) outgoing.write(slice)
-    if (last !== undefined)
-      outgoing.write(last, (error) => {
-        // The request's own 'error' tells why.
-        if (error) return
-        onBytes(bytes)
-        if (!isLast) sendNext()
-      })
-    if (isLast) outgoing.end()
-    outgoing.uncork()
-  }
-  sendNext()
 }
 
 const RECEIVE_BYTES = 256 * 1024

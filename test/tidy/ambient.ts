@@ -15,7 +15,7 @@ export interface AmbientException {
 /** `uses` names globals as written (`process.env`), modules (`node:fs`), or one name of a module (`node:os.hostname`). */
 export const EXCEPTIONS: readonly AmbientException[] = [
   { path: 'src/store/local-disk.ts', uses: ['node:fs', 'node:fs/promises'], reason: 'files are its subject' },
-  { path: 'src/store/bulk-gets.ts', uses: ['node:net', 'node:tls'], reason: 'connections are its subject' },
+  { path: 'src/store/http-client.ts', uses: ['node:net', 'node:tls'], reason: 'connections are its subject' },
   { path: 'src/store/s3-objects.ts', uses: ['Date.now'], reason: 'signatures are of the time of day' },
   { path: 'src/fuse/mountinfo.ts', uses: ['node:fs'], reason: 'mounting: reads /proc/self/mountinfo' },
   {

@@ -1,8 +1,8 @@
-// GETs of large bodies against small servers of our own, which see what a client does with its connections.
+// Requests against small servers of our own, which see what a client does with its connections.
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type BulkGet, BulkGets } from '../../src/store/bulk-gets.ts'
+import { HttpClient, type HttpRequest } from '../../src/store/http-client.ts'
 import { pattern } from './conformance.ts'
 
 const IDLE_MS = 300
@@ -11,41 +11,45 @@ const object = pattern(3_000_001)
 const whole = Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${object.length}\r\n\r\n`), object])
 
 let server: Server
-let gets: BulkGets
+let client: HttpClient
 let connections: Socket[]
-/** What the server does with a request; `text` is its head. */
+/** What the server takes for a whole request. */
+let isWhole: (text: string) => boolean
+/** What the server does with a request; `text` is its head, and its body. */
 let onRequest: (socket: Socket, text: string) => void
 
 beforeEach(async () => {
   connections = []
   onRequest = (socket) => socket.write(whole)
+  isWhole = (text) => text.endsWith('\r\n\r\n')
   server = createServer((socket) => {
     connections.push(socket)
     let text = ''
     socket.on('error', () => undefined)
     socket.on('data', (bytes) => {
       text += bytes.toString('latin1')
-      if (!text.endsWith('\r\n\r\n')) return
+      if (!isWhole(text)) return
       onRequest(socket, text)
       text = ''
     })
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  gets = new BulkGets({ maxSockets: SOCKETS, idleTimeoutMs: IDLE_MS, maxBodyBytes: 1 << 24 })
+  client = new HttpClient({ maxSockets: SOCKETS, idleTimeoutMs: IDLE_MS, maxBodyBytes: 1 << 24 })
 })
 afterEach(() => {
-  gets.destroy()
+  client.destroy()
   for (const socket of connections) socket.destroy()
   server.close()
 })
 
 const portOf = (listening: Server) => (listening.address() as AddressInfo).port
 
-function get(options: Partial<BulkGet> = {}) {
+function get(options: Partial<HttpRequest> = {}) {
   const port = options.port ?? portOf(server)
-  return gets.get({
-    ...{ isSecure: false, host: '127.0.0.1', port, path: '/bucket/key?x=1', headers: { host: 'h', range: 'bytes=0-' } },
+  return client.send({
+    ...{ method: 'GET', isSecure: false, host: '127.0.0.1', port, path: '/bucket/key?x=1' },
+    ...{ headers: { host: 'h', range: 'bytes=0-' }, parts: [] },
     ...{ signal: undefined, progress: undefined, allocate: Buffer.allocUnsafeSlow },
     ...options,
   })
@@ -177,4 +181,73 @@ test('what is to be sent holds no second request', async () => {
   await expect(get({ headers: { host: 'h\r\n\r\nGET /other HTTP/1.1' } })).rejects.toThrow('control characters')
   await expect(get({ path: '/a b\n' })).rejects.toThrow('control characters')
   expect((await get()).body.equals(object)).toBe(true)
+})
+
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'
+const headersOf = (body: string) => ({ host: 'h', 'content-length': String(body.length) })
+
+test('a small body goes out in one piece with its head, on a connection that is used again', async () => {
+  const asked: string[] = []
+  // The first piece that comes is all of it, or what is asked is not what was sent.
+  isWhole = () => true
+  onRequest = (socket, text) => {
+    asked.push(text)
+    socket.write(OK)
+  }
+  for (const body of ['first', 'x'.repeat(20_000), '']) {
+    const parts = [body.slice(0, 2), '', body.slice(2)].map((part) => Buffer.from(part))
+    await get({ method: 'PUT', parts, headers: headersOf(body) })
+    const head = `PUT /bucket/key?x=1 HTTP/1.1\r\nhost: h\r\ncontent-length: ${body.length}\r\nconnection: keep-alive\r\n\r\n`
+    expect(asked.pop() === head + body, body.slice(0, 5)).toBe(true)
+  }
+  expect(connections.length).toBe(1)
+})
+
+test('of a large body it is told how far it has come', async () => {
+  const body = 'y'.repeat(2_600_000)
+  isWhole = (text) => text.endsWith(`\r\n\r\n${body}`)
+  onRequest = (socket) => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+  const told: number[] = []
+  const progress = { queued: () => undefined, moved: (bytes: number) => told.push(bytes) }
+  const parts = [Buffer.from(body.slice(0, 1_100_000)), Buffer.from(body.slice(1_100_000))]
+  for (let times = 0; times < 2; times++) await get({ method: 'PUT', parts, headers: headersOf(body), progress })
+  const once = [0, 1_048_576, 2_097_152, 2_600_000, 2_600_002]
+  expect(told).toEqual([...once, ...once])
+  expect(connections.length).toBe(1)
+})
+
+test('an answer that comes before all was sent is one, but the rest is not sent, nor the connection used again', async () => {
+  const body = Buffer.alloc(64 << 20, 'z')
+  isWhole = (text) => text.includes('zz')
+  onRequest = (socket) => {
+    socket.pause()
+    socket.write('HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno')
+  }
+  const told: number[] = []
+  const progress = { queued: () => undefined, moved: (bytes: number) => told.push(bytes) }
+  const answer = await get({
+    method: 'PUT',
+    parts: [body],
+    headers: { 'content-length': String(body.length) },
+    progress,
+  })
+  expect([answer.head?.statusCode, answer.body.toString()]).toEqual([403, 'no'])
+  expect(told.at(-1)).toBeLessThan(body.length)
+  isWhole = (text) => text.endsWith('\r\n\r\n')
+  onRequest = (socket) => socket.write(OK)
+  await get()
+  expect(connections.length).toBe(2)
+})
+
+test('an abort while a body is being sent ends the request at once', async () => {
+  isWhole = () => false
+  const aborting = new AbortController()
+  const progress = {
+    queued: () => undefined,
+    moved: (bytes: number) => {
+      if (bytes > 0) aborting.abort(new Error('not wanted any more'))
+    },
+  }
+  const parts = Array.from({ length: 64 }, () => Buffer.alloc(1 << 20))
+  await expect(get({ method: 'PUT', parts, signal: aborting.signal, progress })).rejects.toThrow('not wanted any more')
 })

@@ -1,32 +1,37 @@
-// GETs of large bodies: their bytes go from the socket straight into the body's memory. Node's own client copies each of
-// them twice on its way, into memory that is garbage at once: with its collection that is most of the CPU time of a cold
-// read (docs/decisions/0028).
+// HTTP over connections of our own, for what is asked most: GETs of objects, whose bytes go from the socket straight into the
+// body's memory, and PUTs of small ones, which somebody waits for. Node's own client copies each byte of an answer twice on its
+// way, into memory that is garbage at once: with its collection that is most of the CPU time of a cold read
+// (docs/decisions/0028). And what it makes for each request takes as long as all else that a commit costs (0036).
 //
 // Must stay true:
-// - A connection has one request at a time. It is used again only when the answer was read to its last byte, did not say
-//   that it closes, and nothing came behind it.
-// - Nothing is written to a body's memory once its request has settled.
+// - A connection has one request at a time. It is used again only when the request was sent and the answer read to their last
+//   bytes, the answer did not say that it closes, and nothing came behind it.
+// - Nothing is written to a body's memory once its request has settled, and nothing of a request is read then.
 // - Nothing is tried again here (retry.ts repeats): one call is at most one request.
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import PQueue from 'p-queue'
 import { HttpAnswer } from './http-answer.ts'
-import type { RequestProgress } from './object-store.ts'
+import { bodyLengthBytes, type RequestProgress } from './object-store.ts'
+import { sendBody } from './send-body.ts'
 
 /** Bytes of heads, and of bodies that come with them or whose length is not known. */
 const SCRATCH_BYTES = 64 * 1024
+/** A request up to this length is copied together with its head: one system call, and no list of buffers to make. */
+const COPY_BYTES = 64 * 1024
 /** An idle connection is given up so long before the service says that it will close it. */
 const KEEP_ALIVE_MARGIN_MS = 1000
 
-export interface BulkGetsOptions {
-  /** GETs under way at once. */
+export interface HttpClientOptions {
+  /** Requests under way at once. */
   maxSockets: number
-  /** A connection on which nothing moves for so long has failed: connecting, waiting and receiving alike. */
+  /** A connection on which nothing moves for so long has failed: connecting, sending, waiting and receiving alike. */
   idleTimeoutMs: number
+  /** Of answers. */
   maxBodyBytes: number
 }
 
-export interface BulkGet {
+export interface HttpRequest {
+  method: string
   isSecure: boolean
   host: string
   port: number
@@ -34,38 +39,71 @@ export interface BulkGet {
   path: string
   /** All that are sent, `host` included. */
   headers: Readonly<Record<string, string>>
+  /** The body, in parts; how long it is stands in the headers. */
+  parts: readonly Uint8Array[]
   signal: AbortSignal | undefined
   progress: RequestProgress | undefined
-  /** Memory for the body. */
+  /** Memory for the answer's body. */
   allocate: (lengthBytes: number) => Buffer
 }
 
-export class BulkGets {
-  readonly #options: BulkGetsOptions
-  readonly #queue: PQueue
+export class HttpClient {
+  readonly #options: HttpClientOptions
+  #underWay = 0
+  /** Requests that wait for their turn, in order. */
+  readonly #waiting = new Set<() => void>()
   /** Those that wait for a request, by where they lead; the one used last is at the end. */
   readonly #idle = new Map<string, Connection[]>()
   /** One for all connections: what is read into it is used up before any of them reads again. */
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
   readonly #sessions = new Map<string, Buffer>()
 
-  constructor(options: BulkGetsOptions) {
+  constructor(options: HttpClientOptions) {
     this.#options = options
-    this.#queue = new PQueue({ concurrency: options.maxSockets })
   }
 
   /** Resolves to an answer that is whole, whatever its status; rejects with the signal's reason when aborted. */
-  get(request: BulkGet): Promise<HttpAnswer> {
+  async send(request: HttpRequest): Promise<HttpAnswer> {
     const { signal, progress } = request
-    progress?.queued()
-    return this.#queue.add(() => this.#get(request), signal === undefined ? {} : { signal })
+    signal?.throwIfAborted()
+    if (this.#underWay === this.#options.maxSockets) {
+      progress?.queued()
+      await this.#turn(signal)
+    } else this.#underWay++
+    try {
+      return await this.#send(request)
+    } finally {
+      const [next] = this.#waiting
+      if (next === undefined) this.#underWay--
+      else next()
+    }
   }
 
   destroy(): void {
     for (const connections of this.#idle.values()) for (const connection of [...connections]) connection.destroy()
   }
 
-  #get(request: BulkGet): Promise<HttpAnswer> {
+  /** Resolves when one that was under way has left its place to the caller. */
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const leave = () => {
+        signal?.removeEventListener('abort', abort)
+        this.#waiting.delete(next)
+      }
+      const next = () => {
+        leave()
+        resolve()
+      }
+      const abort = () => {
+        leave()
+        reject(signal?.reason)
+      }
+      signal?.addEventListener('abort', abort, { once: true })
+      this.#waiting.add(next)
+    })
+  }
+
+  #send(request: HttpRequest): Promise<HttpAnswer> {
     request.signal?.throwIfAborted()
     const head = requestHead(request)
     const origin = `${request.isSecure}/${request.host}/${request.port}`
@@ -75,7 +113,7 @@ export class BulkGets {
     return connection.exchange(request, head, answer)
   }
 
-  #connect(origin: string, { isSecure, host, port }: BulkGet): Connection {
+  #connect(origin: string, { isSecure, host, port }: HttpRequest): Connection {
     const { idleTimeoutMs } = this.#options
     const idle = this.#idle.get(origin) ?? []
     this.#idle.set(origin, idle)
@@ -112,7 +150,10 @@ interface ConnectionOptions {
 
 interface Exchange {
   answer: HttpAnswer
-  request: BulkGet
+  request: HttpRequest
+  /** Of the request's body. */
+  sentBytes: number
+  abort: () => void
   resolve: (answer: HttpAnswer) => void
   reject: (error: unknown) => void
 }
@@ -137,18 +178,40 @@ class Connection {
   }
 
   /** Sends a request and receives its answer. */
-  exchange(request: BulkGet, head: string, answer: HttpAnswer): Promise<HttpAnswer> {
+  exchange(request: HttpRequest, head: string, answer: HttpAnswer): Promise<HttpAnswer> {
     const { signal, progress } = request
-    const abort = () => this.#fail(signal?.reason)
-    signal?.addEventListener('abort', abort, { once: true })
-    const whole = new Promise<HttpAnswer>((resolve, reject) => {
-      this.#exchange = { answer, request, resolve, reject }
+    return new Promise<HttpAnswer>((resolve, reject) => {
+      const abort = () => this.#fail(signal?.reason)
+      signal?.addEventListener('abort', abort, { once: true })
+      const exchange = { answer, request, sentBytes: 0, abort, resolve, reject }
+      this.#exchange = exchange
+      this.#socket.ref()
+      this.#socket.setTimeout(this.#options.idleTimeoutMs)
+      progress?.moved(0)
+      this.#write(exchange, head)
     })
-    this.#socket.ref()
-    this.#socket.setTimeout(this.#options.idleTimeoutMs)
-    progress?.moved(0)
-    this.#socket.write(head, 'latin1')
-    return whole.finally(() => signal?.removeEventListener('abort', abort))
+  }
+
+  #write(exchange: Exchange, head: string): void {
+    const { parts, progress } = exchange.request
+    const bodyBytes = bodyLengthBytes(parts)
+    const onSent = (bytes: number) => {
+      // Nobody asks for it any more.
+      if (this.#exchange !== exchange) return
+      exchange.sentBytes += bytes
+      progress?.moved(exchange.sentBytes)
+    }
+    if (bodyBytes === 0) this.#socket.write(head, 'latin1')
+    else if (bodyBytes <= COPY_BYTES)
+      this.#socket.write(Buffer.concat([Buffer.from(head, 'latin1'), ...parts]), (error) => {
+        if (!error) onSent(bodyBytes)
+      })
+    else {
+      this.#socket.cork()
+      this.#socket.write(head, 'latin1')
+      sendBody(this.#socket, parts, { onSent })
+      this.#socket.uncork()
+    }
   }
 
   destroy(): void {
@@ -170,7 +233,7 @@ class Connection {
       this.#fail(error)
       return false
     }
-    if (answer.bodyBytes > before) request.progress?.moved(answer.bodyBytes)
+    if (answer.bodyBytes > before) request.progress?.moved(exchange.sentBytes + answer.bodyBytes)
     if (answer.isDone) this.#done(exchange)
     return !this.#socket.destroyed
   }
@@ -188,9 +251,11 @@ class Connection {
     this.#fail(resetError('the service closed the connection'))
   }
 
-  #done({ answer, resolve }: Exchange): void {
+  #done({ answer, request, sentBytes, abort, resolve }: Exchange): void {
     this.#exchange = null
-    if (answer.isReusable && !this.#socket.destroyed) this.#rest(answer.head!.headers['keep-alive'])
+    request.signal?.removeEventListener('abort', abort)
+    const isSent = sentBytes === bodyLengthBytes(request.parts)
+    if (isSent && answer.isReusable && !this.#socket.destroyed) this.#rest(answer.head!.headers['keep-alive'])
     else this.#socket.destroy()
     resolve(answer)
   }
@@ -217,12 +282,14 @@ class Connection {
     this.#socket.destroy()
     const index = this.#options.idle.indexOf(this)
     if (index >= 0) this.#options.idle.splice(index, 1)
-    exchange?.reject(error)
+    if (exchange === null) return
+    exchange.request.signal?.removeEventListener('abort', exchange.abort)
+    exchange.reject(error)
   }
 }
 
-function requestHead({ path, headers }: BulkGet): string {
-  const lines = [`GET ${path} HTTP/1.1`]
+function requestHead({ method, path, headers }: HttpRequest): string {
+  const lines = [`${method} ${path} HTTP/1.1`]
   for (const name in headers) lines.push(`${name}: ${headers[name]}`)
   lines.push('connection: keep-alive')
   for (const line of lines) if (CONTROL.test(line)) throw new Error('a request with control characters in its head')
