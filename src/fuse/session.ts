@@ -239,6 +239,7 @@ export class Session {
       case Opcode.OPEN:
         return this.#open(r)
       case Opcode.CREATE:
+      case Opcode.TMPFILE:
         return this.#create(r)
       case Opcode.READ:
         return this.#read(r)
@@ -363,12 +364,17 @@ export class Session {
   }
 
   #create(r: RequestBuffer): MaybePromise<void> {
+    const isNameless = r.opcode === Opcode.TMPFILE
+    if (isNameless && this.#fs.tmpfile === undefined) throw errnoError('ENOSYS')
     r.need(CreateIn.sizeof)
     const flags = r.u32(InHeader.sizeof + CreateIn.flags)
     const mode = S_IFREG | (r.u32(InHeader.sizeof + CreateIn.mode) & 0o7777)
     const name = r.name(InHeader.sizeof + CreateIn.sizeof)
     const dropsSetId = (r.u32(InHeader.sizeof + CreateIn.openFlags) & OPEN_KILL_SUIDGID) !== 0
-    const created = this.#fs.create(this.#callerOf(r), r.nodeid as Ino, name, mode, { flags, dropsSetId })
+    const [parent, caller] = [r.nodeid as Ino, this.#callerOf(r)]
+    const created = isNameless
+      ? this.#fs.tmpfile!(caller, parent, mode, { flags })
+      : this.#fs.create(caller, parent, name, mode, { flags, dropsSetId })
     return this.#then(r, created, (request, { entry, opened }) => {
       const middle = this.#reply.foundEntry(OutHeader.sizeof, entry)
       const end = this.#reply.openOut(middle, opened.handle, openOutFlags(opened, flags))

@@ -51,6 +51,8 @@ export const Opcode = {
   RENAME2: 45,
   LSEEK: 46,
   COPY_FILE_RANGE: 47,
+  /** A fuse_create_in and a name that means nothing. */
+  TMPFILE: 51,
   /** From protocol 7.45 on; a kernel that gets ENOSYS falls back to the one before. */
   COPY_FILE_RANGE_64: 53,
 } as const

@@ -79,6 +79,8 @@ export interface Context {
   readonly shareMinBytes: number
   readonly onNameGone: (parent: Ino, name: Buffer | null) => Promise<void> | void
   readonly staleNames: StaleNames
+  /** Files that were made without a name, and may get one. */
+  readonly linkable: Set<number>
   readonly served: Served
 }
 

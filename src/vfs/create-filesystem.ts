@@ -11,7 +11,7 @@ import { Checkpoints } from './checkpoints.ts'
 import { Cleaner, type CleanerStatus, type CleanOptions } from './cleaner.ts'
 import { type Context, type FilesystemOptions, TTL_SEC } from './context.ts'
 import { copyFileRange } from './copy.ts'
-import { create, mkdir, mknod, symlink } from './create.ts'
+import { create, mkdir, mknod, symlink, tmpfile } from './create.ts'
 import { Defragmenter } from './defragmenter.ts'
 import { readdir } from './directory.ts'
 import type { Filesystem } from './filesystem.ts'
@@ -106,6 +106,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     shareMinBytes: options.shareMinBytes ?? 64 * 1024,
     onNameGone: options.onNameGone ?? (() => {}),
     staleNames: new StaleNames(),
+    linkable: new Set(),
     served: { operations: 0 },
   }
   if (!readOnly) {
@@ -160,6 +161,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
       return isTruncating(flags) ? counted(opening) : opening()
     }),
     create: changing((caller, parent, name, mode, flags) => create(context, caller, parent, name, mode, flags)),
+    tmpfile: changing((caller, parent, mode, flags) => tmpfile(context, caller, parent, mode, flags)),
     read: reading((handle, ino, offset, lengthBytes, lease) => read(context, handle, ino, offset, lengthBytes, lease)),
     write: changing((handle, ino, offset, data) => write(context, handle, ino, offset, data)),
     copyFileRange: changing((from, to, lengthBytes, flags) => copyFileRange(context, from, to, lengthBytes, flags)),

@@ -79,12 +79,13 @@ export function checkNewName(name: Uint8Array): void {
   if (name.includes(SLASH) || name.includes(0)) throw errnoError('EINVAL')
 }
 
-/** Makes the inode and its dentry; the turn's only change. */
-function make(context: Context, file: NewFile, { directory, key }: FreeName): Node {
-  const { database, metadata, clock, writeback } = context
-  const { caller, parent, rdev = 0, target = NOTHING } = file
-  const now = clock.now()
-  let { mode } = file
+/** An inode as it begins in that directory; takes an ino. */
+function beginInode(
+  context: Context,
+  { caller, mode, rdev = 0, target = NOTHING }: Omit<NewFile, 'parent' | 'name'>,
+  directory: DirectoryRecord,
+): Inode {
+  const now = context.clock.now()
   let { gid } = caller
   // inode_init_owner: the group of a set-group-ID directory is inherited, and by directories the bit too.
   if ((directory.mode & S_ISGID) !== 0) {
@@ -93,7 +94,15 @@ function make(context: Context, file: NewFile, { directory, key }: FreeName): No
   }
   const realm = isDirectory(mode) ? directory.realm : 0
   const flags = isDirectory(mode) ? directory.flags & CASEFOLD_FLAG : 0
-  const inode: Inode = newInode({ ino: takeIno(context), mode, uid: caller.uid, gid, now, rdev, realm, flags, target })
+  return newInode({ ino: takeIno(context), mode, uid: caller.uid, gid, now, rdev, realm, flags, target })
+}
+
+/** Makes the inode and its dentry; the turn's only change. */
+function make(context: Context, file: NewFile, { directory, key }: FreeName): Node {
+  const { database, metadata, writeback } = context
+  const { parent } = file
+  const inode = beginInode(context, file, directory)
+  const { mode, flags, btime: now } = inode
   const name = Buffer.from(file.name)
   const transaction = database.transaction()
   transaction.put(DIRECTORY, parent, key, encodeDentry(name, inode))
@@ -191,6 +200,30 @@ export function create(
     return { entry: entryOf(context, node, entryTtlOf(name, spelling)), opened }
   }
   return handOver.whenQuiet(() => database.run(turn))
+}
+
+/** open(2) with O_TMPFILE. Until it has bytes or a name it is in memory alone. */
+export function tmpfile(
+  context: Context,
+  caller: Caller,
+  parent: Ino,
+  mode: number,
+  { flags }: OpenFlags,
+): MaybePromise<{ entry: Entry; opened: Opened }> {
+  assertWritable(context)
+  const { database, metadata, linkable } = context
+  return database.run(() => {
+    const directory = metadata.directoryRecord(parent)
+    if (directory.isRemoved) throw errnoError('ENOENT')
+    const inode = beginInode(context, { caller, mode: S_IFREG | (mode & 0o7777) }, directory)
+    const { ino } = inode
+    inode.nlink = 0
+    const node: Node = { inode, home: 'removed', directory: 0, key: 0, name: NOTHING }
+    metadata.removed.set(ino, inode)
+    reference(context, node)
+    if ((flags & O_EXCL) === 0) linkable.add(ino)
+    return { entry: entryOf(context, node), opened: openNode(context, node, flags & ~O_TRUNC) }
+  })
 }
 
 /** What a name that is there already leads to, if open(2) with O_CREAT may open it. */

@@ -16,17 +16,19 @@ import {
   type Node,
   ORPHANS,
   PARENTS,
+  putParent,
   ROOT_INO,
   SHARED,
 } from '../meta/index.ts'
 import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
 import type { Transaction } from '../tables/index.ts'
 import { assertWritable, type Context, entryOf, LINK_MAX, reference } from './context.ts'
-import { freeName } from './create.ts'
+import { type FreeName, freeName } from './create.ts'
 import type { Caller, Entry } from './filesystem.ts'
 import { nameGone } from './stale-names.ts'
 
-/** link(2). Order of checks as in vfs_link: EEXIST, EPERM for directories, ENOENT for a file without a name, EMLINK. */
+/** link(2). Order of checks as in vfs_link: EEXIST, EPERM for directories, ENOENT for a file without a name (unless it was made
+ *  so), EMLINK. */
 export function link(
   context: Context,
   _caller: Caller,
@@ -41,7 +43,10 @@ export function link(
     const node = metadata.nodeOf(ino)
     const { inode } = node
     if (isDirectory(inode.mode)) throw errnoError('EPERM')
-    if (node.home === 'orphan' || node.home === 'removed') throw errnoError('ENOENT')
+    if (node.home === 'orphan' || node.home === 'removed') {
+      if (!context.linkable.has(ino)) throw errnoError('ENOENT')
+      return firstName(context, node, { directory, key }, newName)
+    }
     if (inode.nlink >= LINK_MAX) throw errnoError('EMLINK')
 
     const now = clock.now()
@@ -62,6 +67,30 @@ export function link(
     reference(context, shared)
     return entryOf(context, shared)
   })
+}
+
+/** Names a file that was made without one. */
+function firstName(context: Context, node: Node, { directory, key }: FreeName, newName: Uint8Array): Entry {
+  const { clock, database, linkable, metadata, reaper, writeback } = context
+  const { inode } = node
+  const { ino } = inode
+  const now = clock.now()
+  const transaction = database.transaction()
+  if (node.home === 'orphan') transaction.delete(ORPHANS, 0, ino)
+  inode.nlink = 1
+  inode.ctime = now
+  const named: Node = { inode, home: 'dentry', directory: directory.ino, key, name: Buffer.from(newName) }
+  metadata.put(transaction, named)
+  putParent(transaction, ino, directory.ino, key)
+  directory.touch(transaction, now)
+  database.apply(transaction)
+  metadata.removed.delete(ino)
+  metadata.places.move(ino, directory.ino, key)
+  reaper.named(ino)
+  linkable.delete(ino)
+  writeback.changed()
+  reference(context, named)
+  return entryOf(context, named)
 }
 
 /** Takes one name from an inode, whose dentry the caller deletes or replaces. Returns what to do once the transaction is

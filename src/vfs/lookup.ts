@@ -65,6 +65,7 @@ export function forget(context: Context, ino: Ino, count: number): void {
   const { metadata, reaper } = context
   if (!metadata.places.forget(ino, count)) return
   if (metadata.removed.size > 0) metadata.removed.delete(ino)
+  if (context.linkable.size > 0) context.linkable.delete(ino)
   context.staleNames.forget(ino)
   reaper.unused(ino)
 }

@@ -31,6 +31,12 @@ export class Reaper {
     this.unused(ino)
   }
 
+  /** Called in the turn in which it gets a name. */
+  named(ino: number): void {
+    this.#orphans.delete(ino)
+    this.#due.delete(ino)
+  }
+
   /** Called when a handle or the last reference of an inode went. */
   unused(ino: number): void {
     if (!this.#orphans.has(ino)) return

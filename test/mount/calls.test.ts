@@ -39,6 +39,22 @@ describeStores(
       }
       await volume.unmount()
     })
+
+    test('O_TMPFILE makes files without a name, that get one by linkat or leave nothing', async () => {
+      const volume = await volumes.create(kind)
+      expect(await volume.shell(python('tmpfile.py'))).toBe('')
+      const inodes = "stat -f -c '%c %d' ."
+      const used = await volume.shell(inodes)
+      const open =
+        'import os, signal; fd = os.open(".", os.O_TMPFILE | os.O_RDWR); os.write(fd, b"x" * 3000000); os.fsync(fd)'
+      await volume.shell(`python3 -c '${open}'`)
+      await volume.shell(`python3 -c '${open}; os.kill(os.getpid(), signal.SIGKILL)' || true`)
+      await volume.remountCold()
+      expect(await volume.shell('ls; cat published')).toBe('published\ncomplete')
+      expect(await volume.shell(inodes)).toBe(used)
+      await volume.unmount()
+      expect(await volume.cairnfs(['fsck', volume.store.name, '--data', ...volume.store.options])).toContain('clean')
+    })
   },
   ONE_STORE,
 )
