@@ -80,7 +80,7 @@ export function checkNewName(name: Uint8Array): void {
 }
 
 /** An inode as it begins in that directory; takes an ino. */
-function beginInode(
+export function beginInode(
   context: Context,
   { caller, mode, rdev = 0, target = NOTHING }: Omit<NewFile, 'parent' | 'name'>,
   directory: DirectoryRecord,

@@ -125,7 +125,8 @@ export interface Filesystem {
   link(caller: Caller, ino: Ino, newParent: Ino, newName: Uint8Array): MaybePromise<Entry>
   unlink(caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void>
   rmdir(caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void>
-  /** renameat2(2). `flags`: RENAME_NOREPLACE 1; RENAME_EXCHANGE 2 and RENAME_WHITEOUT 4 where they are built, else EINVAL. */
+  /** renameat2(2). `flags`: RENAME_NOREPLACE 1, RENAME_EXCHANGE 2, RENAME_WHITEOUT 4 (leaves a character device 0:0); EINVAL for
+   *  others, and for EXCHANGE with any. */
   rename(
     caller: Caller,
     from: { parent: Ino; name: Uint8Array },

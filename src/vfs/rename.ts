@@ -5,6 +5,7 @@
 import {
   DIRECTORY,
   type DirectoryRecord,
+  dentryName,
   encodeDentry,
   encodeSharedDentry,
   type Ino,
@@ -12,15 +13,19 @@ import {
   isRegular,
   type Node,
   putParent,
+  S_IFCHR,
 } from '../meta/index.ts'
 import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import { assertWritable, type Context } from './context.ts'
-import { checkNewName } from './create.ts'
+import { beginInode, checkNewName } from './create.ts'
+import { exchangeTurn } from './exchange.ts'
 import type { Caller } from './filesystem.ts'
 import { dropDirectory, dropName, otherSpellingOf } from './link.ts'
 import { nameGone } from './stale-names.ts'
 
 export const RENAME_NOREPLACE = 1
+const RENAME_EXCHANGE = 2
+const RENAME_WHITEOUT = 4
 
 export interface NamePlace {
   parent: Ino
@@ -35,8 +40,13 @@ export function rename(
   flags: number,
 ): MaybePromise<void> {
   assertWritable(context)
-  if ((flags & ~RENAME_NOREPLACE) !== 0) throw errnoError('EINVAL')
-  const done = context.database.run(() => renameTurn(context, caller, { from, to }, flags))
+  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) !== 0) throw errnoError('EINVAL')
+  const exchanges = (flags & RENAME_EXCHANGE) !== 0
+  if (exchanges && flags !== RENAME_EXCHANGE) throw errnoError('EINVAL')
+  const turn = exchanges
+    ? () => ({ gate: exchangeTurn(context, caller, { from, to }) })
+    : () => renameTurn(context, caller, { from, to }, flags)
+  const done = context.database.run(turn)
   // A gate, wrapped: a bare promise would be waited for by `run` itself.
   const goOn = ({ gate }: Outcome) => gate?.then(() => rename(context, caller, from, to, flags))
   return isPromise(done) ? done.then(goOn) : goOn(done)
@@ -55,6 +65,8 @@ interface Plan {
   oldParent: DirectoryRecord
   newParent: DirectoryRecord
   oldKey: number
+  /** As it is stored. */
+  oldName: Buffer
   newKey: number
   /** Spellings that lead nowhere afterwards, besides those that were given. */
   gone: readonly GoneName[]
@@ -80,7 +92,7 @@ function check(context: Context, from: NamePlace, to: NamePlace, flags: number):
   // Where names fold, the new name may find the old one: it is then only spelled anew.
   const isRespelling = found !== null && from.parent === to.parent && found.key === sourceName.key
   const storedTarget = found === null ? null : otherSpellingOf(to.name, found)
-  if (isRespelling && storedTarget === null) return null
+  if (isRespelling && (storedTarget === null || (flags & RENAME_WHITEOUT) !== 0)) return null
   const targetName = isRespelling ? null : found
   const gone: GoneName[] = []
   const storedSource = isRespelling ? null : otherSpellingOf(from.name, sourceName)
@@ -99,7 +111,8 @@ function check(context: Context, from: NamePlace, to: NamePlace, flags: number):
     if (!movesDirectory && replacesDirectory) throw errnoError('EISDIR')
     if (replacesDirectory && !metadata.isEmptyDirectory(target.inode.ino)) throw errnoError('ENOTEMPTY')
   }
-  return { source, target, oldParent, newParent, oldKey: sourceName.key, newKey, gone }
+  const oldName = Buffer.from(dentryName(sourceName.bytes, sourceName.start))
+  return { source, target, oldParent, newParent, oldKey: sourceName.key, oldName, newKey, gone }
 }
 
 function renameTurn(
@@ -111,7 +124,7 @@ function renameTurn(
   const { clock, database, metadata, streams, writeback } = context
   const plan = check(context, from, to, flags)
   if (plan === null) return DONE
-  const { source, target, oldParent, newParent, oldKey, newKey, gone } = plan
+  const { source, target, oldParent, newParent, oldKey, oldName, newKey, gone } = plan
   const { inode } = source
   const bringsData = target !== null && isRegular(inode.mode) && streams.get(inode.ino) !== undefined
   if (bringsData && writeback.renameGate !== null) return { gate: writeback.renameGate }
@@ -123,7 +136,12 @@ function renameTurn(
     const drop = isDirectory(target.inode.mode) ? dropDirectory : dropName
     dropped = drop(context, transaction, target, now)
   }
-  transaction.delete(DIRECTORY, from.parent, oldKey)
+  if ((flags & RENAME_WHITEOUT) === 0) transaction.delete(DIRECTORY, from.parent, oldKey)
+  else {
+    const whiteout = beginInode(context, { caller, mode: S_IFCHR }, oldParent)
+    transaction.put(DIRECTORY, from.parent, oldKey, encodeDentry(oldName, whiteout))
+    putParent(transaction, whiteout.ino, from.parent, oldKey)
+  }
   inode.ctime = now
   if (source.home === 'shared') {
     transaction.put(DIRECTORY, to.parent, newKey, encodeSharedDentry(to.name, inode.ino, inode.mode))

@@ -55,6 +55,19 @@ describeStores(
       await volume.unmount()
       expect(await volume.cairnfs(['fsck', volume.store.name, '--data', ...volume.store.options])).toContain('clean')
     })
+
+    test('renameat2 exchanges names and leaves whiteouts', async () => {
+      const volume = await volumes.create(kind)
+      const described = 'find . -mindepth 1 -printf "%p %y %i %n %s\\n" | sort; cat a/sub b/link'
+      expect(await volume.shell(python('renames.py'))).toBe('')
+      const before = await volume.shell(described)
+      await volume.sync()
+      await volume.crash()
+      await volume.mount()
+      expect(await volume.shell(described)).toBe(before)
+      await volume.unmount()
+      expect(await volume.cairnfs(['fsck', volume.store.name, '--data', ...volume.store.options])).toContain('clean')
+    })
   },
   ONE_STORE,
 )

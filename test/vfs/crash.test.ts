@@ -59,10 +59,10 @@ class Expectation {
   durableNames = 0
   readonly files = new Map<number, History>()
 
-  async noteNames(paths: Paths, brought?: number): Promise<void> {
+  async noteNames(paths: Paths, ...brought: number[]): Promise<void> {
     const before = this.names.at(-1)?.brought ?? new Map<number, number>()
     const now = new Map(before)
-    if (brought !== undefined) now.set(brought, this.of(brought).states.length - 1)
+    for (const ino of brought) now.set(ino, this.of(ino).states.length - 1)
     this.names.push({ names: await describe(paths), brought: now })
   }
 
@@ -95,6 +95,7 @@ async function describe(paths: Paths): Promise<string> {
 }
 
 const ZERO_RANGE = 16
+const RENAME_EXCHANGE = 2
 const NAMES = ['a', 'b', 'c', 'd']
 
 class Run {
@@ -164,12 +165,18 @@ class Run {
     const from = this.#path()
     const to = this.#path()
     const { ino } = await this.#paths.stat(from)
+    if (this.#random.next() < 0.25) {
+      const other = await this.#paths.stat(to)
+      await this.#paths.rename(from, to, RENAME_EXCHANGE)
+      await this.expected.noteNames(this.#paths, ...(ino === other.ino ? [] : [ino, other.ino]))
+      return
+    }
     const replaced = await this.#paths.stat(to).then(
       (found) => found.ino !== ino,
       () => false,
     )
     await this.#paths.rename(from, to)
-    await this.expected.noteNames(this.#paths, replaced ? ino : undefined)
+    await this.expected.noteNames(this.#paths, ...(replaced ? [ino] : []))
   }
 
   async #write(): Promise<void> {

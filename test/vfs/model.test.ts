@@ -70,11 +70,11 @@ const stepOver = (path: fc.Arbitrary<string>): fc.Arbitrary<Step> =>
     },
     {
       weight: 4,
-      arbitrary: fc.tuple(path, path, fc.boolean()).map(
-        ([from, to, noReplace]): Step => ({
-          name: `rename ${from} ${to} ${noReplace}`,
-          model: (model) => model.rename(from, to, noReplace),
-          real: ({ paths }) => paths.rename(from, to, noReplace ? 1 : 0),
+      arbitrary: fc.tuple(path, path, fc.constantFrom(0, 0, 0, 1, 2, 2, 4, 5)).map(
+        ([from, to, flags]): Step => ({
+          name: `rename ${from} ${to} ${flags}`,
+          model: (model) => model.rename(from, to, flags),
+          real: ({ paths }) => paths.rename(from, to, flags),
         }),
       ),
     },
@@ -201,7 +201,7 @@ async function compare(model: Model, paths: Paths): Promise<void> {
 
 async function compareFile(at: string, file: ModelFile, paths: Paths): Promise<void> {
   const found = await paths.stat(at)
-  const types = { file: 0o100000, directory: 0o040000, symlink: 0o120000 }
+  const types = { file: 0o100000, directory: 0o040000, symlink: 0o120000, device: 0o020000 }
   expect({
     type: found.mode & S_IFMT,
     mode: found.mode & 0o7777,

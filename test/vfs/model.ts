@@ -1,7 +1,7 @@
 // A filesystem as plain objects: what vfs/ must agree with. Times are operation numbers; errors as Linux gives them.
 
 export interface ModelFile {
-  type: 'file' | 'directory' | 'symlink'
+  type: 'file' | 'directory' | 'symlink' | 'device'
   mode: number
   nlink: number
   data: Buffer
@@ -41,6 +41,12 @@ export class Names {
     this.#entries.set(this.key(name), { name, file })
   }
 
+  /** The spelling stays. */
+  replace(name: string, file: ModelFile): void {
+    const entry = this.#entries.get(this.key(name))
+    if (entry !== undefined) entry.file = file
+  }
+
   delete(name: string): void {
     this.#entries.delete(this.key(name))
   }
@@ -73,6 +79,9 @@ const fail = (code: string): never => {
 }
 
 export const O_TRUNC = 0o1000
+const NOREPLACE = 1
+const EXCHANGE = 2
+const WHITEOUT = 4
 
 export class Model {
   /** The number of the operation under way: the time it sets. */
@@ -139,6 +148,7 @@ export class Model {
     if (file === undefined) file = this.make(path, 'file', 0o644)
     if (file.type === 'directory') fail('EISDIR')
     if (file.type === 'symlink') fail('ELOOP')
+    if (file.type === 'device') fail('EINVAL')
     if ((flags & O_TRUNC) !== 0) {
       file.data = Buffer.alloc(0)
       this.#touch(file)
@@ -172,7 +182,7 @@ export class Model {
   truncate(path: string, sizeBytes: number): void {
     const file = this.at(path)
     if (file.type === 'directory') fail('EISDIR')
-    if (file.type === 'symlink') fail('EINVAL')
+    if (file.type !== 'file') fail('EINVAL')
     const cut = Buffer.alloc(sizeBytes)
     file.data.copy(cut)
     file.data = cut
@@ -234,7 +244,10 @@ export class Model {
   }
 
   /** True when a name was replaced. */
-  rename(from: string, to: string, noReplace: boolean): boolean {
+  rename(from: string, to: string, flags: number): boolean {
+    if ((flags & EXCHANGE) !== 0) return this.#exchange(from, to)
+    const noReplace = (flags & NOREPLACE) !== 0
+    const leavesWhiteout = (flags & WHITEOUT) !== 0
     const old = this.#split(from)
     const next = this.#split(to)
     if (old.parent.type !== 'directory' || next.parent.type !== 'directory') fail('ENOTDIR')
@@ -250,7 +263,7 @@ export class Model {
     const isRespelling =
       target === source && old.parent === next.parent && children.key(old.name) === children.key(next.name)
     if (isRespelling && children.spellingOf(old.name) === next.name) return false
-    if (target === source && !isRespelling) return false
+    if (target === source && (!isRespelling || leavesWhiteout)) return false
     if (isRespelling) {
       children.set(next.name, source)
       source.ctime = this.now
@@ -265,7 +278,8 @@ export class Model {
       target.ctime = this.now
       if (moves) next.parent.nlink--
     }
-    old.parent.children.delete(old.name)
+    if (leavesWhiteout) old.parent.children.replace(old.name, this.#file('device', 0, old.parent))
+    else old.parent.children.delete(old.name)
     next.parent.children.set(next.name, source)
     if (moves) {
       old.parent.nlink--
@@ -276,6 +290,35 @@ export class Model {
     this.#touch(old.parent)
     this.#touch(next.parent)
     return target !== undefined
+  }
+
+  #exchange(from: string, to: string): boolean {
+    const old = this.#split(from)
+    const next = this.#split(to)
+    if (old.parent.type !== 'directory' || next.parent.type !== 'directory') fail('ENOTDIR')
+    if (old.name.length > 255) fail('ENAMETOOLONG')
+    const one = old.parent.children.get(old.name) ?? fail('ENOENT')
+    if (next.name.length > 255) fail('ENAMETOOLONG')
+    const other = next.parent.children.get(next.name) ?? fail('ENOENT')
+    if (old.parent !== next.parent) {
+      if (this.#isWithin(next.parent, one) || this.#isWithin(old.parent, other)) fail('EINVAL')
+    }
+    if (one === other) return false
+    old.parent.children.replace(old.name, other)
+    next.parent.children.replace(next.name, one)
+    for (const { file, before, after } of [
+      { file: one, before: old.parent, after: next.parent },
+      { file: other, before: next.parent, after: old.parent },
+    ]) {
+      file.ctime = this.now
+      if (file.type !== 'directory') continue
+      file.parent = after
+      before.nlink--
+      after.nlink++
+    }
+    this.#touch(old.parent)
+    this.#touch(next.parent)
+    return true
   }
 
   /** chattr +F or -F. */
