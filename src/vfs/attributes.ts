@@ -13,7 +13,7 @@ const S_IXGRP = 0o010
 
 export function setattr(
   context: Context,
-  _caller: Caller,
+  caller: Caller,
   ino: Ino,
   changes: SetAttributes,
 ): MaybePromise<{ attributes: Attributes; ttlSec: number }> {
@@ -38,7 +38,11 @@ export function setattr(
     const times = timesOf(changes, now)
     const setsTimes = times.atime !== undefined || times.mtime !== undefined
     const setsOwner = changes.uid !== undefined || changes.gid !== undefined
-    if (changes.mode !== undefined || setsOwner || (setsTimes && !regular)) {
+    // chown(2) that leaves both as they are: ctime is now, and set-ID bits go. For them the kernel has asked nobody's leave.
+    const setsNothing = changes.mode === undefined && !setsOwner && !setsTimes && changes.sizeBytes === undefined
+    if (setsNothing && keptMode(inode) !== inode.mode && caller.uid !== 0 && caller.uid !== inode.uid)
+      throw errnoError('EPERM')
+    if (changes.mode !== undefined || setsOwner || setsNothing || (setsTimes && !regular)) {
       changeNamesHalf(inode, changes, ctime)
       if (!regular) Object.assign(inode, times)
       const transaction = database.transaction()
@@ -71,14 +75,21 @@ function timesOf(changes: SetAttributes, now: Timespec): { atime?: Timespec; mti
   return times
 }
 
-function changeNamesHalf(inode: Inode, { mode, uid, gid }: SetAttributes, ctime: Timespec): void {
+/** `changes` may be none at all: chown(2) that leaves both as they are. */
+function changeNamesHalf(inode: Inode, changes: SetAttributes, ctime: Timespec): void {
+  const { mode, uid, gid, atime, mtime } = changes
   if (mode !== undefined) inode.mode = (inode.mode & S_IFMT) | (mode & 0o7777)
-  else if ((uid !== undefined || gid !== undefined) && !isDirectory(inode.mode)) {
-    inode.mode = withoutSetId(inode.mode)
+  else if (uid !== undefined || gid !== undefined || (atime === undefined && mtime === undefined)) {
+    inode.mode = keptMode(inode)
   }
   if (uid !== undefined) inode.uid = uid
   if (gid !== undefined) inode.gid = gid
   inode.ctime = ctime
+}
+
+/** What chown(2) leaves of the mode. */
+function keptMode({ mode }: Inode): number {
+  return isDirectory(mode) ? mode : withoutSetId(mode)
 }
 
 /** What the transport calls before bytes change: see Filesystem. */

@@ -298,6 +298,22 @@ test('chown takes the set-id bits of a file', async () => {
   expect(attributes).toMatchObject({ uid: 7, mode: 0o100755 })
 })
 
+test('chown that leaves owner and group as they are takes set-id bits too, for the owner and root, and sets ctime', async () => {
+  await paths.mknod('/f', 0o106755)
+  await paths.mkdir('/d')
+  const before = await paths.stat('/f')
+  world.clock.advance(5)
+  await expect(paths.at('/f', async (ino) => world.fs.setattr({ ...CALLER, uid: 77 }, ino, {}))).rejects.toThrow(
+    'EPERM',
+  )
+  expect(await paths.stat('/f')).toEqual(before)
+  await paths.at('/f', (ino) => world.fs.setattr(CALLER, ino, {}))
+  const after = await paths.stat('/f')
+  expect(after).toMatchObject({ mode: 0o100755, mtime: before.mtime })
+  expect(after.ctime).not.toEqual(before.ctime)
+  await paths.at('/f', async (ino) => world.fs.setattr({ ...CALLER, uid: 77 }, ino, {}))
+})
+
 test('device numbers and types stay', async () => {
   await paths.mknod('/null', 0o020666, 0x103)
   await paths.mknod('/fifo', 0o010644)
