@@ -1,6 +1,6 @@
 // The parts of the bench that touch the machine: its processes, and the proxy that adds latency.
 import { existsSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { Agent, createServer, request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -124,4 +124,38 @@ test('the proxy holds a request, and changes nothing of it or of its answer', as
   expect([answer.status, answer.headers.get('x-answer')]).toEqual([201, 'yes'])
   const host = new URL(proxy.endpoint).host
   expect(seen).toEqual([{ method: 'PUT', url: '/bucket/a%20b?list-type=2', host, body: 'body' }])
+})
+
+test('the proxy holds each request of a connection once, and passes long bodies both ways', async () => {
+  const body = Buffer.from(Array.from({ length: 3_000_001 }, (_, index) => index % 251))
+  const server = createServer((request, response) => {
+    const parts: Buffer[] = []
+    request.on('data', (part: Buffer) => parts.push(part))
+    request.on('end', () => response.end(Buffer.concat(parts)))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  cleanUps.push(() => new Promise((resolve) => server.close(resolve)))
+  const proxy = await DelayProxy.start(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 40)
+  cleanUps.push(() => proxy.close())
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  cleanUps.push(async () => agent.destroy())
+  const ports = new Set<number>()
+  const exchange = () =>
+    new Promise<Buffer>((resolve, reject) => {
+      // As curl does: the body only after the service has said that it takes it.
+      const headers = { expect: '100-continue', 'content-length': body.length }
+      const sent = httpRequest(proxy.endpoint, { agent, method: 'PUT', headers }, (answer) => {
+        const parts: Buffer[] = []
+        answer.on('data', (part: Buffer) => parts.push(part)).on('end', () => resolve(Buffer.concat(parts)))
+      })
+      sent.on('continue', () => sent.end(body)).on('error', reject)
+      sent.on('socket', (socket) => socket.once('ready', () => ports.add(socket.localPort!)))
+      sent.flushHeaders()
+    })
+  for (const times of [1, 2, 3]) {
+    const started = performance.now()
+    expect((await exchange()).equals(body), `exchange ${times}`).toBe(true)
+    expect(performance.now() - started).toBeGreaterThanOrEqual(39)
+  }
+  expect(ports.size).toBe(1)
 })
