@@ -39,10 +39,17 @@ export const isDirectory = (mode: number): boolean => (mode & S_IFMT) === S_IFDI
 export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG
 export const isSymlink = (mode: number): boolean => (mode & S_IFMT) === S_IFLNK
 
-/** The flags of an inode that are built, as FS_IOC_GETFLAGS gives them (<linux/fs.h>). CASEFOLD: of a directory, names in it
- *  that fold alike are one (fold.ts). */
+// The flags of an inode that are built, as FS_IOC_GETFLAGS gives them (<linux/fs.h>).
+/** Nothing of it changes. */
+export const IMMUTABLE_FLAG = 0x10
+/** Of a file: it grows at its end alone. Of a directory: it loses no names. */
+export const APPEND_FLAG = 0x20
+/** dump(8) leaves it out; and its access time does not change, which it never does here. Kept for who sets them. */
+export const NODUMP_FLAG = 0x40
+export const NOATIME_FLAG = 0x80
+/** Of a directory: names in it that fold alike are one (fold.ts). */
 export const CASEFOLD_FLAG = 0x4000_0000
-export const KNOWN_FLAGS = CASEFOLD_FLAG
+export const KNOWN_FLAGS = IMMUTABLE_FLAG | APPEND_FLAG | NODUMP_FLAG | NOATIME_FLAG | CASEFOLD_FLAG
 
 /** What a directory shows as st_size: entries are not counted, so that a create rewrites no more than times. */
 export const DIRECTORY_SIZE_BYTES = 4096

@@ -16,7 +16,7 @@
 //        ..   bit 5   u64        allocated bytes: the sum of the extents' lengths
 //        ..   bit 6   u32        generation (inos are never used again: 0)
 //        ..   bit 7   u32        rdev, as makedev(3) encodes it in 32 bits
-//        ..   bit 8   u32        flags, as FS_IOC_GETFLAGS has them; only CASEFOLD (attributes.ts) is built
+//        ..   bit 8   u32        flags, as FS_IOC_GETFLAGS has them; attributes.ts has those that are built
 //        ..   bit 9   u64        realm (directories)
 //        ..   bit 10  u16        extents that follow, at most INLINE_EXTENTS_MAX; 0xffff: they lie in the table EXTENTS
 //                     u16        bytes of the symlink's target, at most 4,095

@@ -6,6 +6,7 @@ import { type Ino, type Inode, isDirectory, isRegular, type Node, S_IFMT, S_ISGI
 import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream, TTL_SEC } from './context.ts'
 import type { Attributes, BytesChange, Caller, SetAttributes } from './filesystem.ts'
+import { assertSettable, assertUnprotected, assertWrites } from './protection.ts'
 import { staleGate } from './stale-names.ts'
 import { visibleAttributes } from './visible.ts'
 
@@ -28,6 +29,7 @@ export function setattr(
     const node = metadata.nodeOf(ino)
     const { inode } = node
     const regular = isRegular(inode.mode)
+    assertSettable(inode, changes)
     if (changes.sizeBytes !== undefined) {
       checkSize(inode, changes.sizeBytes)
       handOver.assertQuiet(ino)
@@ -99,6 +101,8 @@ export function dropSetId(context: Context, ino: Ino, { endBytes, isByName }: By
   if (stale !== null) return stale
   return context.database.run(() => {
     const node = context.metadata.nodeOf(ino)
+    if (isByName) assertUnprotected(node.inode)
+    else assertWrites(context, ino)
     if (endBytes !== undefined) checkSize(node.inode, endBytes)
     return dropSetIdOf(context, node)
   })

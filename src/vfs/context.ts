@@ -81,6 +81,8 @@ export interface Context {
   readonly staleNames: StaleNames
   /** Files that were made without a name, and may get one. */
   readonly linkable: Set<number>
+  /** Files that became immutable while somebody had them open for writing. */
+  readonly stopped: Set<number>
   readonly served: Served
 }
 

@@ -17,6 +17,7 @@ import { type DataRange, type SegmentId, sliceRange } from '../segments/index.ts
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { CopyEnd } from './filesystem.ts'
 import { planRecorded } from './io.ts'
+import { assertWrites } from './protection.ts'
 
 /** Of a file, planned in one turn. */
 const CHUNK_BYTES = 64 << 20
@@ -44,6 +45,7 @@ export async function copyFileRange(
   if (flags !== 0) throw errnoError('EINVAL')
   context.handles.get(from.handle)
   if (!context.handles.get(to.handle).writable) throw errnoError('EBADF')
+  assertWrites(context, to.ino)
   const wanted = await context.database.run(() => checkedLength(context, from, to, lengthBytes))
   if (wanted > 0) await recordSource(context, from.ino)
   let copied = 0

@@ -107,6 +107,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     onNameGone: options.onNameGone ?? (() => {}),
     staleNames: new StaleNames(),
     linkable: new Set(),
+    stopped: new Set(),
     served: { operations: 0 },
   }
   if (!readOnly) {
@@ -179,7 +180,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     }),
     statfs: reading(() => statfs(context)),
     getFlags: reading((ino) => getFlags(context, ino)),
-    setFlags: changing((_caller, ino, flags) => setFlags(context, ino, () => flags)),
+    setFlags: changing((caller, ino, flags) => setFlags(context, caller, ino, () => flags)),
     getxattr: reading((ino, name) => getxattr(context, ino, name)),
     setxattr: changing((caller, ino, name, value, flags) => setxattr(context, caller, ino, name, value, flags)),
     removexattr: changing((caller, ino, name) => removexattr(context, caller, ino, name)),

@@ -15,6 +15,8 @@ import {
   isDirectory,
   isRegular,
   isSymlink,
+  NOATIME_FLAG,
+  NODUMP_FLAG,
   type Node,
   newInode,
   putParent,
@@ -36,10 +38,13 @@ import { assertWritable, type Context, entryOf, entryTtlOf, reference } from './
 import type { Caller, Entry, Opened, OpenFlags } from './filesystem.ts'
 import { mayChange, openNode } from './io.ts'
 import { isDots } from './lookup.ts'
+import { assertOpens, assertTakesNames } from './protection.ts'
 
 const O_EXCL = 0o200
 const O_TRUNC = 0o1000
 const NOTHING = Buffer.alloc(0)
+/** As in ext4. */
+const INHERITED_FLAGS = CASEFOLD_FLAG | NODUMP_FLAG | NOATIME_FLAG
 const SLASH = 0x2f
 
 interface NewFile {
@@ -58,10 +63,11 @@ export interface FreeName {
   key: number
 }
 
-/** Looks for the place of a new name. ENOTDIR, ENOENT, EEXIST. */
+/** Looks for the place of a new name. ENOTDIR, ENOENT, EEXIST, EPERM. */
 export function freeName(context: Context, parent: Ino, name: Uint8Array): FreeName {
   const place = freeOrFound(context, parent, name)
   if (place.found !== null) throw errnoError('EEXIST')
+  assertTakesNames(place.directory)
   return place
 }
 
@@ -93,7 +99,7 @@ export function beginInode(
     if (isDirectory(mode)) mode |= S_ISGID
   }
   const realm = isDirectory(mode) ? directory.realm : 0
-  const flags = isDirectory(mode) ? directory.flags & CASEFOLD_FLAG : 0
+  const flags = directory.flags & (isDirectory(mode) ? INHERITED_FLAGS : INHERITED_FLAGS & ~CASEFOLD_FLAG)
   return newInode({ ino: takeIno(context), mode, uid: caller.uid, gid, now, rdev, realm, flags, target })
 }
 
@@ -113,7 +119,7 @@ function make(context: Context, file: NewFile, { directory, key }: FreeName): No
   }
   directory.touch(transaction, now, isDirectory(mode) ? 1 : 0)
   database.apply(transaction)
-  if (isDirectory(mode)) metadata.noteFolding(inode.ino, flags !== 0)
+  if (isDirectory(mode)) metadata.noteFolding(inode.ino, (flags & CASEFOLD_FLAG) !== 0)
   writeback.changed()
   return { inode, home: isDirectory(mode) ? 'directory' : 'dentry', directory: parent, key, name }
 }
@@ -188,11 +194,13 @@ export function create(
   const turn = () => {
     const place = freeOrFound(context, parent, name)
     if (place.found !== null && (flags & O_EXCL) !== 0) throw errnoError('EEXIST')
+    if (place.found === null) assertTakesNames(place.directory)
     const node =
       place.found === null
         ? make(context, { caller, parent, name, mode: S_IFREG | (mode & 0o7777) }, place)
         : regularNode(context, parent, place.found)
     if (place.found !== null && mayChange({ flags })) handOver.assertQuiet(node.inode.ino)
+    assertOpens(node.inode, flags)
     if (place.found !== null && dropsSetId && (flags & O_TRUNC) !== 0) dropSetIdOf(context, node)
     const opened = openNode(context, node, place.found === null ? flags & ~O_TRUNC : flags)
     reference(context, node)
@@ -215,6 +223,7 @@ export function tmpfile(
   return database.run(() => {
     const directory = metadata.directoryRecord(parent)
     if (directory.isRemoved) throw errnoError('ENOENT')
+    assertTakesNames(directory)
     const inode = beginInode(context, { caller, mode: S_IFREG | (mode & 0o7777) }, directory)
     const { ino } = inode
     inode.nlink = 0

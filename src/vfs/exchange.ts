@@ -21,6 +21,7 @@ import type { Transaction } from '../tables/index.ts'
 import type { Context } from './context.ts'
 import type { Caller } from './filesystem.ts'
 import { otherSpellingOf } from './link.ts'
+import { assertLosesName } from './protection.ts'
 import type { NamePlace } from './rename.ts'
 import { nameGone } from './stale-names.ts'
 
@@ -56,6 +57,7 @@ export function exchangeTurn(
     if (metadata.isWithin(from.parent, other.node.inode.ino)) throw errnoError('EINVAL')
   }
   if (one.node.inode.ino === other.node.inode.ino) return null
+  for (const { directory, node } of [one, other]) assertLosesName(directory, node.inode)
   const inodes = [one.node.inode, other.node.inode]
   const bringData = inodes.filter(({ ino, mode }) => isRegular(mode) && streams.get(ino) !== undefined)
   if (bringData.length > 0 && writeback.renameGate !== null) return writeback.renameGate

@@ -10,6 +10,7 @@ import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { Handle } from './filesystem.ts'
 import { planRecorded } from './io.ts'
+import { assertUnprotected, assertWrites } from './protection.ts'
 
 const KEEP_SIZE = 1
 const PUNCH_HOLE = 2
@@ -40,6 +41,7 @@ export function fallocate(
   if (what !== 0 && what !== ZERO_RANGE && !(what === PUNCH_HOLE && keepsSize)) throw errnoError('EOPNOTSUPP')
   if (!context.handles.get(handle).writable) throw errnoError('EBADF')
   if (offset < 0 || lengthBytes <= 0) throw errnoError('EINVAL')
+  assertWrites(context, ino)
   const { database, streams, writeback } = context
   const change = { keepsSize, makesHole: what !== 0, offset, end: offset + lengthBytes }
   const turn = () => database.run(() => fallocateTurn(context, ino, change))
@@ -61,6 +63,7 @@ function fallocateTurn(
   const node = metadata.nodeOf(ino)
   const { inode } = node
   assertFile(node)
+  if (makesHole) assertUnprotected(inode)
   if (end > FILE_SIZE_MAX) throw errnoError('EFBIG')
   const sizeBytes = streams.get(ino)?.attributes.sizeBytes ?? inode.sizeBytes
   const holeEnd = Math.min(end, sizeBytes)

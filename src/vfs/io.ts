@@ -8,6 +8,7 @@ import { errnoError, isPromise, type MaybePromise, ruleHolds } from '../platform
 import { type Lease, type ReadDataOptions, sliceRange } from '../segments/index.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { Handle, Opened, OpenFlags } from './filesystem.ts'
+import { assertOpens, assertWrites } from './protection.ts'
 import type { Reader, Reading } from './reader.ts'
 import { staleGate } from './stale-names.ts'
 
@@ -53,6 +54,7 @@ export function openNode(context: Context, node: Node, flags: number): Opened {
   const { handles, streams, writeback, clock } = context
   const { ino, mode, sizeBytes } = node.inode
   if (isDirectory(mode) && (flags & O_ACCMODE) !== 0) throw errnoError('EISDIR')
+  assertOpens(node.inode, flags)
   if (mayChange({ flags })) context.handOver.assertQuiet(ino)
   if ((flags & O_TRUNC) !== 0 && isRegular(mode)) {
     const size = streams.get(ino)?.attributes.sizeBytes ?? sizeBytes
@@ -188,6 +190,7 @@ export function write(
 ): MaybePromise<number> {
   const { database, metadata, streams, clock, writeback } = context
   assertWritable(context)
+  assertWrites(context, ino)
   if (offset + data.length > FILE_SIZE_MAX) throw errnoError('EFBIG')
   if (streams.isFull) return writeback.waitForRoom().then(() => write(context, _handle, ino, offset, data))
   const dirty = streams.get(ino)
@@ -209,7 +212,10 @@ export function write(
 export function release(context: Context, handle: Handle): void {
   const { handles, reaper, writeback } = context
   const { ino, open: stillOpen, writers } = handles.close(handle)
-  if (writers === 0) writeback.unhold(ino)
+  if (writers === 0) {
+    writeback.unhold(ino)
+    if (context.stopped.size > 0) context.stopped.delete(ino)
+  }
   if (stillOpen === 0) reaper.unused(ino)
 }
 

@@ -25,6 +25,7 @@ import type { Transaction } from '../tables/index.ts'
 import { assertWritable, type Context, entryOf, LINK_MAX, reference } from './context.ts'
 import { type FreeName, freeName } from './create.ts'
 import type { Caller, Entry } from './filesystem.ts'
+import { assertLosesName, assertUnprotected } from './protection.ts'
 import { nameGone } from './stale-names.ts'
 
 /** link(2). Order of checks as in vfs_link: EEXIST, EPERM for directories, ENOENT for a file without a name (unless it was made
@@ -42,6 +43,7 @@ export function link(
     const { directory, key } = freeName(context, newParent, newName)
     const node = metadata.nodeOf(ino)
     const { inode } = node
+    assertUnprotected(inode)
     if (isDirectory(inode.mode)) throw errnoError('EPERM')
     if (node.home === 'orphan' || node.home === 'removed') {
       if (!context.linkable.has(ino)) throw errnoError('ENOENT')
@@ -138,7 +140,7 @@ export function dropDirectory(context: Context, transaction: Transaction, node: 
   return metadata.keepRemoved(node.inode, now)
 }
 
-/** unlink(2): ENOENT, EISDIR. */
+/** unlink(2): ENOENT, EPERM, EISDIR. */
 export function unlink(context: Context, caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void> {
   assertWritable(context)
   const { database, metadata, clock, writeback } = context
@@ -148,6 +150,7 @@ export function unlink(context: Context, caller: Caller, parent: Ino, name: Uint
     if (found === null) throw errnoError('ENOENT')
     const otherSpelling = otherSpellingOf(name, found)
     const node = metadata.nodeAt(parent, found)
+    assertLosesName(directory, node.inode)
     if (isDirectory(node.inode.mode)) throw errnoError('EISDIR')
     const now = clock.now()
     const transaction = database.transaction()
@@ -167,7 +170,7 @@ export function otherSpellingOf(asked: Uint8Array, { bytes, start }: FoundName):
   return Buffer.compare(asked, stored) === 0 ? null : Buffer.from(stored)
 }
 
-/** rmdir(2): ENOENT, ENOTDIR, EBUSY for the root, ENOTEMPTY. */
+/** rmdir(2): ENOENT, EPERM, ENOTDIR, EBUSY for the root, ENOTEMPTY. */
 export function rmdir(context: Context, caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void> {
   assertWritable(context)
   const { database, metadata, clock, writeback } = context
@@ -178,6 +181,7 @@ export function rmdir(context: Context, caller: Caller, parent: Ino, name: Uint8
     const otherSpelling = otherSpellingOf(name, found)
     const node = metadata.nodeAt(parent, found)
     const { ino, mode } = node.inode
+    assertLosesName(directory, node.inode)
     if (!isDirectory(mode)) throw errnoError('ENOTDIR')
     if (ino === ROOT_INO) throw errnoError('EBUSY')
     if (!metadata.isEmptyDirectory(ino)) throw errnoError('ENOTEMPTY')

@@ -21,6 +21,7 @@ import { beginInode, checkNewName } from './create.ts'
 import { exchangeTurn } from './exchange.ts'
 import type { Caller } from './filesystem.ts'
 import { dropDirectory, dropName, otherSpellingOf } from './link.ts'
+import { assertLosesName, assertTakesNames } from './protection.ts'
 import { nameGone } from './stale-names.ts'
 
 export const RENAME_NOREPLACE = 1
@@ -104,8 +105,11 @@ function check(context: Context, from: NamePlace, to: NamePlace, flags: number):
   const otherParent = from.parent !== to.parent
   if (movesDirectory && otherParent && metadata.isWithin(to.parent, source.inode.ino)) throw errnoError('EINVAL')
   if (target !== null && otherParent && metadata.isWithin(from.parent, target.inode.ino)) throw errnoError('ENOTEMPTY')
-  if (target !== null) {
-    if (target.inode.ino === source.inode.ino) return null
+  if (target !== null && target.inode.ino === source.inode.ino) return null
+  assertLosesName(oldParent, source.inode)
+  if (target === null) assertTakesNames(newParent)
+  else {
+    assertLosesName(newParent, target.inode)
     const replacesDirectory = isDirectory(target.inode.mode)
     if (movesDirectory && !replacesDirectory) throw errnoError('ENOTDIR')
     if (!movesDirectory && replacesDirectory) throw errnoError('EISDIR')

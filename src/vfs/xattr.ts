@@ -76,7 +76,7 @@ function setCasefold(
   ino: Ino,
   isWanted: (inode: Inode) => boolean,
 ): MaybePromise<void> {
-  return setFlags(context, ino, (inode) => {
+  return setFlags(context, caller, ino, (inode) => {
     const isOn = isWanted(inode)
     // The kernel asks for the owner before an ioctl, but only for write permission before an attribute of user.*.
     if (caller.uid !== 0 && caller.uid !== inode.uid) throw errnoError('EPERM')

@@ -301,7 +301,15 @@ describe.each([
     expect((await ioctl(1, 0x8008_6601)).payload.subarray(16)).toEqual(Buffer.from(u32(casefold)))
     const { ino } = await create('file')
     expect((await ioctl(ino, 0x4008_6602, casefold)).error).toBe(-constants.errno.ENOTDIR)
-    expect((await ioctl(1, 0x401c_5820, 0)).error).toBe(-constants.errno.EOPNOTSUPP)
+    // The other form of them: IMMUTABLE and APPEND; nothing else of it is built, and what has no such form stays.
+    expect((await ioctl(1, 0x401c_5820, 0x18, 0, 0, 0, 0, 0, 0)).error).toBe(0)
+    expect((await ioctl(1, 0x8008_6601)).payload.readUInt32LE(16)).toBe(casefold | 0x30)
+    expect((await ioctl(1, 0x801c_581f)).payload.readUInt32LE(16)).toBe(0x18)
+    for (const words of [
+      [0, 4096, 0, 0, 0, 0, 0],
+      [0x20, 0, 0, 0, 0, 0, 0],
+    ])
+      expect((await ioctl(1, 0x401c_5820, ...words)).error).toBe(-constants.errno.EOPNOTSUPP)
     expect((await ioctl(1, 0x5401)).error).toBe(-constants.errno.ENOTTY)
   })
 

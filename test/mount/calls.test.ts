@@ -68,6 +68,16 @@ describeStores(
       await volume.unmount()
       expect(await volume.cairnfs(['fsck', volume.store.name, '--data', ...volume.store.options])).toContain('clean')
     })
+
+    test('chattr +i and +a hold, for root too, and over a mount', async () => {
+      const volume = await volumes.create(kind)
+      expect(await volume.shell(`chmod 777 .; ${python('flags.py')}`)).toBe('')
+      await volume.remountCold()
+      expect((await volume.run('echo x >a')).stderr).toContain('Operation not permitted')
+      expect(await volume.shell('lsattr | sort -k2 | tr -d -')).toBe('i ./a\na ./d\nd ./i\n')
+      await volume.shell('chattr -i a; echo x >a; chattr -a d; rm -r a d i')
+      await volume.unmount()
+    })
   },
   ONE_STORE,
 )

@@ -15,7 +15,7 @@ describeStores('a directory with chattr +F', (kind) => {
     expect(await said('cat d/README d/readme; ls d')).toBe('x\nx\nReadMe\nSub')
     expect((await volume.run('chattr -F d')).stderr).toContain('not empty')
     expect((await volume.run('chattr +F plain/a')).stderr).toContain('Not a directory')
-    expect((await volume.run('chattr +i plain/a')).stderr).toContain('not supported')
+    expect((await volume.run('chattr +c plain/a')).stderr).toContain('not supported')
     expect((await volume.run('mkdir d/SUB')).stderr).toContain('File exists')
     expect((await volume.run('set -C; echo z >d/README')).status).not.toBe(0)
 
