@@ -29,6 +29,7 @@ const CONGESTION_THRESHOLD = 48
 const WANTED =
   InitFlag.ASYNC_READ |
   InitFlag.ATOMIC_O_TRUNC |
+  InitFlag.EXPORT_SUPPORT |
   InitFlag.BIG_WRITES |
   InitFlag.DO_READDIRPLUS |
   InitFlag.ASYNC_DIO |

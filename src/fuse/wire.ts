@@ -61,6 +61,7 @@ export const Opcode = {
 export const InitFlag = {
   ASYNC_READ: 1 << 0,
   ATOMIC_O_TRUNC: 1 << 3,
+  EXPORT_SUPPORT: 1 << 4,
   BIG_WRITES: 1 << 5,
   DO_READDIRPLUS: 1 << 13,
   ASYNC_DIO: 1 << 15,

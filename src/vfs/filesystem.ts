@@ -101,7 +101,8 @@ export interface FilesystemStatistics {
 
 export interface Filesystem {
   /** Finds `name` in `parent`. ENOENT when there is none: `negativeTtlSec` says how long the kernel may believe that.
-   *  Each Entry given out counts one reference, until `forget`. */
+   *  Each Entry given out counts one reference, until `forget`. "." is `parent` itself, a file too, and ".." the directory that
+   *  holds it: so are file handles found again; `parent` may then be any number, and ESTALE says that there is no such inode. */
   lookup(caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<Entry>
   negativeTtlSec(parent: Ino): number
   /** The kernel drops `count` references to `ino`. */

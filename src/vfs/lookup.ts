@@ -5,6 +5,7 @@ import {
   dentryName,
   IN_SHARED,
   type Ino,
+  isDirectory,
   isSymlink,
   NAME_MAX,
   ROOT_INO,
@@ -51,11 +52,17 @@ export function isDots(name: Uint8Array): boolean {
   return name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT))
 }
 
-/** "." and "..": who exports a filesystem asks for them. */
-function dotsEntry(context: Context, parent: Ino, name: Uint8Array): Entry {
+/** "." and "..": who exports a filesystem asks for them, with nothing but a number that it gave out at some time, to anybody. "." may
+ *  be asked of a file too: it is the inode itself. ESTALE where there is none with a name. */
+function dotsEntry(context: Context, ino: Ino, name: Uint8Array): Entry {
   const { metadata } = context
-  let node = metadata.directoryNode(parent)
-  if (name.length === 2) node = metadata.directoryNode(metadata.parentDirectory(parent))
+  if (!Number.isSafeInteger(ino) || ino < ROOT_INO) throw errnoError('ESTALE')
+  let node = metadata.nodeOf(ino)
+  if (node.inode.nlink === 0) throw errnoError('ESTALE')
+  if (name.length === 2) {
+    if (!isDirectory(node.inode.mode)) throw errnoError('ENOTDIR')
+    node = metadata.directoryNode(metadata.parentDirectory(ino))
+  }
   reference(context, node)
   return entryOf(context, node)
 }

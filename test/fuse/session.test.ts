@@ -135,9 +135,9 @@ describe('INIT', () => {
     const granted = await h.initialized
     expect(payload.length).toBe(64)
     expect(payload.readUInt32LE(0)).toBe(7)
-    // ASYNC_READ ATOMIC_O_TRUNC BIG_WRITES DO_READDIRPLUS ASYNC_DIO PARALLEL_DIROPS ABORT_ERROR MAX_PAGES
+    // ASYNC_READ ATOMIC_O_TRUNC EXPORT_SUPPORT BIG_WRITES DO_READDIRPLUS ASYNC_DIO PARALLEL_DIROPS ABORT_ERROR MAX_PAGES
     // CACHE_SYMLINKS HANDLE_KILLPRIV_V2 INIT_EXT; not POSIX_LOCKS 1, FLOCK_LOCKS 10, READDIRPLUS_AUTO 14, WRITEBACK_CACHE 16.
-    const bits = [0, 3, 5, 13, 15, 18, 21, 22, 23, 28, 30]
+    const bits = [0, 3, 4, 5, 13, 15, 18, 21, 22, 23, 28, 30]
     expect(payload.readUInt32LE(12)).toBe(bits.reduce((word, bit) => word + 2 ** bit, 0))
     expect(payload.readUInt16LE(16)).toBe(64)
     expect(payload.readUInt32LE(20)).toBe(1 << 20)

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { PROGRAMS } from './programs/manifest.ts'
-import { describeStores, STORE_KINDS, Volumes } from './volume-fixture.ts'
+import { describeStores, dropCaches, STORE_KINDS, Volumes } from './volume-fixture.ts'
 
 const volumes = new Volumes()
 afterEach(() => volumes.cleanUp())
@@ -76,6 +76,35 @@ describeStores(
       expect((await volume.run('echo x >a')).stderr).toContain('Operation not permitted')
       expect(await volume.shell('lsattr | sort -k2 | tr -d -')).toBe('i ./a\na ./d\nd ./i\n')
       await volume.shell('chattr -i a; echo x >a; chattr -a d; rm -r a d i')
+      await volume.unmount()
+    })
+
+    test('file handles find their files without caches, in other places and over a mount; ESTALE for those that are gone', async () => {
+      const volume = await volumes.create(kind)
+      const paths = ['d', 'd/sub', 'd/sub/file', 'linked', 'symlink', 'gone', 'gonedir', 'moved']
+      await volume.shell(
+        'mkdir -p d/sub gonedir; for f in d/sub/file linked gone moved; do echo x >$f; done; ln linked d/name; ln -s to symlink',
+      )
+      const inos = async (names: string[]) => volume.shell(`stat -c '%n %i' ${names.join(' ')}`)
+      const before = (await inos(paths)).trimEnd().split('\n')
+      const handles = await volume.shell(python('handles.py', `take ${paths.join(' ')}`))
+      const used = () => volume.shell(`${python('handles.py', 'use')} <<'END'\n${handles}END`)
+      await volume.shell('rm gone linked; rmdir gonedir; mv moved d/elsewhere; mv d/sub over')
+      const expected = before.map((line) => (line.startsWith('gone') ? `${line.split(' ')[0]} ESTALE` : line))
+      const lines = `${expected.join('\n')}\n`
+      expect(await used()).toBe(lines)
+      await volume.sync()
+      await dropCaches(volumes.harness)
+      expect(await used()).toBe(lines)
+      await volume.remountCold()
+      expect(await used()).toBe(lines)
+      await volume.crash()
+      await dropCaches(volumes.harness)
+      await volume.mount()
+      expect(await used()).toBe(lines)
+      await volume.unmount()
+      await volume.mount(['-o', 'ro'])
+      expect(await used()).toBe(lines)
       await volume.unmount()
     })
   },

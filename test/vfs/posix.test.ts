@@ -555,3 +555,20 @@ test('set-ID bits go with chown, and where the transport says so; group-ID only 
   expect((await new Paths(crashed.fs).stat('/f')).mode & 0o7777).toBe(0o755)
   await checkConsistency(world.database)
 })
+
+test('"." of any inode is the inode itself, and ESTALE where there is none', async () => {
+  await paths.write('/f', 'x')
+  await paths.mkdir('/d')
+  const { ino } = await paths.stat('/f')
+  const itself = (of: number) => world.fs.lookup(CALLER, of as Ino, bytes('.'))
+  await world.unmount()
+  world = await mount({ store: world.store })
+  paths = new Paths(world.fs)
+  // Nobody has looked it up.
+  expect((await itself(ino)).attributes).toMatchObject({ ino, nlink: 1, generation: 0 })
+  expect(await errnoOf(() => world.fs.lookup(CALLER, ino, bytes('..')))).toBe('ENOTDIR')
+  expect((await itself(ROOT_INO)).attributes.ino).toBe(ROOT_INO)
+  await paths.unlink('/f')
+  for (const of of [ino, 0, -1, 12345, 2 ** 53, 2 ** 64])
+    expect(await errnoOf(() => itself(of)), `${of}`).toBe('ESTALE')
+})
