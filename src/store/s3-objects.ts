@@ -1,9 +1,8 @@
 // GETs and PUTs of single objects, without the SDK's middleware: that takes 0.65 ms for a request, and most of it is to find
 // out again what no key changes. So the SDK is asked once what it would send, and by whom it would have that signed; a request
-// is then a copy of it, with a key, a method and headers of its own, signed by the SDK's signer.
+// is then a copy of it, with a key, a method and headers of its own, signed as the SDK would (s3-signer.ts).
 //
 // Must stay true:
-// - The signer asks for credentials at every request, and they are refreshed as for the SDK's own requests.
 // - Requests are signed by the service's clock, as the last answer told it: whoever was refused for his clock is signed
 //   rightly the next time (the SDK's own requests too: they look at the same place).
 // - An answer that is no success is thrown as the SDK would throw it: s3-errors.ts knows no difference.
@@ -12,9 +11,9 @@ import { bodyLengthBytes } from './object-store.ts'
 import { contentSha256 } from './s3-checksums.ts'
 import { answeredError } from './s3-errors.ts'
 import { type Carried, type CarryingHttpHandler, encode, type Response, type SignedRequest } from './s3-http.ts'
+import { ObjectSigner, type Signer } from './s3-signer.ts'
 
 type Sdk = typeof import('@aws-sdk/client-s3')
-type Signer = Awaited<ReturnType<S3Client['config']['signer']>>
 
 export interface ObjectRequest {
   method: 'GET' | 'PUT'
@@ -28,7 +27,7 @@ export interface ObjectRequest {
 /** What all requests have in common: where the bucket's keys begin, and who signs. */
 interface Pattern {
   request: Pick<SignedRequest, 'protocol' | 'hostname' | 'port' | 'path' | 'headers'>
-  signer: Signer
+  signer: ObjectSigner
 }
 
 /** What a service appends to the head of a success when it fails after all. */
@@ -72,8 +71,9 @@ export class ObjectRequests {
     }
     if (method === 'PUT') all['content-length'] = String(bodyLengthBytes(parts))
     const signingDate = new Date(Date.now() + this.#client.config.systemClockOffset)
-    const signed = await signer.sign({ ...request, method, path, headers: all, query: {} }, { signingDate })
-    const { response } = await this.#handler.handle({ ...(signed as SignedRequest), body: carried })
+    const unsigned = { ...request, method, path, headers: all, query: {} }
+    const signed = await signer.sign(unsigned, signingDate)
+    const { response } = await this.#handler.handle({ ...unsigned, headers: signed, body: carried })
     this.#noteClock(response.headers)
     if (response.statusCode >= 300) throw answeredError(response)
     if (method === 'PUT' && (response.body as Buffer).toString('latin1').endsWith(ERROR_END))
@@ -106,7 +106,10 @@ export class ObjectRequests {
                 ['host', 'user-agent'].flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]]])),
               ),
             },
-            signer: await config.signer(context.endpointV2?.properties?.authSchemes?.[0]),
+            signer: new ObjectSigner(
+              (await config.signer(context.endpointV2?.properties?.authSchemes?.[0])) as Signer,
+              config.credentials,
+            ),
           }))()
           return { output: { $metadata: {} }, response: undefined }
         },
