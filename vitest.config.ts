@@ -13,7 +13,7 @@ const ALONE = [
   'test/docs/**/*.test.ts',
 ]
 /** Those that take a minute or more: begun last, they would run on beside nothing. */
-const LONG_FILES = /\/test\/mount\/(programs|cli-unreachable|errors|kills|faults)\.test\.ts$/
+const LONG_FILES = /\/test\/mount\/(programs|conformance|cli-unreachable|errors|kills|faults)\.test\.ts$/
 
 class LongFilesFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

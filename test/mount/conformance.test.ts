@@ -1,0 +1,113 @@
+// test/conformance/ over mounts: what man pages and POSIX say of each system call, as root and as users, over every store,
+// and over a local filesystem as the reference, where no case may fail either.
+//
+// Must stay true: nothing is left out in silence. The table at the end says of each call what was run, what passed, and
+// what did not apply and why.
+import { truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, afterEach, expect, test } from 'vitest'
+import { MountHarness, shellQuote } from './harness.ts'
+import { describeStores, Volumes } from './volume-fixture.ts'
+
+const RUNNER = join(import.meta.dirname, '../conformance/runner.py')
+const RUN_MS = 300_000
+/** Sparse. */
+const IMAGE_BYTES = 2 ** 30
+const CASES_MIN = 400
+
+interface CaseResult {
+  call: string
+  case: string
+  user: string
+  result: 'passed' | 'failed' | 'not applicable'
+  why: string
+}
+
+const volumes = new Volumes()
+const reference = new MountHarness()
+const tables: [where: string, results: CaseResult[]][] = []
+
+afterEach(async () => {
+  await volumes.cleanUp()
+  await reference.cleanUp()
+})
+afterAll(() => {
+  process.stdout.write(`${[...table(), ...reasons()].join('\n')}\n`)
+})
+
+/** Runs the suite in a directory, and says which cases failed. */
+async function run(harness: MountHarness, where: string, folder: string, on: string): Promise<void> {
+  const words = ['python3', RUNNER, folder, '--json', '--on', on].map(shellQuote).join(' ')
+  const { stdout, stderr } = await harness.run(words, { timeoutMs: RUN_MS })
+  expect(stderr).toBe('')
+  const results = stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as CaseResult)
+  tables.push([where, results])
+  expect(new Set(results.map((each) => `${each.call} ${each.case}`)).size).toBeGreaterThan(CASES_MIN)
+  expect(results.filter(({ result }) => result === 'failed').map(describeCase)).toEqual([])
+}
+
+const describeCase = ({ call, case: words, user, why }: CaseResult) => `${call}: ${words} (as ${user}): ${why}`
+
+test('every case of the conformance suite holds on a local filesystem (needs root)', async (context) => {
+  if (process.geteuid!() !== 0) context.skip('only root mounts a reference and runs as users')
+  const mountpoint = reference.mountpoint()
+  const image = join(reference.folder(), 'ext4.image')
+  writeFileSync(image, '')
+  truncateSync(image, IMAGE_BYTES)
+  const making = `mkfs.ext4 -q -F ${shellQuote(image)} && mount -o loop ${shellQuote(image)} ${shellQuote(mountpoint)}`
+  const { status, stderr } = await reference.run(making)
+  if (status === 0) return run(reference, 'ext4', mountpoint, 'ext4')
+  process.stderr.write(`the reference is tmpfs, as there is no ext4: ${stderr}`)
+  await reference.shell(`mount -t tmpfs none ${shellQuote(mountpoint)}`)
+  await run(reference, 'tmpfs', mountpoint, 'tmpfs')
+})
+
+describeStores('system calls', (kind) => {
+  test('do what man pages and POSIX say, in every case of the conformance suite', async () => {
+    const volume = await volumes.create(kind)
+    await run(volumes.harness, kind.title, volume.mountpoint, 'cairnfs')
+    await volume.unmount()
+  })
+})
+
+/** A line for each call, with the counts of each filesystem. */
+function table(): string[] {
+  const calls = [...new Set(tables.flatMap(([, results]) => results.map(({ call }) => call)))].sort()
+  const line = (name: string, cells: string[]) => name.padEnd(18) + cells.map((cell) => cell.padStart(26)).join('')
+  const counts = (results: CaseResult[]) => {
+    const count = (wanted: string) => results.filter(({ result }) => result === wanted).length
+    return `${results.length} / ${count('passed')} / ${count('failed')} / ${count('not applicable')}`
+  }
+  return [
+    'Conformance: run / passed / failed / not applicable',
+    line(
+      '',
+      tables.map(([where]) => where),
+    ),
+    ...[...calls, 'all'].map((call) =>
+      line(
+        call,
+        tables.map(([, results]) => counts(results.filter((each) => call === 'all' || each.call === call))),
+      ),
+    ),
+  ]
+}
+
+/** Why what did not apply did not: the cases of each call, and where. */
+function reasons(): string[] {
+  const found = new Map<string, Map<string, Set<string>>>()
+  for (const [where, results] of tables) {
+    for (const { call, case: words, why } of results.filter(({ result }) => result === 'not applicable')) {
+      const cases = found.get(why) ?? new Map<string, Set<string>>()
+      const places = cases.get(`${call}: ${words}`) ?? new Set()
+      found.set(why, cases.set(`${call}: ${words}`, places.add(where)))
+    }
+  }
+  return [...found].flatMap(([why, cases]) => [
+    `not applicable, ${why}:`,
+    ...[...cases].map(([words, places]) => `    ${words} (on ${[...places].join(', ')})`),
+  ])
+}
