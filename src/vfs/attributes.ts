@@ -40,10 +40,11 @@ export function setattr(
     const times = timesOf(changes, now)
     const setsTimes = times.atime !== undefined || times.mtime !== undefined
     const setsOwner = changes.uid !== undefined || changes.gid !== undefined
-    // chown(2) that leaves both as they are: ctime is now, and set-ID bits go. For them the kernel has asked nobody's leave.
+    // chown(2) that leaves both as they are: ctime is now, and set-ID bits go. Of those the kernel has asked nobody's leave, and
+    // before somebody writes to such a file it asks just the same: by himself he changes nothing, and nothing is refused.
     const setsNothing = changes.mode === undefined && !setsOwner && !setsTimes && changes.sizeBytes === undefined
     if (setsNothing && keptMode(inode) !== inode.mode && caller.uid !== 0 && caller.uid !== inode.uid)
-      throw errnoError('EPERM')
+      return { attributes: visibleAttributes(context, node), ttlSec: TTL_SEC }
     if (changes.mode !== undefined || setsOwner || setsNothing || (setsTimes && !regular)) {
       changeNamesHalf(inode, changes, ctime)
       if (!regular) Object.assign(inode, times)
