@@ -1,5 +1,6 @@
 // ioctl(2): the flags of inodes alone, in both forms that <linux/fs.h> has of them. The kernel reads the flags by FSGETXATTR
-// before it sets any, to see whether IMMUTABLE or APPEND change, which not everybody may do.
+// before it sets any, to see whether IMMUTABLE or APPEND change, which not everybody may do. Having set them it still shows the
+// ctime that it knew: it is told.
 import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import type { Caller, Filesystem, Ino } from '../vfs/index.ts'
 import type { RequestBuffer } from './codec.ts'
@@ -15,11 +16,22 @@ const XFLAGS: readonly (readonly [xflag: number, flag: number])[] = [
   [0x80, 0x40],
 ]
 
-/** Carries a request out; gives what it answers, as 32-bit words. ENOTTY for what is not known. */
-export function runIoctl(fs: Filesystem, caller: Caller, r: RequestBuffer): MaybePromise<readonly number[]> {
+/** Carries a request out; gives what it answers, as 32-bit words. ENOTTY for what is not known. `forgetAttributes`: has the kernel
+ *  ask for them anew. */
+export function runIoctl(
+  fs: Filesystem,
+  caller: Caller,
+  r: RequestBuffer,
+  forgetAttributes: (ino: Ino) => Promise<void>,
+): MaybePromise<readonly number[]> {
   r.need(IoctlIn.sizeof)
   if (fs.getFlags === undefined || fs.setFlags === undefined) throw errnoError('ENOTTY')
   const ino = r.nodeid as Ino
+  const changed = async (done: MaybePromise<void>) => {
+    await done
+    await forgetAttributes(ino)
+    return []
+  }
   switch (r.u32(InHeader.sizeof + IoctlIn.cmd)) {
     case Ioctl.GETFLAGS: {
       const flags = fs.getFlags(ino)
@@ -31,8 +43,7 @@ export function runIoctl(fs: Filesystem, caller: Caller, r: RequestBuffer): Mayb
     }
     case Ioctl.SETFLAGS: {
       r.need(IoctlIn.sizeof + 4)
-      const done = fs.setFlags(caller, ino, r.u32(InHeader.sizeof + IoctlIn.sizeof))
-      return isPromise(done) ? done.then(() => []) : []
+      return changed(fs.setFlags(caller, ino, r.u32(InHeader.sizeof + IoctlIn.sizeof)))
     }
     case Ioctl.FSSETXATTR: {
       r.need(IoctlIn.sizeof + 4 * FSXATTR_WORDS)
@@ -43,8 +54,7 @@ export function runIoctl(fs: Filesystem, caller: Caller, r: RequestBuffer): Mayb
       if (others.some((word) => word !== 0)) throw errnoError('EOPNOTSUPP')
       const before = fs.getFlags(ino)
       const set = (flags: number) => fs.setFlags!(caller, ino, withXflags(flags, xflags))
-      const done = isPromise(before) ? before.then(set) : set(before)
-      return isPromise(done) ? done.then(() => []) : []
+      return changed(isPromise(before) ? before.then(set) : set(before))
     }
     default:
       throw errnoError('ENOTTY')

@@ -30,7 +30,7 @@ import { forgetBatch } from './forgets.ts'
 import { runIoctl } from './ioctl.ts'
 import { FuseMetrics } from './metrics.ts'
 import { grantedNames, type Negotiated, negotiate } from './negotiation.ts'
-import { type SetIdParts, withoutSetId } from './set-id.ts'
+import { type SetIdParts, tellKernel, withoutSetId } from './set-id.ts'
 import type { TransportLog } from './transport.ts'
 import {
   AttrOut,
@@ -135,6 +135,9 @@ export class Session {
   stored(lengthBytes: number): void {
     this.#metrics.storedBytes.value += lengthBytes
   }
+
+  readonly #forgetAttributes = (ino: Ino): Promise<void> =>
+    tellKernel(this.#parts, ino, 'the kernel may show an old ctime')
 
   /** Names in a directory change, or have changed, without a request of the kernel's. */
   namesChange(directory: Ino): void {
@@ -286,7 +289,7 @@ export class Session {
       case Opcode.RELEASEDIR:
         return this.#sendEmpty(r)
       case Opcode.IOCTL:
-        return this.#then(r, runIoctl(this.#fs, this.#callerOf(r), r), this.#sendIoctl)
+        return this.#then(r, runIoctl(this.#fs, this.#callerOf(r), r, this.#forgetAttributes), this.#sendIoctl)
       default:
         // OPENDIR, FLUSH, ACCESS and INTERRUPT among them: see the head of this file.
         throw errnoError('ENOSYS')

@@ -28,13 +28,14 @@ export function withoutSetId<T>(
   const dropped = parts.fs.dropSetId(ino, ahead)
   if (dropped === false) return operation()
   return (isPromise(dropped) ? dropped : Promise.resolve(true)).then(async (hasDropped) => {
-    if (hasDropped) await tellKernel(parts, ino)
+    if (hasDropped) await tellKernel(parts, ino, 'the kernel may run a changed file by its old mode')
     return operation()
   })
 }
 
-/** Attributes alone: the kernel takes no lock that somebody might hold who waits for us. */
-async function tellKernel({ notify, log }: SetIdParts, ino: Ino): Promise<void> {
+/** That attributes are others now. Attributes alone: the kernel takes no lock that somebody might hold who waits for us. `otherwise`
+ *  says what happens where it did not hear. */
+export async function tellKernel({ notify, log }: SetIdParts, ino: Ino, otherwise: string): Promise<void> {
   const result = await notify(encodeInvalidateInode(ino, -1, 0))
-  if (result < 0) log.warn({ ino, errno: -result }, 'the kernel may run a changed file by its old mode')
+  if (result < 0) log.warn({ ino, errno: -result }, otherwise)
 }

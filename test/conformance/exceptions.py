@@ -37,16 +37,6 @@ NOT_BUILT_YET = {
         ('acl', 'setting it drops set group id of a group that one is not in'),
     ),
     **listed(
-        'FS_IMMUTABLE_FL and FS_APPEND_FL are not built yet',
-        ('ioctl', 'flags that are set are told'),
-        ('ioctl', 'an immutable file is not written even by root'),
-        ('ioctl', 'an immutable file is not replaced'),
-        ('ioctl', 'in an immutable directory no name comes or goes'),
-        ('ioctl', 'an append only file is only appended to'),
-        ('ioctl', 'in an append only directory names come and do not go'),
-        ('ioctl', 'changing flags changes ctime'),
-    ),
-    **listed(
         'birth times are not built yet',
         ('statx', 'knows when a file was made'),
         ('statx', 'the birth time never changes'),

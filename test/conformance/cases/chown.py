@@ -74,6 +74,22 @@ def of_nothing_leaves_ids_and_mtime():
     equal(owner('f'), before)
 
 
+@case(ROOT)
+def of_nothing_by_another_user_takes_no_set_id_bits():
+    os.chmod('.', 0o755)
+    make('f', mode=0o6755)
+    with acting_as(UID):
+        errno_of(os.chown, 'f', -1, -1)
+    equal(mode_of('f'), 0o6755)
+
+
+@case(ROOT)
+def of_nothing_takes_set_id_bits_for_root():
+    make('f', mode=0o6755)
+    os.chown('f', -1, -1)
+    equal(mode_of('f'), 0o755)
+
+
 @case(USER)
 def to_another_owner_is_EPERM():
     make('f')
