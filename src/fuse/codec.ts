@@ -22,7 +22,10 @@ import {
   OutHeader,
   SetattrIn,
   SetattrValid,
+  STATX_ANSWERED,
   StatfsOut,
+  Statx,
+  StatxOut,
 } from './wire.ts'
 
 const TWO_32 = 4294967296
@@ -260,7 +263,7 @@ export class ReplyBuffer {
     words[w++] = a.uid
     words[w++] = a.gid
     words[w++] = a.rdev
-    words[w++] = (a.mode & S_IFMT) === S_IFDIR ? DIRECTORY_BLOCK_BYTES : BLOCK_BYTES
+    words[w++] = blksizeOf(a.mode)
     words[w++] = 0
   }
 
@@ -290,6 +293,29 @@ export class ReplyBuffer {
     this.putU32(at + AttrOut.attrValidNsec + 4, 0)
     this.attr(at + AttrOut.attr, attributes)
     return at + AttrOut.sizeof
+  }
+
+  statxOut(at: number, a: Attributes, ttlSec: number): number {
+    this.zero(at, at + StatxOut.sizeof)
+    this.#ttl(at + StatxOut.attrValid, at + StatxOut.attrValidNsec, ttlSec)
+    const stat = at + StatxOut.stat
+    this.putU32(stat + Statx.mask, STATX_ANSWERED)
+    this.putU32(stat + Statx.blksize, blksizeOf(a.mode))
+    this.putU32(stat + Statx.nlink, a.nlink)
+    this.putU32(stat + Statx.uid, a.uid)
+    this.putU32(stat + Statx.gid, a.gid)
+    this.putU16(stat + Statx.mode, a.mode)
+    this.putU64(stat + Statx.ino, a.ino)
+    this.putU64(stat + Statx.size, a.sizeBytes)
+    this.putU64(stat + Statx.blocks, Math.ceil(a.allocatedBytes / 512))
+    for (const name of ['atime', 'btime', 'ctime', 'mtime'] as const) {
+      this.putU64(stat + Statx[name], a[name].sec)
+      this.putU32(stat + Statx[name] + 8, a[name].nsec)
+    }
+    // As new_decode_dev of <linux/kdev_t.h>.
+    this.putU32(stat + Statx.rdevMajor, (a.rdev >>> 8) & 0xfff)
+    this.putU32(stat + Statx.rdevMinor, (a.rdev & 0xff) | ((a.rdev >>> 12) & 0xfff00))
+    return at + StatxOut.sizeof
   }
 
   openOut(at: number, handle: number, openFlags: number): number {
@@ -493,6 +519,10 @@ function notification(code: number, payloadBytes: number): Buffer {
   message.writeUInt32LE(message.length, OutHeader.len)
   message.writeInt32LE(code, OutHeader.error)
   return message
+}
+
+function blksizeOf(mode: number): number {
+  return (mode & S_IFMT) === S_IFDIR ? DIRECTORY_BLOCK_BYTES : BLOCK_BYTES
 }
 
 export function totalLengthBytes(parts: readonly Uint8Array[]): number {

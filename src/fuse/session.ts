@@ -58,6 +58,7 @@ import {
   ReleaseIn,
   Rename2In,
   RenameIn,
+  StatxIn,
   WRITE_KILL_SUIDGID,
   WriteIn,
   WriteOut,
@@ -95,8 +96,9 @@ export interface SessionOptions {
 /** Causes of I/O errors that are remembered, so that a file read again and again does not fill the log. */
 const TOLD_MAX = 1000
 
-/** The machine's own O_DIRECT: the kernel passes flags as the caller gave them. */
+/** The machine's own: the kernel passes flags as the caller gave them. */
 const O_DIRECT = fsConstants.O_DIRECT
+const O_DSYNC = fsConstants.O_DSYNC
 
 export class Session {
   readonly #fs: Filesystem
@@ -187,7 +189,9 @@ export class Session {
         r.answered = true
         return forgetBatch(this.#fs, r, systemClock)
       case Opcode.GETATTR:
-        return this.#getattr(r)
+        return this.#then(r, this.#getattr(r, GetattrIn.sizeof), this.#sendAttr)
+      case Opcode.STATX:
+        return this.#then(r, this.#getattr(r, StatxIn.sizeof), this.#sendStatx)
       case Opcode.SETATTR: {
         const { changes, fh, dropsSetId } = r.setattr()
         if (fh !== undefined) changes.handle = fh as Handle
@@ -334,12 +338,13 @@ export class Session {
     this.#send(r, this.#reply.negativeEntry(OutHeader.sizeof, ttlSec))
   }
 
-  #getattr(r: RequestBuffer): MaybePromise<void> {
-    r.need(GetattrIn.sizeof)
+  /** A fuse_statx_in begins as a fuse_getattr_in. */
+  #getattr(r: RequestBuffer, sizeBytes: number): MaybePromise<{ attributes: Attributes; ttlSec: number }> {
+    r.need(sizeBytes)
     const ino = r.nodeid as Ino
     const hasHandle = (r.u32(InHeader.sizeof + GetattrIn.getattrFlags) & GETATTR_FH) !== 0
     const handle = hasHandle ? (r.u64(InHeader.sizeof + GetattrIn.fh) as Handle) : undefined
-    return this.#then(r, this.#fs.getattr(ino, handle, this.#callerOf(r)), this.#sendAttr)
+    return this.#fs.getattr(ino, handle, this.#callerOf(r))
   }
 
   #rename(r: RequestBuffer, namesAt: number, flags: number): MaybePromise<void> {
@@ -413,9 +418,20 @@ export class Session {
     const [handle, ino] = [r.u64(at + WriteIn.fh) as Handle, r.nodeid as Ino]
     const dropsSetId = (r.u32(at + WriteIn.writeFlags) & WRITE_KILL_SUIDGID) !== 0
     const ahead = dropsSetId ? { endBytes: offset + data.length } : null
-    const written = withoutSetId(this.#parts, ino, ahead, () => this.#fs.write(handle, ino, offset, data))
+    const flags = r.u32(at + WriteIn.flags)
+    const written = withoutSetId(this.#parts, ino, ahead, () => {
+      const taken = this.#fs.write(handle, ino, offset, data)
+      return (flags & O_DIRECT) !== 0 && (flags & O_DSYNC) !== 0 ? this.#synced(handle, ino, taken) : taken
+    })
     this.#metrics.writtenBytes.value += data.length
     return this.#then(r, written, this.#sendWritten)
+  }
+
+  /** A write past the page cache that is to be durable: after others the kernel sends FSYNC, after these it does not. */
+  async #synced(handle: Handle, ino: Ino, taken: MaybePromise<number>): Promise<number> {
+    const written = await taken
+    await this.#fs.fsync(handle, ino, true)
+    return written
   }
 
   // ---- answers ----
@@ -448,6 +464,10 @@ export class Session {
   readonly #sendAttr = (r: RequestBuffer, answer: { attributes: Attributes; ttlSec: number }): void => {
     this.#reply.attrOut(OutHeader.sizeof, answer.attributes, answer.ttlSec)
     this.#send(r, OutHeader.sizeof + AttrOut.sizeof)
+  }
+
+  readonly #sendStatx = (r: RequestBuffer, answer: { attributes: Attributes; ttlSec: number }): void => {
+    this.#send(r, this.#reply.statxOut(OutHeader.sizeof, answer.attributes, answer.ttlSec))
   }
 
   readonly #sendWritten = (r: RequestBuffer, written: number): void => {

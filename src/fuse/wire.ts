@@ -6,7 +6,7 @@
 // u64 are taken as little-endian, so big-endian machines are refused (session.ts).
 
 export const KERNEL_MAJOR = 7
-/** The newest minor whose structs are described here. */
+/** The newest minor whose structs are described here, but for single ones that newer kernels send whatever we say. */
 export const KERNEL_MINOR = 38
 /** Older kernels have other sizes of init_out (Linux 3.15 has 23). */
 export const KERNEL_MINOR_MIN = 23
@@ -53,6 +53,8 @@ export const Opcode = {
   COPY_FILE_RANGE: 47,
   /** A fuse_create_in and a name that means nothing. */
   TMPFILE: 51,
+  /** Asked where a program wants to know when a file was made. */
+  STATX: 52,
   /** From protocol 7.45 on; a kernel that gets ENOSYS falls back to the one before. */
   COPY_FILE_RANGE_64: 53,
 } as const
@@ -112,6 +114,7 @@ export const ForgetIn = { nlookup: 0, sizeof: 8 } as const
 export const BatchForgetIn = { count: 0, sizeof: 8 } as const
 export const ForgetOne = { nodeid: 0, nlookup: 8, sizeof: 16 } as const
 export const GetattrIn = { getattrFlags: 0, fh: 8, sizeof: 16 } as const
+export const StatxIn = { getattrFlags: 0, fh: 8, sizeof: 24 } as const
 export const SetattrIn = {
   valid: 0,
   fh: 8,
@@ -137,7 +140,8 @@ export const CreateIn = { flags: 0, mode: 4, openFlags: 12, sizeof: 16 } as cons
 export const ReleaseIn = { fh: 0, sizeof: 24 } as const
 /** READ, READDIR and READDIRPLUS. */
 export const ReadIn = { fh: 0, offset: 8, size: 16, flags: 32, sizeof: 40 } as const
-export const WriteIn = { fh: 0, offset: 8, size: 16, writeFlags: 20, sizeof: 40 } as const
+/** `flags`: as open(2) got them, and with O_DSYNC where this write is to be durable (RWF_DSYNC). */
+export const WriteIn = { fh: 0, offset: 8, size: 16, writeFlags: 20, flags: 32, sizeof: 40 } as const
 export const CopyFileRangeIn = {
   fhIn: 0,
   offIn: 8,
@@ -214,6 +218,27 @@ export const EntryOut = {
   sizeof: 128,
 } as const
 export const AttrOut = { attrValid: 0, attrValidNsec: 8, attr: 16, sizeof: 104 } as const
+/** STATX_BASIC_STATS and STATX_BTIME of <linux/stat.h>. */
+export const STATX_ANSWERED = 0xfff
+export const Statx = {
+  mask: 0,
+  blksize: 4,
+  nlink: 16,
+  uid: 20,
+  gid: 24,
+  mode: 28,
+  ino: 32,
+  size: 40,
+  blocks: 48,
+  atime: 64,
+  btime: 80,
+  ctime: 96,
+  mtime: 112,
+  rdevMajor: 128,
+  rdevMinor: 132,
+  sizeof: 256,
+} as const
+export const StatxOut = { attrValid: 0, attrValidNsec: 8, flags: 12, stat: 32, sizeof: 288 } as const
 export const OpenOut = { fh: 0, openFlags: 8, sizeof: 16 } as const
 export const WriteOut = { size: 0, sizeof: 8 } as const
 /** Answers COPY_FILE_RANGE_64 (the older one has a WriteOut), and has the form of fuse_lseek_out. */

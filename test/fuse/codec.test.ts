@@ -11,7 +11,7 @@ import {
   RequestBuffer,
 } from '../../src/fuse/codec.ts'
 import type { Attributes, Ino } from '../../src/vfs/index.ts'
-import { parseDirents, parseEntry, request, u32, u64 } from './requests.ts'
+import { parseDirents, parseEntry, parseStatx, request, u32, u64 } from './requests.ts'
 
 const id = fc.oneof(fc.nat(1000), fc.maxSafeNat())
 const word = fc.nat(0xffffffff)
@@ -74,6 +74,25 @@ describe('replies', () => {
         expect(parsed.generation).toBe(a.generation)
         expect(parsed.entryTtlSec).toBeCloseTo(entryMs / 1000, 6)
         expect(parsed.attributeTtlSec).toBeCloseTo(attributeMs / 1000, 6)
+      }),
+    )
+  })
+
+  test('what statx asks for arrives, and when a file was made', () => {
+    const reply = new ReplyBuffer(4096)
+    fc.assert(
+      fc.property(attributes, fc.nat(100_000), (a, ttlSec) => {
+        reply.bytes.fill(0xff)
+        const end = reply.statxOut(16, a, ttlSec)
+        expect(end).toBe(16 + 288)
+        expect(Number(reply.bytes.readBigUInt64LE(16))).toBe(ttlSec)
+        const { mask, device, ...parsed } = parseStatx(reply.bytes.subarray(16 + 32, end))
+        const { rdev, ...common } = shown(a)
+        expect(parsed).toEqual({ ...common, btime: a.btime })
+        // STATX_BASIC_STATS | STATX_BTIME; new_decode_dev.
+        expect(mask).toBe(0xfff)
+        const encoded = (device[1]! & 0xff) + device[0]! * 256 + Math.floor(device[1]! / 256) * 2 ** 20
+        expect(encoded).toBe(rdev)
       }),
     )
   })

@@ -105,3 +105,23 @@ export function parseDirents(bytes: Buffer, plus: boolean) {
   }
   return entries
 }
+
+/** struct fuse_statx. */
+export function parseStatx(bytes: Buffer) {
+  const time = (at: number) => ({ sec: Number(bytes.readBigInt64LE(at)), nsec: bytes.readUInt32LE(at + 8) })
+  return {
+    mask: bytes.readUInt32LE(0),
+    nlink: bytes.readUInt32LE(16),
+    uid: bytes.readUInt32LE(20),
+    gid: bytes.readUInt32LE(24),
+    mode: bytes.readUInt16LE(28),
+    ino: Number(bytes.readBigUInt64LE(32)),
+    size: Number(bytes.readBigUInt64LE(40)),
+    blocks: Number(bytes.readBigUInt64LE(48)),
+    atime: time(64),
+    btime: time(80),
+    ctime: time(96),
+    mtime: time(112),
+    device: [bytes.readUInt32LE(128), bytes.readUInt32LE(132)],
+  }
+}

@@ -441,7 +441,6 @@ describe.each([
       48,
       50,
       51,
-      52,
       9999,
     ]) {
       expect((await h.ask(request(opcode, 1, Buffer.alloc(64)))).error).toBe(-ENOSYS)

@@ -107,6 +107,66 @@ describeStores(
       expect(await used()).toBe(lines)
       await volume.unmount()
     })
+
+    test('special files of every type work, and are what they were after a mount', async () => {
+      const volume = await volumes.create(kind)
+      expect(await volume.shell(python('nodes.py'))).toBe('')
+      await volume.remountCold()
+      expect(await volume.shell(python('nodes.py', 'again'))).toBe('')
+      await volume.unmount()
+    })
+
+    test('what several programs see of a file is one file: locks, mappings, appending', async () => {
+      const volume = await volumes.create(kind)
+      expect(await volume.shell(python('sharing.py'))).toBe('')
+      // What was synced through a mapping.
+      await volume.crash()
+      await volume.mount()
+      expect(await volume.shell('head -c 7 mapped')).toBe('msynced')
+      await volume.unmount()
+    })
+
+    test('O_SYNC, O_DSYNC and RWF_DSYNC: what a write returned from survives a crash at once', async () => {
+      const volume = await volumes.create(kind, { mount: ['--commit', '600'] })
+      const names = (await volume.shell(python('durable.py'))).trimEnd().split('\n')
+      await volume.crash()
+      await volume.mount()
+      for (const name of names)
+        expect(await volume.shell(`tr -d ${name[0]} <${name} | wc -c; wc -c <${name}`), name).toBe('0\n8192\n')
+      expect(names).toHaveLength(7)
+      await volume.unmount()
+    })
+
+    test('inode numbers stay, and are never used again; files know when they were made', async () => {
+      const volume = await volumes.create(kind)
+      const numbers = async () =>
+        (await volume.shell('ls -i | sort -k2'))
+          .trimEnd()
+          .split('\n')
+          .map((line) => line.trim())
+      await volume.shell('touch a b c; mkdir d; rm b; touch e; mv a f; ln c g')
+      const gone = await volume.shell('touch h; stat -c %i h; rm h')
+      const before = await numbers()
+      const born = await volume.shell('stat -c "%n %W %w" c d f')
+      expect(born).toMatch(/^c [1-9]/)
+      await volume.remountCold()
+      expect(await numbers()).toEqual(before)
+      await volume.shell('chmod 600 c; echo more >>f; touch -d 2001-01-01 d')
+      expect(await volume.shell('stat -c "%n %W %w" c d f')).toBe(born)
+      await volume.crash()
+      await volume.mount()
+      const after = await volume.shell('touch new1 new2; mkdir new3; stat -c %i new1 new2 new3')
+      const used = [...before.map((line) => line.split(' ')[0]), gone.trim()]
+      for (const ino of after.trimEnd().split('\n')) expect(used).not.toContain(ino)
+      await volume.unmount()
+    })
+
+    test('freezing is refused', async () => {
+      const volume = await volumes.create(kind)
+      expect((await volume.run('fsfreeze -f .')).stderr).toContain('Operation not supported')
+      await volume.shell('echo x >f')
+      await volume.unmount()
+    })
   },
   ONE_STORE,
 )
