@@ -30,7 +30,8 @@ async function mount(filesystem: Filesystem, request: MountRequest): Promise<Mou
   const path = checkMountpoint(request.mountpoint)
   const loop = new DeviceLoop(await attach({ path, source: request.source, flags, allowOther: request.allowOther }))
   const registry = request.registry ?? new Registry()
-  const session = new Session(filesystem, loop, { readOnly: flags.readOnly === true, log, registry })
+  const { acls = false } = request
+  const session = new Session(filesystem, loop, { readOnly: flags.readOnly === true, acls, log, registry })
   loop.start((received) => session.handle(received))
 
   try {

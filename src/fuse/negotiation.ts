@@ -39,6 +39,8 @@ const WANTED =
   InitFlag.CACHE_SYMLINKS |
   InitFlag.HANDLE_KILLPRIV_V2 |
   InitFlag.INIT_EXT
+/** Where the mount has ACLs on. With DONT_MASK the umask comes with what makes a file: a default ACL stands in for it. */
+const WANTED_FOR_ACLS = InitFlag.POSIX_ACL | InitFlag.DONT_MASK | InitFlag.SETXATTR_EXT
 const WANTED2 = InitFlag2.DIRECT_IO_ALLOW_MMAP
 
 /** The most data one READ, WRITE or listing moves. */
@@ -59,7 +61,11 @@ export interface Negotiated {
 
 /** Encodes the answer to an INIT behind the header of `out`; `lengthBytes` counts both. `negotiated` is undefined where
  *  the kernel will ask again with our major. Throws FsError EPROTO for a kernel that is too old. */
-export function negotiate(r: RequestBuffer, out: ReplyBuffer): { lengthBytes: number; negotiated?: Negotiated } {
+export function negotiate(
+  r: RequestBuffer,
+  out: ReplyBuffer,
+  { acls }: { acls: boolean },
+): { lengthBytes: number; negotiated?: Negotiated } {
   r.need(InitIn.sizeof)
   const at = InHeader.sizeof
   const major = r.u32(at + InitIn.major)
@@ -75,7 +81,7 @@ export function negotiate(r: RequestBuffer, out: ReplyBuffer): { lengthBytes: nu
   }
   const offered = r.u32(at + InitIn.flags)
   const hasSecondWord = (offered & InitFlag.INIT_EXT) !== 0 && r.length >= at + InitIn.flags2 + 4
-  const flags = offered & WANTED
+  const flags = offered & (acls ? WANTED | WANTED_FOR_ACLS : WANTED)
   const flags2 = hasSecondWord ? r.u32(at + InitIn.flags2) & WANTED2 : 0
   const maxPages = flags & InitFlag.MAX_PAGES ? MAX_PAGES : DEFAULT_MAX_PAGES
   const negotiated: Negotiated = {

@@ -45,6 +45,7 @@ import {
   GetxattrIn,
   GetxattrOut,
   InHeader,
+  InitFlag,
   IoctlOut,
   LinkIn,
   MkdirIn,
@@ -63,7 +64,7 @@ import {
   WriteIn,
   WriteOut,
 } from './wire.ts'
-import { changeXattr, readXattr } from './xattr.ts'
+import { changeXattr, readXattr, type XattrTerms } from './xattr.ts'
 
 const S_IFDIR = 0o040000
 const S_IFREG = 0o100000
@@ -88,6 +89,8 @@ export interface ReplyPort {
 export interface SessionOptions {
   /** The mount is read-only: opening files is then left to the kernel (reads come with handle 0). */
   readOnly: boolean
+  /** Permissions are checked by ACLs: POSIX_ACL is asked for. */
+  acls?: boolean
   log: TransportLog
   /** Where requests are counted (metrics.ts). */
   registry: Registry
@@ -113,6 +116,7 @@ export class Session {
   readonly #metrics: FuseMetrics
   #caller: Caller = { uid: 0, gid: 0, pid: 0 }
   #negotiated: Negotiated | undefined
+  #xattrTerms: XattrTerms = { hasAcls: false, isExtended: false }
   #onInitialized: ((negotiated: Negotiated) => void) | undefined
 
   /** Resolves when the kernel and we have agreed; never, when the connection ends before. */
@@ -211,13 +215,16 @@ export class Session {
         const mode = r.u32(InHeader.sizeof + MknodIn.mode)
         const rdev = r.u32(InHeader.sizeof + MknodIn.rdev)
         const name = r.name(InHeader.sizeof + MknodIn.sizeof)
-        return this.#then(r, this.#fs.mknod(this.#callerOf(r), r.nodeid as Ino, name, mode, rdev), this.#sendEntry)
+        const umask = r.u32(InHeader.sizeof + MknodIn.umask)
+        const made = this.#fs.mknod(this.#callerOf(r), r.nodeid as Ino, name, mode, rdev, umask)
+        return this.#then(r, made, this.#sendEntry)
       }
       case Opcode.MKDIR: {
         r.need(MkdirIn.sizeof)
         const mode = S_IFDIR | (r.u32(InHeader.sizeof + MkdirIn.mode) & 0o7777)
         const name = r.name(InHeader.sizeof + MkdirIn.sizeof)
-        return this.#then(r, this.#fs.mkdir(this.#callerOf(r), r.nodeid as Ino, name, mode), this.#sendEntry)
+        const umask = r.u32(InHeader.sizeof + MkdirIn.umask)
+        return this.#then(r, this.#fs.mkdir(this.#callerOf(r), r.nodeid as Ino, name, mode, umask), this.#sendEntry)
       }
       case Opcode.UNLINK:
         return this.#then(
@@ -283,10 +290,10 @@ export class Session {
         )
       case Opcode.GETXATTR:
       case Opcode.LISTXATTR:
-        return this.#then(r, readXattr(this.#fs, r), this.#sendXattr)
+        return this.#then(r, readXattr(this.#fs, this.#callerOf(r), r, this.#xattrTerms), this.#sendXattr)
       case Opcode.SETXATTR:
       case Opcode.REMOVEXATTR:
-        return this.#then(r, changeXattr(this.#fs, this.#callerOf(r), r), this.#sendEmpty)
+        return this.#then(r, changeXattr(this.#fs, this.#callerOf(r), r, this.#xattrTerms), this.#sendEmpty)
       case Opcode.INIT:
         return this.#init(r)
       case Opcode.DESTROY:
@@ -301,8 +308,13 @@ export class Session {
   }
 
   #init(r: RequestBuffer): void {
-    const { lengthBytes, negotiated } = negotiate(r, this.#reply)
+    const { lengthBytes, negotiated } = negotiate(r, this.#reply, { acls: this.#options.acls === true })
     this.#negotiated = negotiated ?? this.#negotiated
+    const flags = this.#negotiated?.flags ?? 0
+    this.#xattrTerms = {
+      hasAcls: (flags & InitFlag.POSIX_ACL) !== 0,
+      isExtended: (flags & InitFlag.SETXATTR_EXT) !== 0,
+    }
     this.#send(r, lengthBytes)
     if (negotiated === undefined) return
     this.#log.info({ ...negotiated, granted: grantedNames(negotiated) }, 'the kernel and we agreed on FUSE')
@@ -379,10 +391,11 @@ export class Session {
     const mode = S_IFREG | (r.u32(InHeader.sizeof + CreateIn.mode) & 0o7777)
     const name = r.name(InHeader.sizeof + CreateIn.sizeof)
     const dropsSetId = (r.u32(InHeader.sizeof + CreateIn.openFlags) & OPEN_KILL_SUIDGID) !== 0
+    const umask = r.u32(InHeader.sizeof + CreateIn.umask)
     const [parent, caller] = [r.nodeid as Ino, this.#callerOf(r)]
     const created = isNameless
-      ? this.#fs.tmpfile!(caller, parent, mode, { flags })
-      : this.#fs.create(caller, parent, name, mode, { flags, dropsSetId })
+      ? this.#fs.tmpfile!(caller, parent, mode, { flags, umask })
+      : this.#fs.create(caller, parent, name, mode, { flags, dropsSetId, umask })
     return this.#then(r, created, (request, { entry, opened }) => {
       const middle = this.#reply.foundEntry(OutHeader.sizeof, entry)
       const end = this.#reply.openOut(middle, opened.handle, openOutFlags(opened, flags))

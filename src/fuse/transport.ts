@@ -33,6 +33,8 @@ export interface MountRequest {
   flags?: MountFlags
   /** Others than the one who mounts may use it. Without root this needs user_allow_other in /etc/fuse.conf. */
   allowOther: boolean
+  /** The kernel checks permissions by POSIX ACLs too; off unless told. It then asks for that of each file once. */
+  acls?: boolean
   /** The kernel's read-ahead window; needs root, ignored (with a log line) without. Left as it is when undefined. */
   readAheadKib?: number
   log: TransportLog

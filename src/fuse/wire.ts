@@ -65,13 +65,16 @@ export const InitFlag = {
   ATOMIC_O_TRUNC: 1 << 3,
   EXPORT_SUPPORT: 1 << 4,
   BIG_WRITES: 1 << 5,
+  DONT_MASK: 1 << 6,
   DO_READDIRPLUS: 1 << 13,
   ASYNC_DIO: 1 << 15,
   PARALLEL_DIROPS: 1 << 18,
+  POSIX_ACL: 1 << 20,
   ABORT_ERROR: 1 << 21,
   MAX_PAGES: 1 << 22,
   CACHE_SYMLINKS: 1 << 23,
   HANDLE_KILLPRIV_V2: 1 << 28,
+  SETXATTR_EXT: 1 << 29,
   INIT_EXT: 1 << 30,
 } as const
 
@@ -130,13 +133,13 @@ export const SetattrIn = {
   gid: 80,
   sizeof: 88,
 } as const
-export const MknodIn = { mode: 0, rdev: 4, sizeof: 16 } as const
-export const MkdirIn = { mode: 0, sizeof: 8 } as const
+export const MknodIn = { mode: 0, rdev: 4, umask: 8, sizeof: 16 } as const
+export const MkdirIn = { mode: 0, umask: 4, sizeof: 8 } as const
 export const RenameIn = { newdir: 0, sizeof: 8 } as const
 export const Rename2In = { newdir: 0, flags: 8, sizeof: 16 } as const
 export const LinkIn = { oldnodeid: 0, sizeof: 8 } as const
 export const OpenIn = { flags: 0, openFlags: 4, sizeof: 8 } as const
-export const CreateIn = { flags: 0, mode: 4, openFlags: 12, sizeof: 16 } as const
+export const CreateIn = { flags: 0, mode: 4, umask: 8, openFlags: 12, sizeof: 16 } as const
 export const ReleaseIn = { fh: 0, sizeof: 24 } as const
 /** READ, READDIR and READDIRPLUS. */
 export const ReadIn = { fh: 0, offset: 8, size: 16, flags: 32, sizeof: 40 } as const
@@ -168,8 +171,8 @@ export const Ioctl = {
 export const IoctlIn = { fh: 0, flags: 8, cmd: 12, arg: 16, inSize: 24, outSize: 28, sizeof: 32 } as const
 /** What it gives back follows. */
 export const IoctlOut = { result: 0, flags: 4, inIovs: 8, outIovs: 12, sizeof: 16 } as const
-/** Without SETXATTR_EXT. */
-export const SetxattrIn = { size: 0, flags: 4, sizeof: 8 } as const
+/** Without SETXATTR_EXT it ends before `setxattrFlags`. */
+export const SetxattrIn = { size: 0, flags: 4, compatSizeof: 8, setxattrFlags: 8, sizeof: 16 } as const
 /** GETXATTR and LISTXATTR. */
 export const GetxattrIn = { size: 0, sizeof: 8 } as const
 

@@ -5,7 +5,16 @@
 import type { Timespec } from '../platform/index.ts'
 import type { Transaction } from '../tables/index.ts'
 import type { Ino } from './attributes.ts'
-import { inodeFlags, recordGid, recordMode, recordRealm, touchedRecord } from './inode-record.ts'
+import {
+  decodeInode,
+  type Inode,
+  inodeFlags,
+  mayHaveXattrs,
+  recordGid,
+  recordMode,
+  recordRealm,
+  touchedRecord,
+} from './inode-record.ts'
 import { DOT_KEY } from './name-keys.ts'
 import { DIRECTORY } from './table-kinds.ts'
 
@@ -36,6 +45,15 @@ export class DirectoryRecord {
 
   get flags(): number {
     return inodeFlags(this.#bytes, 0)
+  }
+
+  /** False only where it has no extended attributes. */
+  get mayHaveXattrs(): boolean {
+    return mayHaveXattrs(this.#bytes, 0)
+  }
+
+  inode(): Inode {
+    return decodeInode(this.#bytes, 0)
   }
 
   /** Names in it came or went: its times change, and its links by the subdirectories that came. */

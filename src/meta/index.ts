@@ -1,6 +1,16 @@
 // meta/: what inodes, dentries, extents and live-byte counts are, in terms of tables. Promises upward: Metadata (reads of
 // this turn, and the building of transactions), codecs, what checkpoints need. Asks downward: a Database, the extent
 // codec of data/.
+export {
+  ACL_ACCESS_XATTR,
+  ACL_DEFAULT_XATTR,
+  type Acl,
+  aclAfterChmod,
+  decodeAcl,
+  encodeAcl,
+  inheritedAcl,
+  modeOfAcl,
+} from './acl.ts'
 export * from './attributes.ts'
 export { commonRanges } from './common-ranges.ts'
 export { filesWithManyExtents, fragmentedRuns, rewriteRuns } from './defragment.ts'
@@ -29,12 +39,14 @@ export {
   INLINE_EXTENTS_MAX,
   type Inode,
   inodeFlags,
+  mayHaveXattrs,
   newInode,
   readAttributes,
   recordMode,
   recordNlink,
   recordRealm,
   recordTail,
+  recordXattrs,
   SYMLINK_TARGET_MAX,
 } from './inode-record.ts'
 export {
@@ -64,3 +76,21 @@ export {
   UsageChanges,
   type UsageRow,
 } from './usage.ts'
+export {
+  ACL_MARK_XATTR,
+  CAPABILITY_XATTR,
+  decodeXattrPiece,
+  dropXattrTable,
+  hasInlineXattr,
+  inlineXattrs,
+  piecesOf,
+  XATTR_INLINE_VALUE_MAX,
+  XATTR_NAMES_MAX,
+  XATTR_VALUE_MAX,
+  XATTR_VALUES_MAX,
+  XATTRS_INLINE_MAX,
+  XattrEdit,
+  type XattrPiece,
+  xattrNames,
+  xattrOf,
+} from './xattrs.ts'

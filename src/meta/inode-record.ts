@@ -21,9 +21,10 @@
 //        ..   bit 10  u16        extents that follow, at most INLINE_EXTENTS_MAX; 0xffff: they lie in the table EXTENTS
 //                     u16        bytes of the symlink's target, at most 4,095
 //                     u16        bytes of inline xattrs
+//        ..   bit 11  u32, u32   what lies in the table XATTRS: bytes of names, a NUL each, and bytes of values
 //   ..   extents: 32 bytes each (u64 file offset, then 24 as data/extents.ts has them); sorted, without overlaps
 //   ..   target
-//   ..   xattrs
+//   ..   xattrs (xattrs.ts)
 //
 // The *names half* (mode, owner, nlink, xattrs, flags) changes with operations on names; the *stream half* (size,
 // allocated, extents, mtime) is what was last recorded of the file's stream. ctime and atime belong to both: the later
@@ -55,8 +56,9 @@ const RDEV = 1 << 7
 const FLAGS = 1 << 8
 const REALM = 1 << 9
 const LENGTHS = 1 << 10
+const XATTR_TABLE = 1 << 11
 /** Bytes of each optional field, in the order of their bits. */
-const FIELD_BYTES = [12, 12, 12, 4, 8, 8, 4, 4, 4, 8, 6]
+const FIELD_BYTES = [12, 12, 12, 4, 8, 8, 4, 4, 4, 8, 6, 8]
 const PRESENT_END = 1 << FIELD_BYTES.length
 /** How many bytes the fields take that a set of bits names. So a field begins behind those of the lower bits. */
 const OPTIONAL_BYTES = Uint8Array.from({ length: PRESENT_END }, (_, present) =>
@@ -87,7 +89,12 @@ export interface Inode {
   /** Sorted; null when they lie in the table EXTENTS. */
   extents: Extent[] | null
   target: Buffer
+  /** Those that fit here (xattrs.ts). */
   xattrs: Buffer
+  /** What lies in the table XATTRS: bytes of the names, with a NUL each; 0: there is none. */
+  tableNamesBytes: number
+  /** And bytes of their values. */
+  tableValuesBytes: number
 }
 
 export interface NewInode {
@@ -133,6 +140,8 @@ export function newInode({
     extents: [],
     target,
     xattrs: NOTHING,
+    tableNamesBytes: 0,
+    tableValuesBytes: 0,
   }
 }
 
@@ -156,6 +165,7 @@ function presentOf(inode: Inode): number {
   if (inode.flags !== 0) present |= FLAGS
   if (inode.realm !== 0) present |= REALM
   if (extents === null || extents.length + inode.target.length + inode.xattrs.length > 0) present |= LENGTHS
+  if (inode.tableNamesBytes !== 0) present |= XATTR_TABLE
   return present
 }
 
@@ -190,10 +200,16 @@ export function encodeInodeInto(inode: Inode, bytes: Buffer, at: number): number
   if (present & RDEV) end = bytes.writeUInt32LE(inode.rdev, end)
   if (present & FLAGS) end = bytes.writeUInt32LE(inode.flags, end)
   if (present & REALM) end = putU64(bytes, end, inode.realm)
+  if (present & LENGTHS) {
+    end = bytes.writeUInt16LE(extents === null ? EXTENTS_IN_TABLE : extents.length, end)
+    end = bytes.writeUInt16LE(target.length, end)
+    end = bytes.writeUInt16LE(xattrs.length, end)
+  }
+  if (present & XATTR_TABLE) {
+    end = bytes.writeUInt32LE(inode.tableNamesBytes, end)
+    end = bytes.writeUInt32LE(inode.tableValuesBytes, end)
+  }
   if ((present & LENGTHS) === 0) return end
-  end = bytes.writeUInt16LE(extents === null ? EXTENTS_IN_TABLE : extents.length, end)
-  end = bytes.writeUInt16LE(target.length, end)
-  end = bytes.writeUInt16LE(xattrs.length, end)
   if (extents !== null) {
     for (const extent of extents) end = encodeInlineExtent(extent, bytes, end)
   }
@@ -218,6 +234,22 @@ export function encodeInode(inode: Inode): Buffer {
 export function inodeFlags(bytes: Buffer, at: number): number {
   const fieldAt = fieldOf(bytes, at, FLAGS)
   return fieldAt < 0 ? 0 : bytes.readUInt32LE(fieldAt)
+}
+
+/** False only where there are no extended attributes. */
+export function mayHaveXattrs(bytes: Buffer, at: number): boolean {
+  const lengthsAt = fieldOf(bytes, at, LENGTHS)
+  return (lengthsAt >= 0 && bytes.readUInt16LE(lengthsAt + 4) !== 0) || fieldOf(bytes, at, XATTR_TABLE) >= 0
+}
+
+/** The attributes in the record, undecoded, and what it says of those in its table; null where there are none. */
+export function recordXattrs(
+  bytes: Buffer,
+  at: number,
+): { area: Buffer; tableNamesBytes: number; tableValuesBytes: number } | null {
+  if (!mayHaveXattrs(bytes, at)) return null
+  const { xattrs, tableNamesBytes, tableValuesBytes } = decodeInode(bytes, at)
+  return { area: xattrs, tableNamesBytes, tableValuesBytes }
 }
 
 /** Where an optional field begins; -1 when it is not there. */
@@ -245,7 +277,7 @@ export function recordTail(bytes: Buffer, at: number, limit = bytes.length): Rec
   if (present >= PRESENT_END) return null
   const extentsAt = at + HEAD_BYTES + OPTIONAL_BYTES[present]!
   if (extentsAt > limit) return null
-  const lengthsAt = extentsAt - FIELD_BYTES[FIELD_BYTES.length - 1]!
+  const lengthsAt = at + HEAD_BYTES + OPTIONAL_BYTES[present & (LENGTHS - 1)]!
   const hasLengths = (present & LENGTHS) !== 0
   const extents = hasLengths ? bytes.readUInt16LE(lengthsAt) : 0
   const targetBytes = hasLengths ? bytes.readUInt16LE(lengthsAt + 2) : 0
@@ -284,6 +316,13 @@ export function decodeInode(bytes: Buffer, at: number): Inode {
     extents: tail.extents === EXTENTS_IN_TABLE ? null : extents,
     target: targetBytes === 0 ? NOTHING : bytes.subarray(targetAt, targetAt + targetBytes),
     xattrs: xattrBytes === 0 ? NOTHING : bytes.subarray(end - xattrBytes, end),
+    tableNamesBytes: 0,
+    tableValuesBytes: 0,
+  }
+  const tableAt = fieldOf(bytes, at, XATTR_TABLE)
+  if (tableAt >= 0) {
+    inode.tableNamesBytes = bytes.readUInt32LE(tableAt)
+    inode.tableValuesBytes = bytes.readUInt32LE(tableAt + 4)
   }
   readAttributes(bytes, at, inode)
   return inode

@@ -67,19 +67,19 @@ export interface MetadataOptions {
 
 export class Metadata {
   readonly database: Database
+  readonly nameKeys: NameKeys
   readonly places = new Places()
   /** What was removed while something still refers to it, and has nothing that would have to be dropped once nothing does:
    *  directories, and files without bytes. Gone from the tables, nlink 0. Changed in the turn of the removal and of the last
    *  forget. */
   readonly removed = new Map<number, Inode>()
-  readonly #nameKeys: NameKeys
   /** Of directories that were asked for: whether names in them are folded. A hint that spares reading "."; it is changed in
    *  the turn in which the flag is. */
   readonly #folding = new Map<number, boolean>()
 
   constructor({ database, nameKeys }: MetadataOptions) {
     this.database = database
-    this.#nameKeys = nameKeys
+    this.nameKeys = nameKeys
   }
 
   directory(ino: number): Table {
@@ -127,7 +127,7 @@ export class Metadata {
     if (name.length === 0) throw errnoError('ENOENT')
     // Null where only the exact name counts.
     const folded = this.folds(directory) ? foldName(name) : null
-    const base = this.#nameKeys(folded ?? name)
+    const base = this.nameKeys(folded ?? name)
     const last = base + ORDINALS - 1
     let found: FoundName | null = null
     let free = base

@@ -1,9 +1,10 @@
-// Dropping inodes that have no name and no user: their extents, then their row in ORPHANS.
+// Dropping inodes that have no name and no user: their extents, then their large xattrs and their row in ORPHANS.
 import type { Database } from '../tables/index.ts'
 import { dropExtents } from './file-extents.ts'
 import { decodeInode, encodeInode } from './inode-record.ts'
 import { ORPHANS } from './table-kinds.ts'
 import { UsageChanges } from './usage.ts'
+import { dropXattrTable } from './xattrs.ts'
 
 /** Extents dropped in one turn: some milliseconds of work. */
 const EXTENTS_PER_TURN = 4096
@@ -24,8 +25,10 @@ export function reapTurn(database: Database, inos: readonly number[]): number[] 
       const before = inode.allocatedBytes
       const gone = dropExtents(database, transaction, usage, inode, budget)
       budget -= before === 0 ? 1 : 8 + (inode.extents === null ? EXTENTS_PER_TURN : 0)
-      if (gone) transaction.delete(ORPHANS, 0, ino)
-      else {
+      if (gone) {
+        dropXattrTable(transaction, inode)
+        transaction.delete(ORPHANS, 0, ino)
+      } else {
         transaction.put(ORPHANS, 0, ino, encodeInode(inode))
         left.push(ino)
       }

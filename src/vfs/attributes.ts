@@ -2,8 +2,21 @@
 // bytes do to the mode.
 //
 // Modes and owners are names operations; the size and the times of regular files are operations of the file's stream.
-import { type Ino, type Inode, isDirectory, isRegular, type Node, S_IFMT, S_ISGID, S_ISUID } from '../meta/index.ts'
+import {
+  CAPABILITY_XATTR,
+  hasInlineXattr,
+  type Ino,
+  type Inode,
+  isDirectory,
+  isRegular,
+  type Node,
+  S_IFMT,
+  S_ISGID,
+  S_ISUID,
+  XattrEdit,
+} from '../meta/index.ts'
 import { errnoError, type MaybePromise, type Timespec } from '../platform/index.ts'
+import { editByChmod } from './acl.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream, TTL_SEC } from './context.ts'
 import type { Attributes, BytesChange, Caller, SetAttributes } from './filesystem.ts'
 import { assertSettable, assertUnprotected, assertWrites } from './protection.ts'
@@ -43,12 +56,19 @@ export function setattr(
     // chown(2) that leaves both as they are: ctime is now, and set-ID bits go. Of those the kernel has asked nobody's leave, and
     // before somebody writes to such a file it asks just the same: by himself he changes nothing, and nothing is refused.
     const setsNothing = changes.mode === undefined && !setsOwner && !setsTimes && changes.sizeBytes === undefined
-    if (setsNothing && keptMode(inode) !== inode.mode && caller.uid !== 0 && caller.uid !== inode.uid)
+    const isCapable = !isDirectory(inode.mode) && hasInlineXattr(inode, CAPABILITY_XATTR)
+    const isOwner = caller.uid === 0 || caller.uid === inode.uid
+    if (setsNothing && (isCapable || keptMode(inode) !== inode.mode) && !isOwner)
       return { attributes: visibleAttributes(context, node), ttlSec: TTL_SEC }
-    if (changes.mode !== undefined || setsOwner || setsNothing || (setsTimes && !regular)) {
+    const dropsCapability = isCapable && (setsOwner || setsNothing || changes.sizeBytes !== undefined)
+    if (changes.mode !== undefined || setsOwner || setsNothing || dropsCapability || (setsTimes && !regular)) {
+      const edit = new XattrEdit(database, metadata.nameKeys, inode)
+      if (changes.mode !== undefined) editByChmod(context, edit, inode, changes.mode)
+      if (dropsCapability) edit.delete(CAPABILITY_XATTR)
       changeNamesHalf(inode, changes, ctime)
       if (!regular) Object.assign(inode, times)
       const transaction = database.transaction()
+      edit.putInto(transaction)
       metadata.put(transaction, node)
       database.apply(transaction)
     }

@@ -14,7 +14,7 @@ import {
 } from '../meta/index.ts'
 import { type Clock, errnoError, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import type { SegmentStore } from '../segments/index.ts'
-import type { Database } from '../tables/index.ts'
+import type { Database, Transaction } from '../tables/index.ts'
 import type { Defragmenter } from './defragmenter.ts'
 import type { Entry } from './filesystem.ts'
 import type { Served } from './guards.ts'
@@ -84,6 +84,8 @@ export interface Context {
   /** Files that became immutable while somebody had them open for writing. */
   readonly stopped: Set<number>
   readonly served: Served
+  /** Files that got file capabilities while their stream was there: a write looks at their inode again. */
+  readonly capable: Set<number>
 }
 
 /** The sole writer's kernel may believe what it was told: nobody else changes it. */
@@ -119,15 +121,18 @@ export function entryOf(context: Context, node: Node, entryTtlSec = TTL_SEC): En
 export function openStream(context: Context, node: Node): Stream {
   const { ino, sizeBytes, mtime, ctime } = node.inode
   const recorded: StreamAttributes = { sizeBytes, mtime, ctime, atime: null }
-  if (node.home === 'removed') makeOrphan(context, node.inode)
+  if (node.home === 'removed') {
+    const transaction = context.database.transaction()
+    makeOrphan(context, transaction, node.inode)
+    context.database.apply(transaction)
+  }
   return context.streams.get(ino) ?? context.streams.open(ino, recorded)
 }
 
-/** A file that was removed without bytes gets some: from now on there is something to be dropped when nobody uses it. */
-function makeOrphan({ database, metadata, reaper, writeback }: Context, inode: Inode): void {
-  const transaction = database.transaction()
+/** A file that is in memory alone gets bytes, or a table: from now on there is something to be dropped when nobody uses it. The
+ *  transaction is applied in this turn. */
+export function makeOrphan({ metadata, reaper, writeback }: Context, transaction: Transaction, inode: Inode): void {
   transaction.put(ORPHANS, 0, inode.ino, encodeInode(inode))
-  database.apply(transaction)
   metadata.removed.delete(inode.ino)
   metadata.places.move(inode.ino, IN_ORPHANS, 0)
   reaper.orphaned(inode.ino)

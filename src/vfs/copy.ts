@@ -14,6 +14,7 @@ import type { ReadPart } from '../data/index.ts'
 import { extentsOf, isDirectory, isNamedSegment, isRegular, type Node, SHARERS_MAX, sharersOf } from '../meta/index.ts'
 import { errnoError, FsError, isPromise, type MaybePromise } from '../platform/index.ts'
 import { type DataRange, type SegmentId, sliceRange } from '../segments/index.ts'
+import { dropCapabilityOf } from './capability.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { CopyEnd } from './filesystem.ts'
 import { planRecorded } from './io.ts'
@@ -144,6 +145,7 @@ function chunkTurn(
   if (copiedBytes > 0 && streams.isFull) return 'no room'
   if (steps.length === 0) return 0
 
+  dropCapabilityOf(context, target)
   const stream = openStream(context, target)
   const now = clock.now()
   let at = to.offset

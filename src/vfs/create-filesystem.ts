@@ -6,6 +6,7 @@ import type { ReadAheadCounters } from '../data/index.ts'
 import { CASEFOLD_FLAG, type Ino, Metadata, newInode, putRootDirectory, ROOT_INO, S_IFDIR } from '../meta/index.ts'
 import { FsError, ruleHolds } from '../platform/index.ts'
 import type { CheckpointHooks } from '../tables/index.ts'
+import { hasAcls } from './acl.ts'
 import { dropSetId, setattr } from './attributes.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Cleaner, type CleanerStatus, type CleanOptions } from './cleaner.ts'
@@ -29,7 +30,7 @@ import { StaleNames } from './stale-names.ts'
 import { statfs } from './statfs.ts'
 import { Walks } from './walks.ts'
 import { Writeback } from './writeback.ts'
-import { getxattr, removexattr, setxattr } from './xattr.ts'
+import { getxattr, listxattr, removexattr, setxattr } from './xattr.ts'
 
 const READ_AHEAD_BYTES_MAX = 64 << 20
 
@@ -67,6 +68,8 @@ export interface MountedFilesystem extends Filesystem {
   /** Stops everything in the background; what is dirty is given up. */
   abandon(): void
   readonly checkpointHooks: CheckpointHooks
+  /** Whether the volume had, or had had, any POSIX ACL when this was started. */
+  readonly hasAcls: boolean
   /** Resolves when no orphan is left that could be dropped now. */
   orphansEmptied(): Promise<void>
   status(): FilesystemStatus
@@ -109,6 +112,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     linkable: new Set(),
     stopped: new Set(),
     served: { operations: 0 },
+    capable: new Set(),
   }
   if (!readOnly) {
     writeback.onCommitted = () => {
@@ -135,6 +139,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
   const guards = createGuards(database, clock, context.served)
   const { reading, changing, counted } = guards
   let isPressed = false
+  let volumeHasAcls = false
   let isWritingBack = false
 
   return {
@@ -150,8 +155,10 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     setattr: changing((caller, ino, changes) => setattr(context, caller, ino, changes)),
     dropSetId: changing((ino, ahead) => dropSetId(context, ino, ahead)),
     readlink: reading((ino) => readlink(context, ino)),
-    mknod: changing((caller, parent, name, mode, rdev) => mknod(context, caller, parent, name, mode, rdev)),
-    mkdir: changing((caller, parent, name, mode) => mkdir(context, caller, parent, name, mode)),
+    mknod: changing((caller, parent, name, mode, rdev, umask) =>
+      mknod(context, caller, parent, name, { mode, rdev, umask }),
+    ),
+    mkdir: changing((caller, parent, name, mode, umask) => mkdir(context, caller, parent, name, { mode, umask })),
     symlink: changing((caller, parent, name, target) => symlink(context, caller, parent, name, target)),
     link: changing((caller, ino, newParent, newName) => link(context, caller, ino, newParent, newName)),
     unlink: changing((caller, parent, name) => unlink(context, caller, parent, name)),
@@ -181,8 +188,9 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     statfs: reading(() => statfs(context)),
     getFlags: reading((ino) => getFlags(context, ino)),
     setFlags: changing((caller, ino, flags) => setFlags(context, caller, ino, () => flags)),
-    getxattr: reading((ino, name) => getxattr(context, ino, name)),
-    setxattr: changing((caller, ino, name, value, flags) => setxattr(context, caller, ino, name, value, flags)),
+    getxattr: reading((caller, ino, name) => getxattr(context, caller, ino, name)),
+    setxattr: changing((caller, ino, change) => setxattr(context, caller, ino, change)),
+    listxattr: reading((caller, ino) => listxattr(context, caller, ino)),
     removexattr: changing((caller, ino, name) => removexattr(context, caller, ino, name)),
 
     async start(root = { uid: 0, gid: 0, mode: 0o755 }) {
@@ -204,6 +212,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
         database.apply(transaction)
         writeback.changed()
       }
+      volumeHasAcls = await database.run(() => hasAcls(context))
       if (readOnly) return
       await reaper.emptyOrphans()
       checkpoints.consider()
@@ -245,6 +254,9 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     },
     abandon: stop,
     checkpointHooks: checkpoints.hooks,
+    get hasAcls() {
+      return volumeHasAcls
+    },
     orphansEmptied: () => reaper.idle(),
     references: () => metadata.places.counts(),
     status: () => ({

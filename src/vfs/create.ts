@@ -31,10 +31,13 @@ import {
   S_IFSOCK,
   S_ISGID,
   SYMLINK_TARGET_MAX,
+  XattrEdit,
 } from '../meta/index.ts'
 import { errnoError, type MaybePromise } from '../platform/index.ts'
+import type { Transaction } from '../tables/index.ts'
+import { inherit } from './acl.ts'
 import { dropSetIdOf } from './attributes.ts'
-import { assertWritable, type Context, entryOf, entryTtlOf, reference } from './context.ts'
+import { assertWritable, type Context, entryOf, entryTtlOf, makeOrphan, reference } from './context.ts'
 import type { Caller, Entry, Opened, OpenFlags } from './filesystem.ts'
 import { mayChange, openNode } from './io.ts'
 import { isDots } from './lookup.ts'
@@ -53,6 +56,7 @@ interface NewFile {
   name: Uint8Array
   /** Type and permissions. */
   mode: number
+  umask?: number | undefined
   rdev?: number
   target?: Buffer
 }
@@ -85,13 +89,18 @@ export function checkNewName(name: Uint8Array): void {
   if (name.includes(SLASH) || name.includes(0)) throw errnoError('EINVAL')
 }
 
-/** An inode as it begins in that directory; takes an ino. */
+/** An inode as it begins in that directory; takes an ino. May fault before that. What of its attributes has no room in it goes
+ *  into the transaction. */
 export function beginInode(
   context: Context,
-  { caller, mode, rdev = 0, target = NOTHING }: Omit<NewFile, 'parent' | 'name'>,
+  transaction: Transaction,
+  { caller, mode: wanted, umask = 0, rdev = 0, target = NOTHING }: Omit<NewFile, 'parent' | 'name'>,
   directory: DirectoryRecord,
 ): Inode {
-  const now = context.clock.now()
+  const { clock, database, metadata } = context
+  const inherited = inherit(context, directory, wanted, umask)
+  const now = clock.now()
+  let { mode } = inherited
   let { gid } = caller
   // inode_init_owner: the group of a set-group-ID directory is inherited, and by directories the bit too.
   if ((directory.mode & S_ISGID) !== 0) {
@@ -100,17 +109,23 @@ export function beginInode(
   }
   const realm = isDirectory(mode) ? directory.realm : 0
   const flags = directory.flags & (isDirectory(mode) ? INHERITED_FLAGS : INHERITED_FLAGS & ~CASEFOLD_FLAG)
-  return newInode({ ino: takeIno(context), mode, uid: caller.uid, gid, now, rdev, realm, flags, target })
+  const inode = newInode({ ino: takeIno(context), mode, uid: caller.uid, gid, now, rdev, realm, flags, target })
+  if (inherited.xattrs.length > 0) {
+    const edit = new XattrEdit(database, metadata.nameKeys, inode)
+    for (const { name, value } of inherited.xattrs) edit.set(name, value)
+    edit.putInto(transaction)
+  }
+  return inode
 }
 
 /** Makes the inode and its dentry; the turn's only change. */
 function make(context: Context, file: NewFile, { directory, key }: FreeName): Node {
   const { database, metadata, writeback } = context
   const { parent } = file
-  const inode = beginInode(context, file, directory)
+  const transaction = database.transaction()
+  const inode = beginInode(context, transaction, file, directory)
   const { mode, flags, btime: now } = inode
   const name = Buffer.from(file.name)
-  const transaction = database.transaction()
   transaction.put(DIRECTORY, parent, key, encodeDentry(name, inode))
   putParent(transaction, inode.ino, parent, key)
   if (isDirectory(mode)) {
@@ -145,14 +160,13 @@ export function mknod(
   caller: Caller,
   parent: Ino,
   name: Uint8Array,
-  mode: number,
-  rdev: number,
+  { mode, rdev, umask }: { mode: number; rdev: number; umask?: number | undefined },
 ): MaybePromise<Entry> {
   const type = mode & S_IFMT
   if (type === 0) mode |= S_IFREG
   else if (type === S_IFDIR || type === S_IFLNK || !KNOWN_TYPES.has(type)) throw errnoError('EINVAL')
   const isDevice = type === S_IFCHR || type === S_IFBLK
-  return makeEntry(context, { caller, parent, name, mode, rdev: isDevice ? rdev : 0 })
+  return makeEntry(context, { caller, parent, name, mode, umask, rdev: isDevice ? rdev : 0 })
 }
 const KNOWN_TYPES = new Set([S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK])
 
@@ -161,9 +175,9 @@ export function mkdir(
   caller: Caller,
   parent: Ino,
   name: Uint8Array,
-  mode: number,
+  { mode, umask }: { mode: number; umask?: number | undefined },
 ): MaybePromise<Entry> {
-  return makeEntry(context, { caller, parent, name, mode: S_IFDIR | (mode & 0o7777) })
+  return makeEntry(context, { caller, parent, name, mode: S_IFDIR | (mode & 0o7777), umask })
 }
 
 /** symlink(2): ENOENT for an empty target, ENAMETOOLONG for one longer than a path. */
@@ -187,7 +201,7 @@ export function create(
   parent: Ino,
   name: Uint8Array,
   mode: number,
-  { flags, dropsSetId = false }: OpenFlags,
+  { flags, dropsSetId = false, umask }: OpenFlags,
 ): MaybePromise<{ entry: Entry; opened: Opened }> {
   assertWritable(context)
   const { database, handOver } = context
@@ -197,7 +211,7 @@ export function create(
     if (place.found === null) assertTakesNames(place.directory)
     const node =
       place.found === null
-        ? make(context, { caller, parent, name, mode: S_IFREG | (mode & 0o7777) }, place)
+        ? make(context, { caller, parent, name, mode: S_IFREG | (mode & 0o7777), umask }, place)
         : regularNode(context, parent, place.found)
     if (place.found !== null && mayChange({ flags })) handOver.assertQuiet(node.inode.ino)
     assertOpens(node.inode, flags)
@@ -216,7 +230,7 @@ export function tmpfile(
   caller: Caller,
   parent: Ino,
   mode: number,
-  { flags }: OpenFlags,
+  { flags, umask }: OpenFlags,
 ): MaybePromise<{ entry: Entry; opened: Opened }> {
   assertWritable(context)
   const { database, metadata, linkable } = context
@@ -224,12 +238,18 @@ export function tmpfile(
     const directory = metadata.directoryRecord(parent)
     if (directory.isRemoved) throw errnoError('ENOENT')
     assertTakesNames(directory)
-    const inode = beginInode(context, { caller, mode: S_IFREG | (mode & 0o7777) }, directory)
+    const transaction = database.transaction()
+    const inode = beginInode(context, transaction, { caller, mode: S_IFREG | (mode & 0o7777), umask }, directory)
     const { ino } = inode
     inode.nlink = 0
     const node: Node = { inode, home: 'removed', directory: 0, key: 0, name: NOTHING }
     metadata.removed.set(ino, inode)
     reference(context, node)
+    if (inode.tableNamesBytes > 0) {
+      makeOrphan(context, transaction, inode)
+      database.apply(transaction)
+      node.home = 'orphan'
+    }
     if ((flags & O_EXCL) === 0) linkable.add(ino)
     return { entry: entryOf(context, node), opened: openNode(context, node, flags & ~O_TRUNC) }
   })

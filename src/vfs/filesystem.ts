@@ -50,6 +50,8 @@ export interface OpenFlags {
   readonly flags: number
   /** Of `create`: where it finds a file and O_TRUNC empties it, that loses its set-ID bits. */
   readonly dropsSetId?: boolean
+  /** Of `create` and `tmpfile`: taken off the mode, unless the directory has a default ACL. 0: it is off already. */
+  readonly umask?: number
 }
 
 export interface Opened {
@@ -90,6 +92,17 @@ export interface BytesChange {
   readonly isByName?: boolean
 }
 
+/** One extended attribute and what becomes of it. */
+export interface SetXattr {
+  readonly name: Uint8Array
+  readonly value: Uint8Array
+  /** 0, XATTR_CREATE (1) or XATTR_REPLACE (2). */
+  readonly flags: number
+  /** Of an access ACL: whether S_ISGID goes, as the caller is in no such group and may not keep it. Where nobody says so, it is
+   *  judged by the caller's ids. */
+  readonly dropsSetgid?: boolean
+}
+
 export interface FilesystemStatistics {
   blockSizeBytes: number
   totalBytes: number
@@ -119,9 +132,10 @@ export interface Filesystem {
   dropSetId(ino: Ino, ahead: BytesChange): MaybePromise<boolean>
   readlink(ino: Ino): MaybePromise<Uint8Array>
 
-  /** `mode` holds type and permissions, the umask already applied. */
-  mknod(caller: Caller, parent: Ino, name: Uint8Array, mode: number, rdev: number): MaybePromise<Entry>
-  mkdir(caller: Caller, parent: Ino, name: Uint8Array, mode: number): MaybePromise<Entry>
+  /** `mode` holds type and permissions. `umask` is taken off, unless the directory has a default ACL; without, it is off
+   *  already. */
+  mknod(caller: Caller, parent: Ino, name: Uint8Array, mode: number, rdev: number, umask?: number): MaybePromise<Entry>
+  mkdir(caller: Caller, parent: Ino, name: Uint8Array, mode: number, umask?: number): MaybePromise<Entry>
   symlink(caller: Caller, parent: Ino, name: Uint8Array, target: Uint8Array): MaybePromise<Entry>
   link(caller: Caller, ino: Ino, newParent: Ino, newName: Uint8Array): MaybePromise<Entry>
   unlink(caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void>
@@ -198,8 +212,8 @@ export interface Filesystem {
    *  system.posix_acl_access and _default, in the kernel's format (<linux/posix_acl_xattr.h>); an access ACL and the mode's group
    *  bits are kept as one. A value is at most 64 KiB, a name 255 bytes. ENODATA, EEXIST (XATTR_CREATE), E2BIG, ENOSPC where all
    *  of an inode's take more than there is room for, EOPNOTSUPP for other prefixes. What is missing of it is not supported. */
-  getxattr?(ino: Ino, name: Uint8Array): MaybePromise<Uint8Array>
-  setxattr?(caller: Caller, ino: Ino, name: Uint8Array, value: Uint8Array, flags: number): MaybePromise<void>
-  listxattr?(ino: Ino): MaybePromise<readonly Uint8Array[]>
+  getxattr?(caller: Caller, ino: Ino, name: Uint8Array): MaybePromise<Uint8Array>
+  setxattr?(caller: Caller, ino: Ino, change: SetXattr): MaybePromise<void>
+  listxattr?(caller: Caller, ino: Ino): MaybePromise<readonly Uint8Array[]>
   removexattr?(caller: Caller, ino: Ino, name: Uint8Array): MaybePromise<void>
 }

@@ -7,6 +7,7 @@
 import type { ReadPart } from '../data/index.ts'
 import { extentsOf, type Ino, type Inode, isDirectory, isRegular, type Node } from '../meta/index.ts'
 import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
+import { dropCapabilityOf } from './capability.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { Handle } from './filesystem.ts'
 import { planRecorded } from './io.ts'
@@ -69,6 +70,7 @@ function fallocateTurn(
   const holeEnd = Math.min(end, sizeBytes)
   const recorded = makesHole && offset < holeEnd ? extentsOf(database, inode, offset, holeEnd) : []
 
+  dropCapabilityOf(context, node)
   const stream = openStream(context, node)
   const now = clock.now()
   if (makesHole && offset < holeEnd) stream.punch(offset, holeEnd - offset, now, recorded)

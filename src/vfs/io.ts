@@ -6,6 +6,7 @@ import type { Extent, ReadPart } from '../data/index.ts'
 import { extentsOf, type Ino, type Inode, isDirectory, isRegular, type Node } from '../meta/index.ts'
 import { errnoError, isPromise, type MaybePromise, ruleHolds } from '../platform/index.ts'
 import { type Lease, type ReadDataOptions, sliceRange } from '../segments/index.ts'
+import { dropCapabilityOf } from './capability.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { Handle, Opened, OpenFlags } from './filesystem.ts'
 import { assertOpens, assertWrites } from './protection.ts'
@@ -58,6 +59,7 @@ export function openNode(context: Context, node: Node, flags: number): Opened {
   if (mayChange({ flags })) context.handOver.assertQuiet(ino)
   if ((flags & O_TRUNC) !== 0 && isRegular(mode)) {
     const size = streams.get(ino)?.attributes.sizeBytes ?? sizeBytes
+    dropCapabilityOf(context, node)
     const stream = openStream(context, node)
     if (size > 0) writeback.hold(stream)
     stream.truncate(0, clock.now())
@@ -193,7 +195,7 @@ export function write(
   assertWrites(context, ino)
   if (offset + data.length > FILE_SIZE_MAX) throw errnoError('EFBIG')
   if (streams.isFull) return writeback.waitForRoom().then(() => write(context, _handle, ino, offset, data))
-  const dirty = streams.get(ino)
+  const dirty = context.capable.has(ino) ? undefined : streams.get(ino)
   if (dirty !== undefined) {
     dirty.write(offset, data, clock.now())
     writeback.streamChanged(dirty)
@@ -202,6 +204,7 @@ export function write(
   return database.run(() => {
     const node = metadata.nodeOf(ino)
     if (!isRegular(node.inode.mode)) throw errnoError(isDirectory(node.inode.mode) ? 'EISDIR' : 'EINVAL')
+    dropCapabilityOf(context, node)
     const stream = openStream(context, node)
     stream.write(offset, data, clock.now())
     writeback.streamChanged(stream)

@@ -5,6 +5,7 @@
 import {
   DIRECTORY,
   dentryName,
+  dropXattrTable,
   encodeInode,
   encodeSharedDentry,
   type FoundName,
@@ -126,16 +127,18 @@ export function dropName(context: Context, transaction: Transaction, node: Node,
   }
 }
 
-/** Whether a file has no bytes anywhere, and nobody has it open: then nothing of it has to be dropped later. */
-function hasNoBytes({ handles, streams }: Context, { ino, extents }: Inode): boolean {
-  return extents?.length === 0 && !handles.isOpen(ino) && streams.get(ino) === undefined
+/** Whether a file has no bytes anywhere, nor a table of xattrs, and nobody has it open: then nothing of it has to be dropped
+ *  later. */
+function hasNoBytes({ handles, streams }: Context, { ino, extents, tableNamesBytes }: Inode): boolean {
+  return extents?.length === 0 && tableNamesBytes === 0 && !handles.isOpen(ino) && streams.get(ino) === undefined
 }
 
-/** Removes an empty directory's table. Returns what to do once the transaction is applied. */
+/** Removes an empty directory's tables: who still has it open sees what xattrs stand in its inode. Returns what to do once the transaction is applied. */
 export function dropDirectory(context: Context, transaction: Transaction, node: Node, now: Timespec): () => void {
   const { metadata } = context
   const { ino } = node.inode
   transaction.clear(DIRECTORY, ino)
+  dropXattrTable(transaction, node.inode)
   transaction.delete(PARENTS, 0, ino)
   return metadata.keepRemoved(node.inode, now)
 }

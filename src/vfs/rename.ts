@@ -142,7 +142,7 @@ function renameTurn(
   }
   if ((flags & RENAME_WHITEOUT) === 0) transaction.delete(DIRECTORY, from.parent, oldKey)
   else {
-    const whiteout = beginInode(context, { caller, mode: S_IFCHR }, oldParent)
+    const whiteout = beginInode(context, transaction, { caller, mode: S_IFCHR }, oldParent)
     transaction.put(DIRECTORY, from.parent, oldKey, encodeDentry(oldName, whiteout))
     putParent(transaction, whiteout.ino, from.parent, oldKey)
   }

@@ -1,85 +1,195 @@
-// Extended attributes: the few by which a directory tells, or is told, how it treats names. None is kept yet.
-import { CASEFOLD_FLAG, dentryName, type Ino, type Inode, isDirectory } from '../meta/index.ts'
+// getxattr, setxattr, listxattr, removexattr: extended attributes (xattr(7)). Where they lie is meta/xattrs.ts.
+//
+// Setting and removing are names operations: they change ctime, stand in the order of names, and happen in one turn.
+import {
+  ACL_ACCESS_XATTR,
+  ACL_DEFAULT_XATTR,
+  CAPABILITY_XATTR,
+  decodeAcl,
+  type Ino,
+  type Inode,
+  isDirectory,
+  isRegular,
+  type Node,
+  XATTR_INLINE_VALUE_MAX,
+  XATTR_VALUE_MAX,
+  XattrEdit,
+  xattrNames,
+  xattrOf,
+} from '../meta/index.ts'
 import { errnoError, type MaybePromise } from '../platform/index.ts'
-import type { Context } from './context.ts'
-import type { Caller } from './filesystem.ts'
-import { setFlags } from './flags.ts'
-
-/** Of directories: '1' where names that fold alike are one, else '0'. To remove it is to set '0'. */
-const CASEFOLD = Buffer.from('user.cairnfs.casefold')
-/** Of directories that fold, a name behind it: how that name is spelled there. Asked by Samba's vfs_glusterfs_fuse. */
-const REAL_NAME = Buffer.from('glusterfs.get_real_filename:')
-const OFF = Buffer.from('0')
-const ON = Buffer.from('1')
+import { type AclKind, editAcl } from './acl.ts'
+import { assertWritable, type Context, makeOrphan } from './context.ts'
+import type { Caller, SetXattr } from './filesystem.ts'
+import { assertUnprotected } from './protection.ts'
+import { virtualXattrsOf } from './virtual-xattrs.ts'
 
 const XATTR_CREATE = 1
+const XATTR_REPLACE = 2
+const XATTR_NAME_MAX = 255
 
-/** getxattr(2). EOPNOTSUPP for what is not built, as a filesystem without extended attributes answers; ENODATA. */
-export function getxattr(context: Context, ino: Ino, name: Uint8Array): MaybePromise<Uint8Array> {
-  if (CASEFOLD.equals(name)) {
-    return context.database.run(() => {
-      const { mode, flags } = context.metadata.nodeOf(ino).inode
-      if (!isDirectory(mode)) throw errnoError('ENODATA')
-      return (flags & CASEFOLD_FLAG) === 0 ? OFF : ON
-    })
-  }
-  if (REAL_NAME.equals(name.subarray(0, REAL_NAME.length))) {
-    return context.database.run(() => realName(context, ino, name.subarray(REAL_NAME.length)))
-  }
-  throw errnoError('EOPNOTSUPP')
+const USER = Buffer.from('user.')
+const TRUSTED = Buffer.from('trusted.')
+const SECURITY = Buffer.from('security.')
+/** Our own: each is virtual, or there is none. */
+const RESERVED = Buffer.from('user.cairnfs.')
+
+type Sort = 'user' | 'trusted' | 'security' | AclKind
+
+/** EOPNOTSUPP for what is none of those that are kept, EINVAL for a prefix without a name, ERANGE. */
+function sortOf(name: Uint8Array): Sort {
+  if (name.length > XATTR_NAME_MAX) throw errnoError('ERANGE')
+  const startsWith = (prefix: Buffer) => prefix.equals(name.subarray(0, prefix.length))
+  const sort = startsWith(USER)
+    ? 'user'
+    : startsWith(TRUSTED)
+      ? 'trusted'
+      : startsWith(SECURITY)
+        ? 'security'
+        : ACL_ACCESS_XATTR.equals(name)
+          ? 'access'
+          : ACL_DEFAULT_XATTR.equals(name)
+            ? 'default'
+            : null
+  if (sort === null || startsWith(RESERVED)) throw errnoError('EOPNOTSUPP')
+  if (name.at(-1) === USER.at(-1) && name.length === sort.length + 1) throw errnoError('EINVAL')
+  return sort
 }
 
-/** The stored spelling and a NUL. ENODATA where there is no such name: Samba believes it. EOPNOTSUPP where names do not
- *  fold: Samba then looks through the directory itself. */
-function realName({ metadata }: Context, directory: Ino, name: Uint8Array): Buffer {
-  if (!metadata.folds(directory)) throw errnoError('EOPNOTSUPP')
-  const found = name.length === 0 ? null : metadata.find(directory, name)
-  if (found === null) throw errnoError('ENODATA')
-  const stored = dentryName(found.bytes, found.start)
-  const answer = Buffer.alloc(stored.length + 1)
-  answer.set(stored)
-  return answer
+/** As the kernel's xattr_permission, for those who come by another way: user.* is for files and directories, trusted.* for
+ *  uid 0. */
+function isDenied(sort: Sort, { uid }: Caller, { mode }: Inode): boolean {
+  if (sort === 'trusted') return uid !== 0
+  return sort === 'user' && !isRegular(mode) && !isDirectory(mode)
 }
 
-/** setxattr(2). EINVAL for a value that is neither; EEXIST for XATTR_CREATE, as a directory always has it; EPERM for whoever
- *  may not change a directory's flags; the rest as setFlags. */
+export function getxattr(context: Context, caller: Caller, ino: Ino, name: Uint8Array): MaybePromise<Uint8Array> {
+  const virtual = virtualXattrsOf(name)
+  if (virtual !== null) return virtual.get(context, ino, name)
+  const { database, metadata } = context
+  const sort = sortOf(name)
+  return database.run(() => {
+    const { inode } = metadata.nodeOf(ino)
+    const value = isDenied(sort, caller, inode) ? null : xattrOf(database, metadata.nameKeys, inode, name)
+    if (value === null) throw errnoError('ENODATA')
+    return value
+  })
+}
+
+export function listxattr(
+  { database, metadata }: Context,
+  caller: Caller,
+  ino: Ino,
+): MaybePromise<readonly Uint8Array[]> {
+  return database.run(() => {
+    const { inode } = metadata.nodeOf(ino)
+    return xattrNames(database, inode).filter((name) => isShown(name, caller))
+  })
+}
+
+/** Whether a stored name is listed: not what is our own. */
+function isShown(name: Buffer, { uid }: Caller): boolean {
+  const sort = [USER, TRUSTED, SECURITY].find((prefix) => prefix.equals(name.subarray(0, prefix.length)))
+  if (sort === undefined) return ACL_ACCESS_XATTR.equals(name) || ACL_DEFAULT_XATTR.equals(name)
+  return sort !== TRUSTED || uid === 0
+}
+
 export function setxattr(
   context: Context,
   caller: Caller,
   ino: Ino,
-  name: Uint8Array,
-  value: Uint8Array,
-  flags: number,
+  { name, value, flags, dropsSetgid }: SetXattr,
 ): MaybePromise<void> {
-  if (!CASEFOLD.equals(name)) throw errnoError('EOPNOTSUPP')
-  const isOn = ON.equals(value)
-  if (!isOn && !OFF.equals(value)) throw errnoError('EINVAL')
-  return setCasefold(context, caller, ino, (inode) => {
-    if (!isDirectory(inode.mode)) throw errnoError('ENOTDIR')
-    if ((flags & XATTR_CREATE) !== 0) throw errnoError('EEXIST')
-    return isOn
+  const virtual = virtualXattrsOf(name)
+  if (virtual !== null) {
+    if (virtual.set === undefined) throw errnoError('EOPNOTSUPP')
+    return virtual.set(context, caller, ino, { name, value, flags })
+  }
+  assertWritable(context)
+  const sort = sortOf(name)
+  if (value.length > XATTR_VALUE_MAX) throw errnoError('E2BIG')
+  const isCapability = CAPABILITY_XATTR.equals(name)
+  if (isCapability && value.length > XATTR_INLINE_VALUE_MAX) throw errnoError('EINVAL')
+  const { database, metadata, streams } = context
+  return database.run(() => {
+    const node = metadata.nodeOf(ino)
+    assertUnprotected(node.inode)
+    if (isDenied(sort, caller, node.inode)) throw errnoError('EPERM')
+    if (flags !== 0) {
+      const exists = xattrOf(database, metadata.nameKeys, node.inode, name) !== null
+      if (exists && (flags & XATTR_CREATE) !== 0) throw errnoError('EEXIST')
+      if (!exists && (flags & XATTR_REPLACE) !== 0) throw errnoError('ENODATA')
+    }
+    if (sort === 'access' || sort === 'default') {
+      const drops = dropsSetgid ?? (caller.uid !== 0 && caller.gid !== node.inode.gid)
+      changeAcl(context, caller, node, { kind: sort, value, dropsSetgid: drops })
+      return
+    }
+    const edit = new XattrEdit(database, metadata.nameKeys, node.inode)
+    edit.set(name, value)
+    apply(context, node, edit)
+    // Writes to a file whose stream is there do not look at its inode.
+    if (isCapability && streams.get(ino) !== undefined) context.capable.add(ino)
   })
 }
 
-/** removexattr(2). */
 export function removexattr(context: Context, caller: Caller, ino: Ino, name: Uint8Array): MaybePromise<void> {
-  if (!CASEFOLD.equals(name)) throw errnoError('EOPNOTSUPP')
-  return setCasefold(context, caller, ino, (inode) => {
-    if (!isDirectory(inode.mode)) throw errnoError('ENODATA')
-    return false
+  const virtual = virtualXattrsOf(name)
+  if (virtual !== null) {
+    if (virtual.remove === undefined) throw errnoError('EOPNOTSUPP')
+    return virtual.remove(context, caller, ino, name)
+  }
+  assertWritable(context)
+  const sort = sortOf(name)
+  const { database, metadata } = context
+  return database.run(() => {
+    const node = metadata.nodeOf(ino)
+    assertUnprotected(node.inode)
+    if (isDenied(sort, caller, node.inode)) throw errnoError('EPERM')
+    if (sort === 'access' || sort === 'default') checkOwner(caller, node.inode)
+    const edit = new XattrEdit(database, metadata.nameKeys, node.inode)
+    if (!edit.delete(name)) throw errnoError('ENODATA')
+    apply(context, node, edit)
   })
 }
 
-function setCasefold(
+/** EPERM. */
+function checkOwner({ uid }: Caller, inode: Inode): void {
+  if (uid !== 0 && uid !== inode.uid) throw errnoError('EPERM')
+}
+
+function changeAcl(
   context: Context,
   caller: Caller,
-  ino: Ino,
-  isWanted: (inode: Inode) => boolean,
-): MaybePromise<void> {
-  return setFlags(context, caller, ino, (inode) => {
-    const isOn = isWanted(inode)
-    // The kernel asks for the owner before an ioctl, but only for write permission before an attribute of user.*.
-    if (caller.uid !== 0 && caller.uid !== inode.uid) throw errnoError('EPERM')
-    return isOn ? inode.flags | CASEFOLD_FLAG : inode.flags & ~CASEFOLD_FLAG
-  })
+  node: Node,
+  { kind, value, dropsSetgid }: { kind: AclKind; value: Uint8Array; dropsSetgid: boolean },
+): void {
+  checkOwner(caller, node.inode)
+  const { edit, mode, marked } = editAcl(context, node, { kind, acl: decodeAcl(value), dropsSetgid })
+  apply(context, node, edit, { mode, marked })
+}
+
+/** Ends the turn. ENOSPC for a directory that was removed, and has no table to put them into. */
+function apply(
+  context: Context,
+  node: Node,
+  edit: XattrEdit,
+  { mode = node.inode.mode, marked = null }: { mode?: number; marked?: { node: Node; edit: XattrEdit } | null } = {},
+): void {
+  const { clock, database, metadata, writeback } = context
+  const needsHome = node.home === 'removed' && edit.usesTable
+  if (needsHome && isDirectory(node.inode.mode)) throw errnoError('ENOSPC')
+  const transaction = database.transaction()
+  if (needsHome) {
+    makeOrphan(context, transaction, node.inode)
+    node.home = 'orphan'
+  }
+  edit.putInto(transaction)
+  node.inode.mode = mode
+  node.inode.ctime = clock.now()
+  metadata.put(transaction, node)
+  marked?.edit.putInto(transaction)
+  if (marked !== null) metadata.put(transaction, marked.node)
+  database.apply(transaction)
+  writeback.changed()
 }

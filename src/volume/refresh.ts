@@ -146,7 +146,10 @@ function refreshing(states: States): Filesystem {
     ),
     statfs: reading((filesystem, ino: Ino) => filesystem.statfs(ino)),
     getFlags: reading((filesystem, ino: Ino) => filesystem.getFlags!(ino)),
-    getxattr: reading((filesystem, ino: Ino, name: Uint8Array) => filesystem.getxattr!(ino, name)),
+    getxattr: reading((filesystem, caller: Caller, ino: Ino, name: Uint8Array) =>
+      filesystem.getxattr!(caller, ino, name),
+    ),
+    listxattr: reading((filesystem, caller: Caller, ino: Ino) => filesystem.listxattr!(caller, ino)),
     negativeTtlSec: (parent) => states.current.filesystem.negativeTtlSec(parent),
   }
 }

@@ -22,6 +22,7 @@ import {
   decodeRoot,
   decodeSegment,
   decodeVolumeJson,
+  decodeXattrPiece,
   type Extent,
   hex14,
   type Inode,
@@ -32,6 +33,7 @@ import {
   segmentKey,
   type Tenure,
   type VolumeJson,
+  type XattrPiece,
 } from './structures.ts'
 
 interface Changes {
@@ -41,6 +43,7 @@ interface Changes {
 
 const DIRECTORY = 1
 const EXTENTS = 2
+const XATTRS = 3
 const PARENTS = 4
 const SHARED = 5
 const ORPHANS = 6
@@ -67,6 +70,8 @@ export interface ListedEntry {
   nlink: number
   /** Bytes as latin1. */
   target: string | null
+  /** Extended attributes: name and the hash of the value, by name. */
+  xattrs: [name: string, sha256: string][]
   sha256: string | null
 }
 
@@ -101,6 +106,8 @@ export class VolumeDecoder {
     seals: 0,
     ordinals: 0,
     sharedExtents: 0,
+    inlineXattrs: 0,
+    tableXattrs: 0,
   }
   readonly #folder: string
   readonly #changes = new Map<string, Changes>()
@@ -273,6 +280,40 @@ export class VolumeDecoder {
     return Buffer.concat(blocks).subarray(skipBytes, skipBytes + length)
   }
 
+  #xattrsOf(inode: Inode): ListedEntry['xattrs'] {
+    const values = new Map<string, Buffer>()
+    const add = (name: Buffer, value: Buffer) => {
+      const text = name.toString('latin1')
+      check(text.length > 0 && !values.has(text), `inode ${inode.ino}: the attribute ${text} stands there twice`)
+      values.set(text, value)
+    }
+    for (const { name, value } of inode.xattrs) add(name, value)
+    this.met.inlineXattrs += values.size
+    const pieces = new Map<string, XattrPiece[]>()
+    const records = inode.tableNames === 0 ? [] : this.table(XATTRS, inode.ino)
+    for (const [key, record] of records) {
+      const piece = decodeXattrPiece(record)
+      const base = nameKey(this.json.hashKey, piece.name)
+      check(key >= base && key < base + 256, `inode ${inode.ino}: the key of ${piece.name} is not its hash`)
+      const name = piece.name.toString('latin1')
+      pieces.set(name, [...(pieces.get(name) ?? []), piece])
+    }
+    let [names, bytes] = [0, 0]
+    for (const found of pieces.values()) {
+      found.sort((a, b) => a.piece - b.piece)
+      const { name, valueBytes } = found[0]!
+      const value = Buffer.concat(found.map((each) => each.bytes))
+      check(found.every(({ piece }, index) => piece === index) && value.length === valueBytes, `${name} is not whole`)
+      this.met.tableXattrs++
+      names += name.length + 1
+      bytes += valueBytes
+      add(name, value)
+    }
+    check(names === inode.tableNames && bytes === inode.tableValues, `inode ${inode.ino}: attributes do not add up`)
+    const hashed = [...values].map(([name, value]): [string, string] => [name, sha256Of(value)])
+    return hashed.filter(([name]) => name !== 'cairnfs.acl').sort(([a], [b]) => (a < b ? -1 : 1))
+  }
+
   #hash(inode: Inode): string {
     const hash = createHash('sha256')
     let at = 0
@@ -316,6 +357,7 @@ export class VolumeDecoder {
         mtimeNs: inode.mtimeNs,
         nlink: inode.nlink,
         target: type === 'symlink' ? inode.target.toString('latin1') : null,
+        xattrs: this.#xattrsOf(inode),
         sha256,
       }
       listed.push(entry)
@@ -429,6 +471,10 @@ export class VolumeDecoder {
       check(stored === totalBytes, `page segment ${segment} holds ${stored} bytes of pages, not ${totalBytes}`)
     }
   }
+}
+
+function sha256Of(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }
 
 function plain({ mtimeNs, target, ...rest }: Inode): object {

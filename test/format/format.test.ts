@@ -55,6 +55,13 @@ async function populate(program: Program): Promise<void> {
   await program.write('/d/attributes', [[0, Buffer.from('#!')]])
   await program.set('/d/attributes', { mode: 0o104755, uid: 4_000_000_000, gid: 54_321 })
   await program.set('/d/attributes', { mtime: { sec: -1_000_000_001, nsec: 123_456_789 } })
+  for (const path of ['/d/attributes', '/d/e', '', '/d/two', '/d/link']) {
+    await program.setXattr(path, 'trusted.small', Buffer.from(path))
+    await program.setXattr(path, 'trusted.\xff\xfe', Buffer.alloc(0))
+  }
+  for (const path of ['/d/attributes', '/d/e', '/three'])
+    for (const size of [1023, 16_000, 16_001, 65_536])
+      await program.setXattr(path, `user.of ${size} bytes`, randomBytes(size))
   await program.set('/d/e/f', { mtime: { sec: 2 ** 33, nsec: 999_999_999 } })
 
   await program.write('/large', [[0, randomBytes(5 * MIB + 17)]], { fsync: true })
@@ -85,6 +92,8 @@ async function change(program: Program, round: number): Promise<void> {
   await program.set('/large', { sizeBytes: 4 * MIB + 1 - round })
   await program.write('/d/attributes', [[1, Buffer.from(`round ${round}`)]])
   await program.write('/d/new', [[0, randomBytes(33_000)]])
+  await program.setXattr('/d/new', 'user.large', randomBytes(20_000 + round))
+  await program.setXattr('/d/e', 'user.of 16000 bytes', randomBytes(round))
   await program.rename('/d/new', '/d/attributes')
   await program.copy('/large', '/copy')
   await program.mkdir(`/born in round ${round}`)
@@ -165,6 +174,8 @@ describe('a decoder written from docs/FORMAT.md alone', () => {
     expect(clean.met.innerPages).toBeGreaterThan(0)
     expect(clean.met.tableExtents).toBeGreaterThan(4)
     expect(clean.met.sharedExtents).toBeGreaterThan(0)
+    expect(clean.met.inlineXattrs).toBeGreaterThan(10)
+    expect(clean.met.tableXattrs).toBeGreaterThan(10)
 
     const crashed = new VolumeDecoder(station('crashed').folder)
     crashed.list()

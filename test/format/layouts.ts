@@ -141,6 +141,8 @@ export const INODE = layout(
   `ino 8, mode 2, present 2, uid 4, gid 4, mtimeSec s8, mtimeNsec 4, fields .., inline 32 x extents, target targetBytes,
    xattrs xattrBytes`,
 )
+export const INLINE_XATTR = layout('inline xattr', 'nameBytes 1, valueBytes 2, name nameBytes, value valueBytes')
+export const XATTR_PIECE = layout('xattr piece', 'nameBytes 1, piece 1, valueBytes 4, name nameBytes, bytes ..')
 export const DENTRY = layout('dentry', 'nameBytes 1, type 1, name nameBytes, inode ..')
 export const EXTENT = layout('extent', 'segment 8, offset 4, pieceBytes 4, skipBytes 2, reserved 2, length 4')
 export const INLINE_EXTENT = layout('inline extent', 'fileOffset 8, extent 24')

@@ -14,6 +14,7 @@ import {
   DENTRY,
   EXTENT,
   INLINE_EXTENT,
+  INLINE_XATTR,
   INODE,
   type Layout,
   magicOf,
@@ -30,6 +31,7 @@ import {
   SEGMENT_HEADER,
   STORED_PAGE,
   TRAILER,
+  XATTR_PIECE,
 } from './layouts.ts'
 
 // Section 3.
@@ -382,6 +384,10 @@ export interface Inode {
   /** Null: in the table. */
   extents: Extent[] | null
   target: Buffer
+  xattrs: { name: Buffer; value: Buffer }[]
+  /** Of the table XATTRS. */
+  tableNames: number
+  tableValues: number
 }
 
 export function decodeExtent(bytes: Buffer, at: number, fileOffset: number): Extent {
@@ -413,6 +419,7 @@ const OPTIONAL = [
   { name: 'flags', bytes: 4 },
   { name: 'realm', bytes: 8 },
   { name: 'lengths', bytes: 6 },
+  { name: 'table', bytes: 8 },
 ]
 
 export function decodeInode(bytes: Buffer): Inode {
@@ -447,7 +454,16 @@ export function decodeInode(bytes: Buffer): Inode {
     })
   }
   const target = bytes.subarray(at, at + length(1))
-  check(at + length(1) + length(2) === bytes.length, 'inode: wrong length')
+  check(at + length(1) + length(2) === bytes.length && length(2) <= 1024, 'inode: wrong length')
+  const xattrs: Inode['xattrs'] = []
+  for (at += length(1); at < bytes.length; ) {
+    const nameAt = at + INLINE_XATTR.bytes
+    const valueAt = nameAt + number(INLINE_XATTR, 'nameBytes', bytes, at)
+    at = valueAt + number(INLINE_XATTR, 'valueBytes', bytes, at)
+    check(at <= bytes.length, 'inode: xattrs cut short')
+    xattrs.push({ name: bytes.subarray(nameAt, valueAt), value: bytes.subarray(valueAt, at) })
+  }
+  const table = optional.get('table')
   check(head('mtimeNsec') < 1_000_000_000, 'inode: nanoseconds')
   return {
     ino: head('ino'),
@@ -461,7 +477,27 @@ export function decodeInode(bytes: Buffer): Inode {
     mtimeNs: BigInt(head('mtimeSec')) * 1_000_000_000n + BigInt(head('mtimeNsec')),
     extents,
     target,
+    xattrs,
+    tableNames: table?.readUInt32LE(0) ?? 0,
+    tableValues: table?.readUInt32LE(4) ?? 0,
   }
+}
+
+export interface XattrPiece {
+  name: Buffer
+  piece: number
+  valueBytes: number
+  bytes: Buffer
+}
+
+export function decodeXattrPiece(record: Buffer): XattrPiece {
+  const nameEnd = XATTR_PIECE.bytes + number(XATTR_PIECE, 'nameBytes', record)
+  const bytes = record.subarray(nameEnd)
+  const valueBytes = number(XATTR_PIECE, 'valueBytes', record)
+  const piece = number(XATTR_PIECE, 'piece', record)
+  check(nameEnd <= record.length && valueBytes <= 65_536 && bytes.length <= 16_000, 'xattr piece: cut short')
+  check(bytes.length === 16_000 || piece * 16_000 + bytes.length === valueBytes, 'xattr piece: wrong length')
+  return { name: record.subarray(XATTR_PIECE.bytes, nameEnd), piece, valueBytes, bytes }
 }
 
 export interface Dentry {

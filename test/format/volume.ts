@@ -9,6 +9,7 @@ import { formatVolume, openVolume, readVolumeJson, type Volume } from '../../src
 import type { ListedEntry } from './decoder.ts'
 
 const CALLER: Caller = { uid: 1000, gid: 1000, pid: 1 }
+const ROOT: Caller = { uid: 0, gid: 0, pid: 1 }
 export const HASH_KEY = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex')
 /** Two names whose 45 bits of hash under HASH_KEY are the same (found by trying twenty million). */
 export const COLLIDING = ['n2510297', 'n6522879'] as const
@@ -129,6 +130,12 @@ export class Program {
     })
   }
 
+  setXattr(path: string, name: string, value: Uint8Array): Promise<void> {
+    return this.#at(path, async (ino) =>
+      this.fs.setxattr!(ROOT, ino, { name: Buffer.from(name, 'latin1'), value, flags: 0 }),
+    )
+  }
+
   /** Creates the file if need be and writes these pieces into it; with `keepOpen` gives back its handle. */
   write(
     path: string,
@@ -206,9 +213,20 @@ export class Program {
       size: sizeBytes,
       mtimeNs: nanoseconds(attributes.mtime),
       nlink,
+      xattrs: await this.#xattrs(ino),
       target: isSymlink ? Buffer.from(await this.fs.readlink(ino)).toString('latin1') : null,
       sha256: type === 'file' ? await this.#hash(ino, sizeBytes) : null,
     }
+  }
+
+  async #xattrs(ino: Ino): Promise<ListedEntry['xattrs']> {
+    const names = await this.fs.listxattr!(ROOT, ino)
+    const found: ListedEntry['xattrs'] = []
+    for (const name of names) {
+      const value = await this.fs.getxattr!(ROOT, ino, name)
+      found.push([Buffer.from(name).toString('latin1'), createHash('sha256').update(value).digest('hex')])
+    }
+    return found.sort(([a], [b]) => (a < b ? -1 : 1))
   }
 
   async #hash(ino: Ino, sizeBytes: number): Promise<string> {

@@ -17,6 +17,7 @@ import type {
   Opened,
   OpenFlags,
   SetAttributes,
+  SetXattr,
 } from '../../src/vfs/index.ts'
 
 const S_IFMT = 0o170000
@@ -307,13 +308,13 @@ export class MemoryFilesystem implements Filesystem {
     }
   }
 
-  getxattr(ino: Ino, name: Uint8Array): MaybePromise<Uint8Array> {
+  getxattr(_caller: Caller, ino: Ino, name: Uint8Array): MaybePromise<Uint8Array> {
     const value = this.#node(ino).xattrs.get(keyOf(name))
     if (value === undefined) throw errnoError('ENODATA')
     return value
   }
 
-  setxattr(_caller: Caller, ino: Ino, name: Uint8Array, value: Uint8Array, flags: number): MaybePromise<void> {
+  setxattr(_caller: Caller, ino: Ino, { name, value, flags }: SetXattr): MaybePromise<void> {
     const { xattrs } = this.#node(ino)
     const exists = xattrs.has(keyOf(name))
     if (flags & 1 && exists) throw errnoError('EEXIST')
@@ -321,7 +322,7 @@ export class MemoryFilesystem implements Filesystem {
     xattrs.set(keyOf(name), Buffer.from(value))
   }
 
-  listxattr(ino: Ino): MaybePromise<readonly Uint8Array[]> {
+  listxattr(_caller: Caller, ino: Ino): MaybePromise<readonly Uint8Array[]> {
     return [...this.#node(ino).xattrs.keys()].map((name) => Buffer.from(name, 'latin1'))
   }
 

@@ -49,26 +49,31 @@ const extent = fc
     pieceBytes: range.skipBytes + range.lengthBytes,
   }))
 const some = (max: number) => fc.uint8Array({ minLength: 0, maxLength: max }).map((array) => Buffer.from(array))
-const inode: fc.Arbitrary<Inode> = fc.record({
-  ino: u53.map((ino) => ino as Ino),
-  generation: u32,
-  mode: fc.nat(0xffff),
-  uid: u32,
-  gid: u32,
-  nlink: u32,
-  rdev: u32,
-  sizeBytes: u53,
-  allocatedBytes: u53,
-  atime: time,
-  mtime: time,
-  ctime: time,
-  btime: time,
-  flags: u32,
-  realm: u53,
-  extents: fc.option(fc.array(fc.record({ fileOffset: u53, range: extent }), { maxLength: 4 }), { nil: null }),
-  target: some(100),
-  xattrs: some(100),
-})
+const inode: fc.Arbitrary<Inode> = fc
+  .record({
+    ino: u53.map((ino) => ino as Ino),
+    generation: u32,
+    mode: fc.nat(0xffff),
+    uid: u32,
+    gid: u32,
+    nlink: u32,
+    rdev: u32,
+    sizeBytes: u53,
+    allocatedBytes: u53,
+    atime: time,
+    mtime: time,
+    ctime: time,
+    btime: time,
+    flags: u32,
+    realm: u53,
+    extents: fc.option(fc.array(fc.record({ fileOffset: u53, range: extent }), { maxLength: 4 }), { nil: null }),
+    target: some(100),
+    xattrs: some(100),
+    // One without the other is none.
+    tableNamesBytes: fc.oneof(fc.constant(0), u32),
+    tableValuesBytes: u32,
+  })
+  .map((one) => (one.tableNamesBytes === 0 ? { ...one, tableValuesBytes: 0 } : one))
 
 test('a quota comes back as it was put, whatever of it there is', () => {
   const limit = fc.option(u53, { nil: null })
@@ -121,7 +126,7 @@ test('what cannot be a record is told from one before it is read', () => {
     }),
   )
   const unknown = encodeInode(newInode({ ino: 7 as Ino, mode: 0o100644, uid: 1, gid: 2, now: { sec: 1, nsec: 0 } }))
-  unknown.writeUInt16LE(1 << 11, 10)
+  unknown.writeUInt16LE(1 << 12, 10)
   expect(recordTail(Buffer.concat([unknown, Buffer.alloc(200)]), 0)).toBeNull()
 })
 

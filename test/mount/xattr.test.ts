@@ -33,9 +33,92 @@ describeStores('extended attributes', (kind) => {
     expect(await said(`${set(1)} open; setfattr -x user.cairnfs.casefold open; touch open/a open/A; ls open`)).toBe(
       'A\na',
     )
-    expect(await failure('setfattr -n user.other -v 1 d')).toContain('not supported')
-    expect(await failure('getfattr -n user.other d')).toContain('not supported')
-    expect(await said('touch x; cp -a x y; tar c --xattrs x | tar t')).toBe('x')
+    expect(await failure('setfattr -n user.cairnfs.other -v 1 d')).toContain('not supported')
+    expect(await said('getfattr -d -m - d')).toBe('')
+    await volume.unmount()
+  })
+
+  test('are kept as programs set them, and go along with files', async () => {
+    const volume = await volumes.create(kind)
+    const said = async (script: string) => (await volume.shell(script)).trimEnd()
+    const failure = async (script: string, user = {}) => (await volume.run(script, user)).stderr
+    await volume.shell(`touch f; mkdir d; ln -s f l; mkfifo p
+      setfattr -n user.text -v 'some text' f; setfattr -n user.empty f; setfattr -n user.hex -v 0x00ff f
+      head -c 20000 /dev/urandom > value; setfattr -n user.large -v 0x$(od -An -v -tx1 value | tr -d ' \n') f
+      setfattr -n trusted.t -v t f; setfattr -h -n trusted.link -v l l; setfattr -n user.of -v dir d`)
+    expect(await said('getfattr --only-values -n user.text f')).toBe('some text')
+    expect(await said('getfattr --only-values -n user.large f | cmp - value && echo same')).toBe('same')
+    expect(await said('getfattr -m - f | tail -n +2')).toBe('trusted.t\nuser.empty\nuser.hex\nuser.large\nuser.text')
+    expect(await said('getfattr -h -m - l | tail -n +2')).toBe('trusted.link')
+    const other = { uid: 65534, gid: 65534 }
+    expect((await volume.run('getfattr -m - f', other)).stdout).not.toContain('trusted')
+    expect(await failure('getfattr -n trusted.t f', other)).toContain('No such attribute')
+    expect(await failure('setfattr -n trusted.t -v x f', other)).toContain('not permitted')
+    expect(await failure('getfattr -n user.none f')).toContain('No such attribute')
+    expect(await failure('setfattr -x user.none f')).toContain('No such attribute')
+    expect(await failure('setfattr -h -n user.x -v x l')).toContain('not permitted')
+    expect(await failure('setfattr -n user.x -v x p')).toContain('not permitted')
+    expect(await failure('setfattr -n other.x -v x f')).toContain('not supported')
+    expect(
+      await said(`/usr/bin/python3 - <<'E'
+import errno, os
+def fails(code, *args):
+    try: os.setxattr(*args)
+    except OSError as e: assert e.errno == code, e
+    else: raise AssertionError(args)
+fails(errno.EEXIST, 'f', 'user.text', b'x', os.XATTR_CREATE)
+fails(errno.ENODATA, 'f', 'user.none', b'x', os.XATTR_REPLACE)
+fails(errno.E2BIG, 'f', 'user.none', bytes(65537))
+os.setxattr('f', 'user.most', bytes(65536))
+assert os.getxattr('f', 'user.most') == bytes(65536)
+os.removexattr('f', 'user.most')
+with open('f', 'w') as opened: os.setxattr(opened.fileno(), 'user.fd', b'by descriptor')
+before = os.stat('f').st_ctime_ns
+os.setxattr('f', 'user.text', b'other')
+assert os.stat('f').st_ctime_ns > before
+os.mkdir('names')
+try:
+    for i in range(1000): os.setxattr('names', 'user.%0200d' % i, b'')
+except OSError as e: assert e.errno == errno.ENOSPC and i == 65536 // 206, (e, i)
+assert len(os.listxattr('names')) == 65536 // 206
+print('done')
+E`),
+    ).toBe('done')
+    await volume.shell('cp -a f copy; mkdir out; tar c --xattrs f d | tar x --xattrs -C out; rsync -aX f rsynced')
+    const dumped = (path: string) => said(`getfattr -d -m '^user' -e hex ${path} | tail -n +2`)
+    const all = await dumped('f')
+    expect(all.split('\n')).toHaveLength(5)
+    for (const path of ['copy', 'out/f', 'rsynced']) expect(await dumped(path), path).toBe(all)
+    await volume.remountCold()
+    expect(await dumped('f')).toBe(all)
+    expect(await said('getfattr -d -m - out/d | tail -n +2')).toBe('user.of="dir"')
+    await volume.unmount()
+  })
+
+  test('file capabilities take effect, and go with a write', async () => {
+    const volume = await volumes.create(kind)
+    const has = async () => (await volume.shell('getfattr -m - f | grep -c security.capability || true')).trim()
+    // cap_net_raw=ep, revision 2.
+    const set = 'setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 f'
+    for (const change of [
+      'echo x >> f',
+      ': > f',
+      'truncate -s 1 f',
+      'chown 5 f',
+      'dd if=/dev/zero of=f bs=4k count=1 oflag=direct conv=notrunc 2>/dev/null',
+      'cp --sparse=never other f',
+    ]) {
+      await volume.shell(`echo other > other; echo x > f; ${set}`)
+      expect(await has(), change).toBe('1')
+      await volume.shell('chmod 755 f; touch f; mv f g; mv g f')
+      expect(await has(), change).toBe('1')
+      await volume.shell(change)
+      expect(await has(), change).toBe('0')
+    }
+    const raw = `python3 -c 'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW); print("raw")'`
+    await volume.shell(`cp /usr/bin/$(readlink /usr/bin/python3 || echo python3) f; chmod 755 f; ${set}`)
+    const command = raw.replace('python3', './f')
+    expect((await volume.run(command, { uid: 65534, gid: 65534 })).stdout).toBe('raw\n')
     await volume.unmount()
   })
 

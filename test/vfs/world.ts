@@ -324,6 +324,10 @@ export class Paths {
     return (await this.read(path)).toString()
   }
 
+  setXattr(path: string, name: string, value: Uint8Array, flags = 0): Promise<void> {
+    return this.at(path, async (ino) => this.fs.setxattr!(CALLER, ino, { name: bytes(name), value, flags }))
+  }
+
   truncate(path: string, sizeBytes: number): Promise<Attributes> {
     return this.at(path, async (ino) => (await this.fs.setattr(CALLER, ino, { sizeBytes })).attributes)
   }

@@ -143,7 +143,7 @@ test('spellings are asked of the newest state', async () => {
   await written({ one: 'c' })
   await cleaned()
   expect(await lettersAt(filesystem, one, 1_500_000)).toBe('c')
-  const spelled = await filesystem.getxattr!(ino, Buffer.from('glusterfs.get_real_filename:LATER'))
+  const spelled = await filesystem.getxattr!(CALLER, ino, Buffer.from('glusterfs.get_real_filename:LATER'))
   expect(Buffer.from(spelled).toString()).toBe('Later\0')
   await close()
 })
