@@ -42,6 +42,11 @@ export async function sampleVolume(): Promise<Sample> {
     await paths.write('/a/b/middle', body(101, 200_000))
     await paths.symlink('/d/link', '../a/f0')
     await paths.link('/a/f1', '/d/second')
+    for (const path of ['/a/f1', '/a/f2', '/a/b']) {
+      await paths.setXattr(path, 'user.small', body(400, 50))
+      await paths.setXattr(path, 'user.large', body(401, 40_000))
+      await paths.setXattr(path, 'user.other', body(402, 2_000))
+    }
   })
   // Many extents: they lie in a table of their own.
   await world.during(async (paths) => {

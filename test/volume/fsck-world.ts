@@ -5,7 +5,7 @@ import { type Clock, seededRandom, systemClock } from '../../src/platform/index.
 import { createSegmentStore } from '../../src/segments/index.ts'
 import { createMemoryStore, type ObjectStore } from '../../src/store/index.ts'
 import { type Database, type Judgement, openDatabase, type Transaction } from '../../src/tables/index.ts'
-import type { MountedFilesystem } from '../../src/vfs/index.ts'
+import type { Ino, MountedFilesystem } from '../../src/vfs/index.ts'
 import {
   checkVolume,
   type Finding,
@@ -224,6 +224,8 @@ export interface TreeEntry {
   ino: number
   /** Digest of the contents, or the target; what reading failed with. */
   body: string
+  /** Names and digests of extended attributes. */
+  xattrs: string
 }
 
 /** Everything below `path` by name, lost+found left out. */
@@ -237,13 +239,23 @@ export async function readTree(
   let body = ''
   if (type === 0o100000) body = await paths.read(path).then(digest, (error: { code?: string }) => `${error.code}`)
   else if (type === 0o120000) body = await paths.at(path, async (target) => (await fs.readlink(target)).toString())
-  into.set(path, { mode, uid, gid, nlink, sizeBytes, mtime: `${mtime.sec}.${mtime.nsec}`, ino, body })
+  const xattrs = await paths.at(path, (at) => readXattrs(fs, at).catch((error: { code?: string }) => `${error.code}`))
+  into.set(path, { mode, uid, gid, nlink, sizeBytes, mtime: `${mtime.sec}.${mtime.nsec}`, ino, body, xattrs })
   if (type !== 0o040000) return into
   for (const name of await paths.list(path)) {
     const child = `${path}/${name}`
     if (child !== '/lost+found') await readTree({ fs, paths } as Mounted, child, into)
   }
   return into
+}
+
+async function readXattrs(fs: MountedFilesystem, ino: Ino): Promise<string> {
+  const caller = { ...CALLER, uid: 0 }
+  const read = (await fs.listxattr!(caller, ino)).map(async (name) => {
+    const value = await fs.getxattr!(caller, ino, name)
+    return `${Buffer.from(name)}=${digest(value)}`
+  })
+  return (await Promise.all(read)).sort().join(' ')
 }
 
 export function digest(bytes: Uint8Array): string {

@@ -1,5 +1,5 @@
 // One check of a volume from end to end: every table, what they say of each other, and what is in the store.
-import { DIRECTORY, EXTENTS, ORPHANS, SHARED, SHARERS, USAGE, XATTRS } from '../../meta/index.ts'
+import { DIRECTORY, EXTENTS, ORPHANS, SHARED, SHARERS, USAGE } from '../../meta/index.ts'
 import { readU64 } from '../../platform/index.ts'
 import type { TableDamage } from '../../tables/index.ts'
 import type { CheckContext } from './context.ts'
@@ -12,6 +12,7 @@ import { QuotaCount } from './quotas.ts'
 import type { FsckCounts } from './report.ts'
 import { checkSegments, LOST_SEGMENT, sharersIn } from './segment-pass.ts'
 import { restoreUnreadable } from './unreadable.ts'
+import { checkXattrTables } from './xattrs.ts'
 
 const USAGE_BYTES = 9
 /** Paths are found one by one: for so many findings. */
@@ -33,6 +34,7 @@ export async function checkAll(
   await quotas.read(context)
   await scanUsage(context)
   await scanNames(context, quotas)
+  await checkXattrTables(context)
   await scanRest(context)
   await judgeNames(context)
   await judgeTables(context, told)
@@ -78,7 +80,6 @@ async function scanRest(context: CheckContext): Promise<void> {
   const { inspector, survey } = context
   for (const owner of await inspector.owners(DIRECTORY))
     if (isDeleted(context, DIRECTORY, owner)) await inspector.scan(DIRECTORY, owner, () => {})
-  for (const owner of await inspector.owners(XATTRS)) await inspector.scan(XATTRS, owner, () => {})
   for (const owner of await inspector.owners(EXTENTS))
     if (!survey.tableFiles.has(owner)) await inspector.scan(EXTENTS, owner, () => {})
 }

@@ -6,6 +6,7 @@ import { BLOCK_BYTES } from '../../segments/index.ts'
 import { type CheckContext, hasUnreadable } from './context.ts'
 import type { Fix } from './findings.ts'
 import type { Home } from './survey.ts'
+import { checkInlineXattrs } from './xattrs.ts'
 
 const INLINE_EXTENT_BYTES = 32
 const EXTENT_MAX_BYTES = 64 * 1024 * 1024
@@ -56,6 +57,7 @@ export function checkFile(context: CheckContext, bytes: Buffer, at: number, home
   if (isFile) survey.files++
   else survey.otherInodes++
   survey.highestIno = Math.max(survey.highestIno, home.ino)
+  checkInlineXattrs(context, bytes, at, home)
   const sizeBytes = isFile ? inode.sizeBytes : 0
   const { extents, extentsAt, targetAt } = recordTail(bytes, at)!
   if (extents === EXTENTS_IN_TABLE) {

@@ -30,6 +30,7 @@ import type { Fix } from './findings.ts'
 import type { QuotaCount } from './quotas.ts'
 import { dentryProblem, inodeProblem, isNameAllowed, printable } from './records.ts'
 import { type DirectoryState, SharedState } from './survey.ts'
+import { checkInlineXattrs } from './xattrs.ts'
 
 const ORDINALS = 256
 const PARENT_BYTES = 16
@@ -164,6 +165,8 @@ class DirectoryScan {
     this.#folds = (inodeFlags(record, 0) & CASEFOLD_FLAG) !== 0
     this.#realm = recordRealm(record, 0)
     this.#quotas.add(record, 0, this.#realm)
+    const ino = this.#directory
+    checkInlineXattrs(this.#context, record, 0, { kind: 'directory', ino, directory: 0, key: 0 })
   }
 
   #visitName(key: number, record: Buffer, state: DirectoryState): void {

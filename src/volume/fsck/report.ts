@@ -37,6 +37,7 @@ export type FindingKind =
   | 'wrong-live-bytes'
   | 'wrong-sharers'
   | 'wrong-quota'
+  | 'wrong-xattrs'
   | 'wrong-id-range'
 
 /** `damage`: something is wrong. `notice`: nothing to mend (garbage that gc takes, orphans of a crash that the next mount

@@ -48,6 +48,15 @@ export interface TableFileState {
   foundBytes: number
 }
 
+/** What an inode says of its table of extended attributes. */
+export interface XattrState {
+  home: Home
+  namesBytes: number
+  valuesBytes: number
+  /** Those that stand in the inode itself, as latin1. */
+  inlineNames: ReadonlySet<string>
+}
+
 /** A place that names an inode. */
 export interface Edge {
   directory: number
@@ -140,6 +149,12 @@ export class Survey {
   readonly extents = new ExtentLog()
   /** Files whose extents lie in a table. */
   readonly tableFiles = new Map<number, TableFileState>()
+  /** Inodes with a table of extended attributes. */
+  readonly xattrs = new Map<number, XattrState>()
+  /** An inode with an ACL; 0: none was seen. */
+  aclInode = 0
+  /** The root directory says that there are ACLs. */
+  hasAclMark = false
   /** Rows of SHARERS and of USAGE, by segment. */
   readonly sharers = new Map<number, number[]>()
   readonly usage = new Map<number, { liveBytes: number; isCommit: boolean }>()
