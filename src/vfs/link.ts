@@ -26,6 +26,7 @@ import type { Transaction } from '../tables/index.ts'
 import { assertWritable, type Context, entryOf, LINK_MAX, reference } from './context.ts'
 import { type FreeName, freeName } from './create.ts'
 import type { Caller, Entry } from './filesystem.ts'
+import { isDots } from './lookup.ts'
 import { assertLosesName, assertUnprotected } from './protection.ts'
 import { nameGone } from './stale-names.ts'
 
@@ -149,6 +150,7 @@ export function unlink(context: Context, caller: Caller, parent: Ino, name: Uint
   const { database, metadata, clock, writeback } = context
   return database.run(() => {
     const directory = metadata.directoryRecord(parent)
+    if (isDots(name)) throw errnoError('EISDIR')
     const found = metadata.find(parent, name)
     if (found === null) throw errnoError('ENOENT')
     const otherSpelling = otherSpellingOf(name, found)
@@ -173,12 +175,13 @@ export function otherSpellingOf(asked: Uint8Array, { bytes, start }: FoundName):
   return Buffer.compare(asked, stored) === 0 ? null : Buffer.from(stored)
 }
 
-/** rmdir(2): ENOENT, EPERM, ENOTDIR, EBUSY for the root, ENOTEMPTY. */
+/** rmdir(2): EINVAL for ".", ENOTEMPTY for "..", ENOENT, EPERM, ENOTDIR, EBUSY for the root, ENOTEMPTY. */
 export function rmdir(context: Context, caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void> {
   assertWritable(context)
   const { database, metadata, clock, writeback } = context
   return database.run(() => {
     const directory = metadata.directoryRecord(parent)
+    if (isDots(name)) throw errnoError(name.length === 1 ? 'EINVAL' : 'ENOTEMPTY')
     const found = metadata.find(parent, name)
     if (found === null) throw errnoError('ENOENT')
     const otherSpelling = otherSpellingOf(name, found)

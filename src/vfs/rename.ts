@@ -21,6 +21,7 @@ import { beginInode, checkNewName } from './create.ts'
 import { exchangeTurn } from './exchange.ts'
 import type { Caller } from './filesystem.ts'
 import { dropDirectory, dropName, otherSpellingOf } from './link.ts'
+import { isDots } from './lookup.ts'
 import { assertLosesName, assertTakesNames } from './protection.ts'
 import { nameGone } from './stale-names.ts'
 
@@ -44,6 +45,8 @@ export function rename(
   if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) !== 0) throw errnoError('EINVAL')
   const exchanges = (flags & RENAME_EXCHANGE) !== 0
   if (exchanges && flags !== RENAME_EXCHANGE) throw errnoError('EINVAL')
+  if (isDots(from.name)) throw errnoError('EBUSY')
+  if (isDots(to.name)) throw errnoError((flags & RENAME_NOREPLACE) === 0 ? 'EBUSY' : 'EEXIST')
   const turn = exchanges
     ? () => ({ gate: exchangeTurn(context, caller, { from, to }) })
     : () => renameTurn(context, caller, { from, to }, flags)

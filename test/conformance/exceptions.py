@@ -37,12 +37,6 @@ NOT_BUILT_YET = {
         ('acl', 'setting it drops set group id of a group that one is not in'),
     ),
     **listed(
-        'birth times are not built yet',
-        ('statx', 'knows when a file was made'),
-        ('statx', 'the birth time never changes'),
-        ('statx', 'a file made later is born later'),
-    ),
-    **listed(
         'extended attributes are not built yet',
         ('xattr', 'takes a name of 255 bytes'),
         ('xattr', 'takes a path of 4095 bytes'),
