@@ -66,7 +66,8 @@ require_samba() {
   return "$status"
 }
 
-# Whether node_modules is what package-lock.json says. Packages for other machines are not there, and need not be.
+# Whether node_modules is what package-lock.json says. Packages for other machines are not there, and need not be; what
+# package.json itself has as optional is, but where npm was told to leave it.
 node_modules_are_current() {
   [[ -f node_modules/.package-lock.json ]] || return 1
   node --input-type=module <<'JS'
@@ -74,11 +75,12 @@ import { existsSync, readFileSync } from 'node:fs'
 const read = (path) => JSON.parse(readFileSync(path, 'utf8')).packages
 const wanted = read('package-lock.json')
 const there = read('node_modules/.package-lock.json')
-const { dependencies = {}, devDependencies = {} } = JSON.parse(readFileSync('package.json', 'utf8'))
+const { dependencies = {}, devDependencies = {}, optionalDependencies = {} } = JSON.parse(readFileSync('package.json', 'utf8'))
 const same = (a, b) => JSON.stringify(Object.entries(a ?? {}).sort()) === JSON.stringify(Object.entries(b ?? {}).sort())
 const stale = Object.entries(wanted).some(([path, { version, optional }]) => {
   if (path === '') return !same(wanted[''].dependencies, dependencies) || !same(wanted[''].devDependencies, devDependencies)
-  return there[path] === undefined ? !optional : there[path].version !== version || !existsSync(path)
+  const isOurs = Object.hasOwn(optionalDependencies, path.replace(/^node_modules\//, ''))
+  return there[path] === undefined ? !optional || isOurs : there[path].version !== version || !existsSync(path)
 })
 process.exit(stale ? 1 : 0)
 JS

@@ -4,7 +4,7 @@
 // left of a mount that did not come about. Nothing here touches the mount it serves.
 import { accessSync, closeSync, constants, openSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { findMount, kernelTransport, type Mounted, repairDeadMount } from '../fuse/index.ts'
+import { findMount, loadTransport, type Mounted, repairDeadMount } from '../fuse/index.ts'
 import { type Logger, Registry } from '../observe/index.ts'
 import { systemClock, systemRandom } from '../platform/index.ts'
 import {
@@ -93,6 +93,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
   const { storeName, settings } = order
   const mountpoint = await checkMountpoint(order.dir)
   checkDevice()
+  const transport = await loadTransport(settings.binding)
   const prepared = settings.cache === null ? null : prepareCache(settings.cache, { mountpoint, storeName })
   process.chdir('/')
   const startedMs = performance.now()
@@ -110,7 +111,14 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     const stack = error instanceof Error ? error.stack : undefined
     log.error('the daemon met a bug and ends; the next mount replays the journal', { error, stack })
   })
-  log.info('mounting', { version: VERSION, store: storeName, volume: identity.json.uuid, mountpoint, pid: process.pid })
+  log.info('mounting', {
+    version: VERSION,
+    store: storeName,
+    volume: identity.json.uuid,
+    mountpoint,
+    pid: process.pid,
+    binding: settings.binding,
+  })
 
   const slot = settings.kernel.readOnly ? null : await takeSlot(order, identity, mountpoint, undo)
   let kernel: Mounted | null = null
@@ -138,7 +146,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     slot?.released()
   })
   await diskCache?.cache.trust({ epoch: volume.status.epoch, isWriter: slot !== null })
-  const mounted = await kernelTransport.mount(volume.filesystem, {
+  const mounted = await transport.mount(volume.filesystem, {
     mountpoint,
     source: storeName,
     flags: settings.kernel,
@@ -166,7 +174,8 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
   })
   opened.mounted(log.child('store'))
   served.control = await serveControl(join(ownRuntimeDirectory(), socketName(mounted.majorMinor)), served)
-  warmUp(systemClock).catch((error) => log.warn('the first requests will be slower', { error }))
+  if (settings.binding === 'kernel')
+    warmUp(systemClock).catch((error) => log.warn('the first requests will be slower', { error }))
   log.info('the mount answers', { device: mounted.majorMinor, replayedCommits: volume.status.replayedCommits })
   return served
 }

@@ -5,12 +5,14 @@
 // later. An unknown word is refused by its name alone: its value might be a secret.
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
+import type { Binding } from '../fuse/index.ts'
 import type { LogLevel } from '../observe/index.ts'
 import { UsageError } from './errors.ts'
 import { type OptionWord, parseOptionString } from './option-strings.ts'
 import { ofOption, parseCount, parseDuration, parseSize } from './units.ts'
 
 export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
+const BINDINGS: readonly Binding[] = ['kernel', 'fuse-native']
 
 /** A few segments: below, each would push out the last. */
 const CACHE_BYTES_MIN = 64 * 1024 ** 2
@@ -103,6 +105,12 @@ const MOUNT_OPTIONS: readonly OptionSpec[] = [
   { name: 'take-over', help: 'take the volume from a mount that lives elsewhere; what that has not stored is lost' },
   { name: 'log-level', value: 'LEVEL', help: `one of ${LOG_LEVELS.join(', ')}`, default: 'info' },
   { name: 'read-only', help: 'mount the state as it is now; writes nothing (also -o ro)' },
+  {
+    name: 'binding',
+    value: 'NAME',
+    help: `what speaks with the kernel: ${BINDINGS.join(' or ')} (a package of its own; its limits stand in the README)`,
+    default: 'kernel',
+  },
   { name: 'allow-other', help: 'let other users in (root: always; others need user_allow_other in /etc/fuse.conf)' },
   ...STORE_OPTIONS,
 ]
@@ -167,6 +175,7 @@ export interface MountSettings {
   leaseMs: number
   takeOver: boolean
   logLevel: LogLevel
+  binding: Binding
   allowOther: boolean
   kernel: KernelFlags
   store: StoreSettings
@@ -290,7 +299,7 @@ export function readMountSettings(
     leaseMs: atLeast(values, 'lease', 1000),
     takeOver: values.has('take-over'),
     logLevel,
-    allowOther: isRoot || values.has('allow-other'),
+    ...readBinding(values, isRoot),
     kernel: {
       // fusermount3 adds nosuid and nodev for users whatever is asked; root gets what ext4 would give.
       nosuid: !isRoot,
@@ -304,6 +313,14 @@ export function readMountSettings(
     },
     store,
   }
+}
+
+function readBinding(values: Values, isRoot: boolean): Pick<MountSettings, 'binding' | 'allowOther'> {
+  const binding = textOf(values, 'binding') as Binding
+  if (!BINDINGS.includes(binding)) throw new UsageError(`--binding: '${binding}' is none of ${BINDINGS.join(', ')}`)
+  if (binding === 'kernel') return { binding, allowOther: isRoot || values.has('allow-other') }
+  if (!values.has('allow-other')) return { binding, allowOther: false }
+  throw new UsageError('--allow-other: fuse-native does not say who asks, so that only who mounts is let in')
 }
 
 function readCacheSettings(values: Values): MountSettings['cache'] {

@@ -14,6 +14,7 @@
 //   Operations wait for the store, for time and for each other, never for the kernel.
 // - All threads of the pool are taken: notifications and unmounts wait for one. The process needs UV_THREADPOOL_SIZE of
 //   8 or more, set in its environment before it starts (cli/ does that); requests themselves need none.
+export { type Binding, loadTransport } from './bindings.ts'
 export { kernelTransport } from './kernel-transport.ts'
 export { fuseRequests } from './metrics.ts'
 export { abortConnection, isDeadMount, MOUNT_TYPE, repairDeadMount, setReadAhead, unmountAt } from './mount.ts'

@@ -13,7 +13,7 @@ import {
   totalLengthBytes,
 } from './codec.ts'
 import { DeviceLoop } from './device-loop.ts'
-import { attach, checkMountpoint, repairDeadMount, setReadAhead, unmountAt } from './mount.ts'
+import { attach, checkMountpoint, repairDeadMount, tryReadAhead, unmountAt } from './mount.ts'
 import { findMountAt } from './mountinfo.ts'
 import { Notifier } from './notify.ts'
 import { Session } from './session.ts'
@@ -38,7 +38,7 @@ async function mount(filesystem: Filesystem, request: MountRequest): Promise<Mou
     await Promise.race([session.initialized, loop.ended.then(() => Promise.reject(endedEarly(path)))])
     const majorMinor = findMountAt(path)?.majorMinor
     if (majorMinor === undefined) throw endedEarly(path)
-    if (request.readAheadKib !== undefined) tryReadAhead(majorMinor, request.readAheadKib, request)
+    if (request.readAheadKib !== undefined) tryReadAhead(majorMinor, request.readAheadKib, log)
     return new ServedMount(path, majorMinor, { loop, session })
   } catch (error) {
     loop.stop()
@@ -49,15 +49,6 @@ async function mount(filesystem: Filesystem, request: MountRequest): Promise<Mou
 
 function endedEarly(path: string): FsError {
   return new FsError('ENODEV', `${path} was unmounted while it was being mounted: mount it again`)
-}
-
-function tryReadAhead(majorMinor: string, kib: number, { log }: MountRequest): void {
-  try {
-    setReadAhead(majorMinor, kib)
-  } catch (error) {
-    if (!(error instanceof FsError)) throw error
-    log.info({ kib, reason: error.message }, 'the kernel keeps its own read-ahead')
-  }
 }
 
 class ServedMount implements Mounted {

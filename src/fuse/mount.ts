@@ -19,7 +19,7 @@ import {
 import { constants } from 'node:os'
 import { type ErrnoName, FsError, libc } from '../platform/index.ts'
 import { findMountAt, type MountEntry, resolveMountpoint } from './mountinfo.ts'
-import type { MountFlags, UnmountOptions } from './transport.ts'
+import type { MountFlags, TransportLog, UnmountOptions } from './transport.ts'
 
 /** The type in mountinfo; the kernel's own is `fuse`, ours the subtype. */
 export const MOUNT_TYPE = 'fuse.cairnfs'
@@ -130,21 +130,9 @@ function deviceError(code: ErrnoName, cause?: unknown): FsError {
 // ---- without root ----
 
 /** fusermount3 mounts and hands the descriptor back over a socket (SCM_RIGHTS). */
-async function mountByHelper({ path, source, flags, allowOther }: AttachRequest): Promise<number> {
-  const options = [
-    `fsname=${escapeOption(source)}`,
-    `subtype=${SUBTYPE}`,
-    'default_permissions',
-    `max_read=${MAX_READ_BYTES}`,
-    ...(allowOther ? ['allow_other'] : []),
-    ...(flags.readOnly ? ['ro'] : []),
-    ...(flags.nosuid ? ['nosuid'] : []),
-    ...(flags.nodev ? ['nodev'] : []),
-    ...(flags.noexec ? ['noexec'] : []),
-    ...(flags.sync ? ['sync'] : []),
-    ...(flags.dirsync ? ['dirsync'] : []),
-    ...(flags.noatime ? ['noatime'] : []),
-  ]
+async function mountByHelper(request: AttachRequest): Promise<number> {
+  const { path } = request
+  const options = attachOptions(request)
   const pair = libc().socketpair()
   if (typeof pair === 'number') throw new FsError(errnoName(-pair), 'cannot make a socket pair for fusermount3')
   const [ours, theirs] = pair
@@ -160,7 +148,28 @@ async function mountByHelper({ path, source, flags, allowOther }: AttachRequest)
   }
 }
 
-/** In fusermount3's options a comma ends one and a backslash takes the next character as it is. */
+/** What a mount is to be, as options of fusermount3 and libfuse. */
+export function attachOptions({ source, flags, allowOther }: AttachRequest): string[] {
+  // Theirs are nosuid and nodev; nobody but root may ask for others.
+  const asked = (isAsked: boolean | undefined, word: string, opposite: string) =>
+    isAsked ? [word] : process.geteuid?.() === 0 ? [opposite] : []
+  return [
+    `fsname=${escapeOption(source)}`,
+    `subtype=${SUBTYPE}`,
+    'default_permissions',
+    `max_read=${MAX_READ_BYTES}`,
+    ...(allowOther ? ['allow_other'] : []),
+    ...(flags.readOnly ? ['ro'] : []),
+    ...asked(flags.nosuid, 'nosuid', 'suid'),
+    ...asked(flags.nodev, 'nodev', 'dev'),
+    ...(flags.noexec ? ['noexec'] : []),
+    ...(flags.sync ? ['sync'] : []),
+    ...(flags.dirsync ? ['dirsync'] : []),
+    ...(flags.noatime ? ['noatime'] : []),
+  ]
+}
+
+/** In such options a comma ends one and a backslash takes the next character as it is. */
 export function escapeOption(value: string): string {
   return value.replace(/[\\,]/g, '\\$&')
 }
@@ -289,6 +298,16 @@ export function setReadAhead(majorMinor: string, kib: number): void {
     throw new FsError(errnoNameOf(error) ?? 'EIO', `cannot set the read-ahead in ${file}: it needs root`, {
       cause: error,
     })
+  }
+}
+
+/** The same where it can be; where not, the log says so. */
+export function tryReadAhead(majorMinor: string, kib: number, log: TransportLog): void {
+  try {
+    setReadAhead(majorMinor, kib)
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error
+    log.info({ kib, reason: error.message }, 'the kernel keeps its own read-ahead')
   }
 }
 

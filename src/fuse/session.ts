@@ -25,6 +25,7 @@ import { Lease } from '../segments/index.ts'
 import type { Attributes, Caller, Entry, Filesystem, Handle, Ino, Opened } from '../vfs/index.ts'
 import { MalformedRequest, ReplyBuffer, type RequestBuffer, totalLengthBytes } from './codec.ts'
 import { DirectoryRequests } from './directory-requests.ts'
+import { ErrorLog } from './error-log.ts'
 import { copyFileRange, fallocate, lseek } from './file-requests.ts'
 import { forgetBatch } from './forgets.ts'
 import { runIoctl } from './ioctl.ts'
@@ -96,9 +97,6 @@ export interface SessionOptions {
   registry: Registry
 }
 
-/** Causes of I/O errors that are remembered, so that a file read again and again does not fill the log. */
-const TOLD_MAX = 1000
-
 /** The machine's own: the kernel passes flags as the caller gave them. */
 const O_DIRECT = fsConstants.O_DIRECT
 const O_DSYNC = fsConstants.O_DSYNC
@@ -109,8 +107,7 @@ export class Session {
   readonly #options: SessionOptions
   readonly #log: TransportLog
   readonly #parts: SetIdParts
-  /** Causes of I/O errors that the log has. */
-  readonly #told = new Set<string>()
+  readonly #errors: ErrorLog
   readonly #reply = new ReplyBuffer(REPLY_BYTES)
   readonly #directories: DirectoryRequests
   readonly #metrics: FuseMetrics
@@ -132,6 +129,7 @@ export class Session {
     this.#port = port
     this.#options = options
     this.#log = options.log
+    this.#errors = new ErrorLog(options.log)
     this.#parts = { fs, log: options.log, notify: (message) => port.notify([message]) }
     this.#metrics = new FuseMetrics(options.registry)
     this.#directories = new DirectoryRequests(fs, (...answer) => this.#sendFrom(...answer), systemClock, this.#metrics)
@@ -556,27 +554,18 @@ export class Session {
   }
 
   #fail(r: RequestBuffer, error: unknown): void {
-    if (error instanceof MalformedRequest) {
-      this.#log.warn({ opcode: r.length >= InHeader.sizeof ? r.opcode : undefined }, error.message)
-    } else if (!(error instanceof FsError)) {
-      this.#log.error({ err: error, opcode: r.opcode, ino: r.nodeid }, 'unexpected error in a filesystem operation')
-    } else if (error.code === 'EIO' && error.message !== error.code) {
-      this.#tellOnce(r, error)
-    }
+    const errno = this.#errnoOf(r, error)
     // An error of a reply that was sent, or of a request that gets none, has nobody to go to.
     const hasUnique = r.length >= OutHeader.sizeof && (r.u32(InHeader.unique) !== 0 || r.u32(InHeader.unique + 4) !== 0)
     if (r.answered || !hasUnique) return
-    const errno = error instanceof FsError ? error.errno : constants.errno.EIO
     this.#reply.header(r, OutHeader.sizeof, errno)
     this.#sent(r, this.#port.send(this.#reply, OutHeader.sizeof))
   }
 
-  /** The caller learns only of an I/O error: what lies behind it stands in the log, each cause once. */
-  #tellOnce(r: RequestBuffer, { message }: FsError): void {
-    if (this.#told.has(message)) return
-    if (this.#told.size === TOLD_MAX) this.#told.clear()
-    this.#told.add(message)
-    this.#log.error({ opcode: r.opcode, ino: r.nodeid }, `I/O error: ${message}`)
+  #errnoOf(r: RequestBuffer, error: unknown): number {
+    if (!(error instanceof MalformedRequest)) return this.#errors.errnoOf(error, { opcode: r.opcode, ino: r.nodeid })
+    this.#log.warn({ opcode: r.length >= InHeader.sizeof ? r.opcode : undefined }, error.message)
+    return error.errno
   }
 
   /** Lets an operation end that nobody waits for; what goes wrong is logged. */

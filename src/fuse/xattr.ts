@@ -22,7 +22,7 @@ export interface XattrTerms {
 }
 
 /** EOPNOTSUPP for what nobody enforces, before the filesystem is asked. */
-function refuseForeign(name: Uint8Array, { hasAcls }: XattrTerms): void {
+export function refuseForeign(name: Uint8Array, { hasAcls }: Pick<XattrTerms, 'hasAcls'>): void {
   if (LABEL.equals(name) || (!hasAcls && ACLS.some((acl) => acl.equals(name)))) throw errnoError('EOPNOTSUPP')
 }
 

@@ -6,6 +6,7 @@
 // - An address is valid while the buffer it was taken from is referenced: the memory of a Buffer lies outside V8's heap
 //   and does not move. The caller keeps the buffer alive until the call, or its promise, has ended.
 // - What ends in `Async` runs in libuv's thread pool and may block there; nothing else here blocks on a peer.
+import { closeSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
 /** Where a buffer's first byte lies; below 2^47 on the machines Node runs on. */
@@ -43,8 +44,14 @@ export interface Libc {
   ioctl(fd: number, request: number, argument: Uint8Array): number
   /** fcntl(F_SETFL, O_NONBLOCK). */
   setNonBlocking(fd: number): number
-  /** Watches `fd` in the event loop (epoll). Starts stopped; lives until it is closed, held or not. */
+  /** Watches `fd` in the event loop (epoll). Starts stopped; lives until it is closed, held or not. It makes the
+   *  descriptor, and all that were duplicated from it, non-blocking. */
   watchReadable(fd: number, onReadable: () => void): ReadableWatch
+  /** fcntl(F_DUPFD_CLOEXEC): another descriptor of the same open file. */
+  duplicate(fd: number): number
+  /** A descriptor that is readable once `fd` is broken (POLLERR, POLLHUP), and not before; or a negative errno. `fd` stays
+   *  as it is, blocking too. Both are to be closed. */
+  brokenness(fd: number): number
 }
 
 const AF_UNIX = 1
@@ -55,6 +62,11 @@ const MSG_CMSG_CLOEXEC = 0x40000000
 const F_GETFL = 3
 const F_SETFL = 4
 const O_NONBLOCK = 0o4000
+const F_DUPFD_CLOEXEC = 1030
+const EPOLL_CLOEXEC = 0o2000000
+const EPOLL_CTL_ADD = 1
+/** struct epoll_event, packed on x64. Of no event at all: errors and hang-ups are always told. */
+const NO_EVENTS = Buffer.alloc(16)
 const ENODATA = 61
 /** CMSG_DATA of the first control message: struct cmsghdr is a size_t and two ints. */
 const CMSG_DATA_OFFSET = 16
@@ -92,6 +104,8 @@ function load(): Libc {
   const socketpair = foreign<[number, number, number, number]>('socketpair', ['int', 'int', 'int', 'uintptr_t'])
   const recvmsg = foreign<[number, number, number]>('recvmsg', ['int', 'uintptr_t', 'int'])
   const fcntl = foreign<[number, number, number]>('fcntl', ['int', 'int', 'int'])
+  const epollCreate = foreign<[number]>('epoll_create1', ['int'])
+  const epollCtl = foreign<[number, number, number, number]>('epoll_ctl', ['int', 'int', 'int', 'uintptr_t'])
   const ioctl = foreign<[number, number, number]>('ioctl', ['int', 'ulong', 'uintptr_t'])
   const watched = new Set<object>()
   const addressOf = (bytes: Uint8Array) => Number(koffi.address(bytes)) as Address
@@ -152,6 +166,15 @@ function load(): Libc {
     setNonBlocking(fd) {
       const flags = orErrno(fcntl(fd, F_GETFL, 0))
       return flags < 0 ? flags : orErrno(fcntl(fd, F_SETFL, flags | O_NONBLOCK))
+    },
+    duplicate: (fd) => orErrno(fcntl(fd, F_DUPFD_CLOEXEC, 0)),
+    brokenness(fd) {
+      const epoll = orErrno(epollCreate(EPOLL_CLOEXEC))
+      if (epoll < 0) return epoll
+      const result = orErrno(epollCtl(epoll, EPOLL_CTL_ADD, fd, addressOf(NO_EVENTS)))
+      if (result >= 0) return epoll
+      closeSync(epoll)
+      return result
     },
     watchReadable(fd, onReadable) {
       // koffi calls back without draining Node's microtasks: whoever is called must go on in a callback of Node's own.

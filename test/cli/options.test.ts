@@ -64,6 +64,7 @@ describe('options of mount', () => {
       ['cache-dir', '/var/cache/cairnfs'],
       ['cache-size', '20GiB'],
       ['allow-other', null],
+      ['binding', 'kernel'],
       ['read-only', null],
     ]
     expect(given.map(([name]) => `--${name}`).sort()).toEqual(longOptionsOf('mount'))
@@ -107,6 +108,12 @@ describe('options of mount', () => {
       allowOther: false,
       kernel: { nosuid: true, nodev: true },
     })
+  })
+
+  it('let in nobody else where nobody says who asks: through fuse-native', () => {
+    expect(mountSettings(['-o', 'binding=fuse-native'])).toMatchObject({ binding: 'fuse-native', allowOther: false })
+    expect(() => mountSettings(['--binding', 'fuse-native', '--allow-other'])).toThrow(/^--allow-other: fuse-native /)
+    expect(() => mountSettings(['--binding', 'libfuse'])).toThrow("'libfuse' is none of kernel, fuse-native")
   })
 
   it('are refused by name when unknown, never with the value, and left out when sloppy', () => {

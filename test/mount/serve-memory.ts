@@ -4,11 +4,13 @@
 //
 // Must stay true: each line on standard output is one JSON message; the first says `{"mounted": ...}`, the last
 // `{"ended": ...}`. It never touches the mount.
-import { kernelTransport, type TransportLog } from '../../src/fuse/index.ts'
+import { type Binding, loadTransport, type TransportLog } from '../../src/fuse/index.ts'
 import { systemClock } from '../../src/platform/index.ts'
 import { delayed, MemoryFilesystem } from '../fuse/memory-filesystem.ts'
 
 export interface ServeOptions {
+  /** What speaks with the kernel; ourselves unless told. */
+  binding?: Binding
   source?: string
   allowOther?: boolean
   readOnly?: boolean
@@ -53,7 +55,8 @@ const { delayMs } = options
 const filesystem = delayMs === undefined ? memory : delayed(memory, () => systemClock.sleep(delayMs))
 
 try {
-  const mounted = await kernelTransport.mount(filesystem, {
+  const transport = await loadTransport(options.binding ?? 'kernel')
+  const mounted = await transport.mount(filesystem, {
     mountpoint,
     source: options.source ?? 'memory',
     allowOther: options.allowOther ?? true,

@@ -13,7 +13,7 @@ import {
   PROGRAMS,
   readManifest,
 } from './programs/manifest.ts'
-import { describeStores, type TestVolume, Volumes } from './volume-fixture.ts'
+import { describeStores, STORE_KINDS, type TestVolume, Volumes } from './volume-fixture.ts'
 
 const FILES = 10_500
 const REAL = join(import.meta.dirname, '../../node_modules')
@@ -67,6 +67,41 @@ describeStores('a tree of more than 10,000 files is the same after unmount and c
       ),
     ))
 })
+
+/** fuse-native carries names as text and times in milliseconds from 1970 on: what is left of the tree must be the same. */
+describeStores(
+  'through fuse-native, what is left of the tree is the same after unmount and cold remount',
+  (kind) => {
+    test('copied by cp -a', async () => {
+      const utf8 = join(folder, 'utf8')
+      await scratch.shell(`cp -a ${source} ${utf8}; python3 ${PROGRAMS}/only-utf8.py ${utf8}`, { timeoutMs: COPY_MS })
+      const original = inMilliseconds(await manifest(utf8))
+      const volume = await volumes.create(kind, { mount: ['--binding', 'fuse-native'] })
+      await volume.shell(`cp -a ${utf8} tree`, { timeoutMs: COPY_MS })
+      const target = join(volume.mountpoint, 'tree')
+      const before = await manifest(target)
+      expect(differences(original, before, { ignore: OF_THE_COPY })).toEqual([])
+      expect(holesKept(before)).toBe(true)
+
+      await volume.remountCold()
+      expect(differences(before, await manifest(target), { directorySizes: true })).toEqual([])
+      // And the other binding shows the same, but for what is too fine for this one.
+      await volume.unmount()
+      await volume.mount(['--binding', 'kernel'])
+      const others = inMilliseconds(await manifest(target))
+      const ignore = ['atime', 'ctime']
+      expect(differences(inMilliseconds(before), others, { directorySizes: true, ignore })).toEqual([])
+    })
+  },
+  STORE_KINDS.slice(0, 1),
+)
+
+/** Times as fuse-native has them. */
+function inMilliseconds(tree: Manifest): Manifest {
+  const cut = (ns: string) =>
+    ns.startsWith('-') ? '0' : `${ns.length > 6 ? ns.slice(0, -6) : ''}000000`.replace(/^0+$/, '0')
+  return new Map([...tree].map(([path, fields]) => [path, new Map([...fields, ['mtime', cut(fields.get('mtime')!)]])]))
+}
 
 /** Holes take no blocks: of 64 MiB with three islands of data, and of 32 MiB without any. */
 function holesKept(tree: Manifest): boolean {

@@ -33,6 +33,11 @@ export const EXCEPTIONS: readonly AmbientException[] = [
     reason: 'mounting: who mounts decides how, and fusermount3 is a process with an environment and a deadline',
   },
   {
+    path: 'src/fuse/native-transport.ts',
+    uses: ['node:fs', 'process.getuid', 'process.getgid', 'setImmediate'],
+    reason: 'mounting: who mounts is who asks, and the end shows in /proc/self/fd',
+  },
+  {
     path: 'src/fuse/device-loop.ts',
     uses: ['setImmediate', 'performance.now', 'node:fs'],
     reason:
