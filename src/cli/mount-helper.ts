@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process'
 import { CommandError, codeOf, describeError, UsageError } from './errors.ts'
 import { endOnUncaught } from './last-resort.ts'
 import { mount } from './mount.ts'
-import { readMountSettings } from './options.ts'
+import { isRemount, readMountSettings } from './options.ts'
 
 /** mount(8), "EXIT STATUS". */
 /** Of mount(8)'s codes: a mount that does not come about ends with 1, as `cairnfs mount` does; an unmount with 32. */
@@ -75,6 +75,11 @@ async function runMount({ positional, flags, options }: HelperArguments, program
     throw new UsageError('usage: mount.cairnfs STORE DIR [-sfnv] [-N namespace] [-o options]')
   }
   const isRoot = process.geteuid!() === 0
+  if (isRemount(options)) {
+    const { remount } = await import('./remount.ts')
+    if (!flags.has('f')) await remount(dir, options)
+    return 0
+  }
   const settings = readMountSettings({ o: options }, { isRoot, isSloppy: flags.has('s') })
   // A fake mount ends before the system call (mount(8), -f).
   if (flags.has('f')) return 0

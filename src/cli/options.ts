@@ -407,8 +407,20 @@ function takeKernelWord({ name, value }: OptionWord, kernel: Partial<KernelFlags
   return true
 }
 
+/** Whether -o asks to change a mount that is there. */
+export function isRemount(texts: readonly string[]): boolean {
+  return texts.flatMap(parseOptionString).some(({ name }) => name === 'remount')
+}
+
+/** What the words of mount(8) among these say; the last of those that contradict each other. */
+export function readKernelWords(texts: readonly string[]): Partial<KernelFlags> {
+  const kernel: Partial<KernelFlags> = {}
+  for (const word of texts.flatMap(parseOptionString)) takeKernelWord(word, kernel)
+  return kernel
+}
+
 function unknownWord({ name }: OptionWord, command: CommandName): UsageError {
-  if (name === 'remount') return new UsageError('-o remount: cannot change a mount: umount it and mount it again')
+  if (name === 'remount') return new UsageError('-o remount: use mount(8), with cairnfs install-helper')
   // With a value: without one it would have been taken.
   if (command === 'mount' && Object.hasOwn(KERNEL_WORDS, name)) return new UsageError(`-o ${name} takes no value`)
   return new UsageError(`-o: unknown option '${underscored(name)}': see cairnfs ${command} --help`)

@@ -17,7 +17,15 @@
 export { type Binding, loadTransport } from './bindings.ts'
 export { kernelTransport } from './kernel-transport.ts'
 export { fuseRequests } from './metrics.ts'
-export { abortConnection, isDeadMount, MOUNT_TYPE, repairDeadMount, setReadAhead, unmountAt } from './mount.ts'
+export {
+  abortConnection,
+  isDeadMount,
+  MOUNT_TYPE,
+  remountAt,
+  repairDeadMount,
+  setReadAhead,
+  unmountAt,
+} from './mount.ts'
 export { findMount, findMountOf, type MountEntry, parseMountinfo } from './mountinfo.ts'
 export { Rehearsal } from './rehearsal.ts'
 export type {

@@ -32,7 +32,16 @@ const MAX_READ_BYTES = 1 << 20
 /** A server that has not answered statfs within this is slow or stuck, not dead: a dead one fails at once. */
 const PROBE_MS = 2000
 
-const MountFlag = { RDONLY: 1, NOSUID: 2, NODEV: 4, NOEXEC: 8, SYNCHRONOUS: 16, DIRSYNC: 128, NOATIME: 1024 } as const
+const MountFlag = {
+  RDONLY: 1,
+  NOSUID: 2,
+  NODEV: 4,
+  NOEXEC: 8,
+  SYNCHRONOUS: 16,
+  REMOUNT: 32,
+  DIRSYNC: 128,
+  NOATIME: 1024,
+} as const
 const UmountFlag = { FORCE: 1, DETACH: 2, NOFOLLOW: 8 } as const
 
 export interface AttachRequest {
@@ -93,6 +102,21 @@ function mountAsRoot({ path, source, flags, allowOther }: AttachRequest): number
         ? 'the kernel has no FUSE: modprobe fuse'
         : 'see dmesg'
   throw new FsError(code, `cannot mount on ${path} (${code}): ${remedy}`)
+}
+
+/** Changes what the kernel observes of a mount. Not in the process that serves it: files that are mapped may have to be written
+ *  first. */
+export function remountAt({ mountpoint, source }: MountEntry, flags: MountFlags): void {
+  const result = libc().mount(source, mountpoint, MOUNT_TYPE, MountFlag.REMOUNT | mountFlagBits(flags), '')
+  if (result === 0) return
+  const code = errnoName(-result)
+  if (code === 'EBUSY') {
+    throw new FsError(
+      code,
+      `${mountpoint} is in use: files are open for writing (fuser -vm ${mountpoint} shows by whom)`,
+    )
+  }
+  throw new FsError(code, `cannot remount ${mountpoint} (${code}): do it as root in the namespace it was mounted in`)
 }
 
 function mountFlagBits(flags: MountFlags): number {

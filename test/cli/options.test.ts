@@ -120,7 +120,7 @@ describe('options of mount', () => {
     expect(() => mountSettings(['-o', 'secret_key=hunter2'])).toThrow(/secret_key/)
     expect(() => mountSettings(['-o', 'secret_key=hunter2'])).not.toThrow(/hunter2/)
     expect(mountSettings(['-o', 'secret_key=hunter2'], { isSloppy: true }).commitMs).toBe(5000)
-    expect(() => mountSettings(['-o', 'remount,ro'])).toThrow('umount it and mount it again')
+    expect(() => mountSettings(['-o', 'remount,ro'])).toThrow('use mount(8)')
     expect(() => mountSettings(['-o', 'foo'])).toThrow("unknown option 'foo': see cairnfs mount --help")
     expect(() => readFormatSettings({ o: ['ro'] })).toThrow("unknown option 'ro': see cairnfs format --help")
   })

@@ -110,6 +110,46 @@ describe('mount(8) and umount(8)', () => {
   })
 })
 
+describe('mount -o remount', () => {
+  it('makes a mount read-only, with all that was written in the store, and writable again', async () => {
+    const volume = await formatted()
+    const { mountpoint } = volume
+    const result = await withHelpers(`
+      mount -t cairnfs ${volume.store} ${mountpoint} -o nodev,commit=600
+      echo one >${mountpoint}/file
+      exec 9>${mountpoint}/open
+      mount -o remount,ro ${mountpoint} || echo "status $?"
+      exec 9>&-
+      mount -o remount,ro ${mountpoint}
+      grep ' ${mountpoint} ' /proc/self/mountinfo
+      ${program.cairnfs} status ${mountpoint} --json | grep -o '"dirtyBytes":[0-9]*'
+      touch ${mountpoint}/new || true
+      cat ${mountpoint}/file
+      mount -o remount,rw,noexec ${mountpoint}
+      echo two >${mountpoint}/file
+      grep ' ${mountpoint} ' /proc/self/mountinfo
+      umount ${mountpoint}`)
+    const [busy, readOnly, dirty, text, writable] = result.stdout.trimEnd().split('\n')
+    expect(busy).toBe('status 1')
+    expect(result.stderr).toMatch(
+      /^mount\.cairnfs: \S+ is in use: files are open for writing.*\n.*Read-only file system\n$/,
+    )
+    expect(readOnly).toMatch(/ ro,nodev.* - fuse\.cairnfs /)
+    expect([dirty, text]).toEqual(['"dirtyBytes":0', 'one'])
+    expect(writable).toMatch(/ rw,nodev,noexec.* - fuse\.cairnfs /)
+    expect(volume.leftOvers()).toEqual([])
+  })
+
+  it('does not pretend that a mount writes which does not', async () => {
+    const volume = await formatted()
+    const result = await withHelpers(`
+      mount -t cairnfs ${volume.store} ${volume.mountpoint} -o ro
+      mount -o remount,rw ${volume.mountpoint} || echo "status $?"
+      umount ${volume.mountpoint}`)
+    expect(result).toMatchObject({ stdout: 'status 1\n', stderr: expect.stringContaining('mount it for writing') })
+  })
+})
+
 describe('the mount helper', () => {
   it('ends with 1 when the command line is wrong, and when nothing can be mounted', async () => {
     const volume = await formatted()
