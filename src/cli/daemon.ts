@@ -4,7 +4,7 @@
 // left of a mount that did not come about. Nothing here touches the mount it serves.
 import { accessSync, closeSync, constants, openSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { findMount, loadTransport, type Mounted, repairDeadMount } from '../fuse/index.ts'
+import { findMount, fuseRequestCount, loadTransport, type Mounted, repairDeadMount } from '../fuse/index.ts'
 import { type Logger, Registry } from '../observe/index.ts'
 import { systemClock, systemRandom } from '../platform/index.ts'
 import {
@@ -31,7 +31,7 @@ import { explainingStore } from './store-errors.ts'
 import { UndoList } from './undo-list.ts'
 import { noteInUtab } from './utab.ts'
 import { VERSION } from './version.ts'
-import { warmUp } from './warm-up.ts'
+import { quietly, warmUp } from './warm-up.ts'
 
 /** Measured best for cached reading (DESIGN section 3); the kernel's own default is 128. */
 const READ_AHEAD_KIB = 4096
@@ -174,8 +174,10 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
   })
   opened.mounted(log.child('store'))
   served.control = await serveControl(join(ownRuntimeDirectory(), socketName(mounted.majorMinor)), served)
-  if (settings.binding === 'kernel')
-    warmUp(systemClock).catch((error) => log.warn('the first requests will be slower', { error }))
+  if (settings.binding === 'kernel') {
+    const quiet = quietly(systemClock, fuseRequestCount(registry))
+    warmUp(quiet).catch((error) => log.warn('the first requests will be slower', { error }))
+  }
   log.info('the mount answers', { device: mounted.majorMinor, replayedCommits: volume.status.replayedCommits })
   return served
 }

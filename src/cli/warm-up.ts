@@ -1,7 +1,8 @@
 // Right after a mount: the code that makes and lists files is run on a small volume in memory, so that V8 has compiled it by
 // the time somebody uses the mount. Without, the first listing takes twice as long as the next (docs/decisions/0030).
 //
-// Must stay true: it gives way after every few milliseconds; it leaves nothing behind, and its failure harms nothing.
+// Must stay true: it gives way after every few milliseconds, and waits while anybody asks for anything (`quietly`); it leaves
+// nothing behind, and its failure harms nothing.
 import { Rehearsal } from '../fuse/index.ts'
 import { ROOT_INO } from '../meta/index.ts'
 import { Registry, silentLogger } from '../observe/index.ts'
@@ -19,6 +20,25 @@ const SEGMENT_BYTES = 1 << 20
 const CALLER = { uid: 0, gid: 0, pid: 0 }
 const FILE_MODE = 0o100644
 const O_WRONLY = 1
+
+/** While requests come, nothing is done until none has come for so long. */
+const QUIET_MS = 50
+
+/** A clock whose turns come only when nobody asks for anything, as far as `requests` counts it. Else whoever uses the mount at once
+ *  would wait for what may be of use to him later: in each of his requests, for a few milliseconds. */
+export function quietly(clock: Clock, requests: () => number): Clock {
+  let seen = requests()
+  return {
+    ...clock,
+    async yield() {
+      await clock.yield()
+      for (let now = requests(); now !== seen; now = requests()) {
+        seen = now
+        await clock.sleep(QUIET_MS)
+      }
+    },
+  }
+}
 
 /** Resolves when all was run; to the number of entries that were listed. */
 export async function warmUp(clock: Clock): Promise<number> {

@@ -16,7 +16,7 @@
 //   8 or more, set in its environment before it starts (cli/ does that); requests themselves need none.
 export { type Binding, loadTransport } from './bindings.ts'
 export { kernelTransport } from './kernel-transport.ts'
-export { fuseRequests } from './metrics.ts'
+export { fuseRequestCount, fuseRequests } from './metrics.ts'
 export {
   abortConnection,
   isDeadMount,

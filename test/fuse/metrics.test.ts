@@ -1,7 +1,7 @@
 // What the kernel asks for is counted: by opcode, lookups by what they find, bytes each way.
 import { expect, test } from 'vitest'
 import { RequestBuffer } from '../../src/fuse/codec.ts'
-import { fuseRequests } from '../../src/fuse/metrics.ts'
+import { fuseRequestCount, fuseRequests } from '../../src/fuse/metrics.ts'
 import { Session } from '../../src/fuse/session.ts'
 import { Registry } from '../../src/observe/index.ts'
 import { MemoryFilesystem } from './memory-filesystem.ts'
@@ -42,6 +42,7 @@ test('requests, what lookups find, and bytes', async () => {
   await ask(request(4000, 1))
 
   expect(fuseRequests(registry)).toEqual({ INIT: 1, CREATE: 1, WRITE: 1, READ: 3, LOOKUP: 3, OTHER: 1 })
+  expect(fuseRequestCount(registry)()).toBe(10)
   const count = (what: string) => registry.counter(`fuse.${what}`).value
   expect([count('lookups_found'), count('lookups_missing')]).toEqual([2, 1])
   expect([count('read_bytes'), count('written_bytes')]).toEqual([400 + 200, 700])
