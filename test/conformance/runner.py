@@ -24,11 +24,13 @@ import time
 import traceback
 
 import exceptions
-from calls import drop_flags
+from calls import AT_FDCWD, AT_STATX_FORCE_SYNC, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, drop_flags, statx
 from suite import CASES, GID, ROOT, UID, USER, Difference, NotApplicable, name_of
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT_SECONDS = 30
+KEPT_BYTES_MAX = 8 << 20
+KEPT_PATH_MAX = 2000
 
 
 def load(calls):
@@ -116,6 +118,40 @@ def excused(case, user, result, why, reasons):
     return 'not applicable', reason
 
 
+# What cases call their files. They are not looked for by listing: from that the kernel would learn their attributes anew.
+USUAL_NAMES = ['.', 'f', 'g', 'h', 'd', 'd/f', 'e', 'a', 'b', 'x', 'link', 'source', 'target']
+
+
+def cached_wrongly(folder):
+    """Where the kernel shows other attributes than it gets when it asks the filesystem anew, what they are; else None."""
+    for name in USUAL_NAMES:
+        try:
+            shown, asked = (attributes(f'{folder}/{name}', how) for how in (0, AT_STATX_FORCE_SYNC))
+        except OSError:
+            continue  # This case has none.
+        if shown != asked:
+            wrong = [f'{field} {shown[field]}, and is {asked[field]}' for field in shown if shown[field] != asked[field]]
+            return f'afterwards {name} is shown with {"; with ".join(wrong)}'
+    return None
+
+
+def attributes(path, flags):
+    told = statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | flags, STATX_BASIC_STATS)
+    fields = ('ino', 'mode', 'nlink', 'uid', 'gid', 'size', 'blocks', 'mtime', 'ctime')
+    return {field: getattr(told, field) for field in fields}
+
+
+def keep(folder):
+    """Leaves what the case has made, but for files that would take long to read, and directories that no path reaches."""
+    for path, _, files in os.walk(folder):
+        if len(path) > KEPT_PATH_MAX:
+            remove(folder)
+            return
+        for each in (os.path.join(path, name) for name in files):
+            if os.lstat(each).st_size > KEPT_BYTES_MAX:
+                os.unlink(each)
+
+
 def remove(folder):
     def again(function, path, _):
         # Immutable, append-only.
@@ -165,6 +201,7 @@ def main():
     parser.add_argument('--user', choices=[ROOT, USER], help='only as root, or only as the user')
     parser.add_argument('--on', choices=sorted(exceptions.REASONS), help="whose exceptions apply (exceptions.py)")
     parser.add_argument('--json', action='store_true', help='a line of JSON for each case, and no table')
+    parser.add_argument('--keep', action='store_true', help='leave the directories of the cases as these left them')
     parser.add_argument('--list', action='store_true', help='say which cases there are, and run none')
     options = parser.parse_args()
     load(options.call)
@@ -200,8 +237,10 @@ def main():
                 os.chown(folder, UID, GID)
             began = time.monotonic()
             result, why = excused(case, user, *run(case, user, folder), reasons)
+            if result == 'passed' and (difference := cached_wrongly(folder)):
+                result, why = 'failed', difference
             took = round((time.monotonic() - began) * 1000)
-            remove(folder)
+            (keep if options.keep else remove)(folder)
             results.append(
                 {'call': case.call, 'case': case.words, 'user': user, 'result': result, 'why': why, 'ms': took}
             )
@@ -210,7 +249,8 @@ def main():
             elif result == 'failed':
                 print(f'failed: {describe(results[-1])}: {why}', flush=True)
     finally:
-        shutil.rmtree(top, ignore_errors=True)
+        if not options.keep:
+            shutil.rmtree(top, ignore_errors=True)
     if not options.json:
         print('\n'.join(['', *table(results), '', f'{len(known)} cases, {time.monotonic() - started:.1f} s']))
     sys.exit(any(each['result'] == 'failed' for each in results))

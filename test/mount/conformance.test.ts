@@ -7,7 +7,8 @@ import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { MountHarness, shellQuote } from './harness.ts'
-import { describeStores, Volumes } from './volume-fixture.ts'
+import { differences, type Manifest, manifestCommand, parseManifest } from './programs/manifest.ts'
+import { describeStores, type TestVolume, Volumes } from './volume-fixture.ts'
 
 const RUNNER = join(import.meta.dirname, '../conformance/runner.py')
 const RUN_MS = 300_000
@@ -36,8 +37,8 @@ afterAll(() => {
 })
 
 /** Runs the suite in a directory, and says which cases failed. */
-async function run(harness: MountHarness, where: string, folder: string, on: string): Promise<void> {
-  const words = ['python3', RUNNER, folder, '--json', '--on', on].map(shellQuote).join(' ')
+async function run(harness: MountHarness, where: string, folder: string, on: string, ...options: string[]) {
+  const words = ['python3', RUNNER, folder, '--json', '--on', on, ...options].map(shellQuote).join(' ')
   const { stdout, stderr } = await harness.run(words, { timeoutMs: RUN_MS })
   expect(stderr).toBe('')
   const results = stdout
@@ -66,12 +67,22 @@ test('every case of the conformance suite holds on a local filesystem (needs roo
 })
 
 describeStores('system calls', (kind) => {
-  test('do what man pages and POSIX say, in every case of the conformance suite', async () => {
+  test('do what man pages and POSIX say, in every case of the conformance suite, and a new mount shows what they left', async () => {
     const volume = await volumes.create(kind)
-    await run(volumes.harness, kind.title, volume.mountpoint, 'cairnfs')
+    await run(volumes.harness, kind.title, volume.mountpoint, 'cairnfs', '--keep')
+    await volume.sync()
+    const left = await manifestOf(volume)
+    await volume.remountCold()
+    expect(differences(left, await manifestOf(volume), { directorySizes: true })).toEqual([])
     await volume.unmount()
+    const { name, options } = volume.store
+    expect(await volume.cairnfs(['fsck', name, '--data', ...options], RUN_MS)).toContain('clean')
   })
 })
+
+async function manifestOf(volume: TestVolume): Promise<Manifest> {
+  return parseManifest(await volume.shell(manifestCommand('.', '--xattrs'), { timeoutMs: RUN_MS }))
+}
 
 /** A line for each call, with the counts of each filesystem. */
 function table(): string[] {

@@ -1,9 +1,9 @@
 """Prints what a tree is, one line an entry: path, then NAME=VALUE fields, separated by tabs.
 
-    manifest.py TREE
+    manifest.py TREE [--xattrs]
 
 Every byte (sha256), mode, time, owner, link and target; names as bytes, those that are not UTF-8 escaped. `links` names
-the group of hard links by its first path. Sorted by path, so that two manifests compare line by line.
+the group of hard links by its first path. With --xattrs extended attributes too, which not every copy has. Sorted by path, so that two manifests compare line by line.
 """
 import hashlib
 import os
@@ -25,6 +25,11 @@ def sha256(path):
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def xattrs(path):
+    names = sorted(os.fsencode(name) for name in os.listxattr(path, follow_symlinks=False))
+    return ' '.join(f'{escape(name)}:{os.getxattr(path, name, follow_symlinks=False).hex()}' for name in names)
 
 
 def paths(root):
@@ -59,6 +64,8 @@ def main():
             fields['rdev'] = st.st_rdev
         if kind != stat.S_IFDIR and st.st_nlink > 1:
             fields['links'] = groups.setdefault(st.st_ino, name)
+        if '--xattrs' in sys.argv[2:]:
+            fields['xattrs'] = xattrs(path)
         out.write('\t'.join([name] + [f'{key}={value}' for key, value in fields.items()]) + '\n')
     out.flush()
 

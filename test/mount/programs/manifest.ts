@@ -8,8 +8,8 @@ export type Manifest = ReadonlyMap<string, ReadonlyMap<string, string>>
 export const PROGRAMS = import.meta.dirname
 
 /** The shell command that writes the manifest of the quoted path `tree` to standard output. */
-export function manifestCommand(tree: string): string {
-  return `python3 ${join(PROGRAMS, 'manifest.py')} ${tree}`
+export function manifestCommand(tree: string, options: '' | '--xattrs' = ''): string {
+  return `python3 ${join(PROGRAMS, 'manifest.py')} ${tree} ${options}`
 }
 
 export function readManifest(path: string): Manifest {
