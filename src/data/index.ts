@@ -9,6 +9,7 @@ export {
   type ReadAhead,
   type ReadAheadCounters,
   type ReadAheadOptions,
+  ReadAheadRoom,
   type RunSpan,
 } from './read-ahead.ts'
 export * from './stream.ts'

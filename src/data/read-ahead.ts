@@ -2,21 +2,35 @@
 //
 // Reads that follow each other are a *run*: two in order begin one (the kernel may swap two), and then a read up to 1 MiB
 // behind or 16 MiB ahead of the furthest one still belongs to it. A file may have several at once: several threads, or the
-// parts of an archive. The window is how far ahead of its reader a run is fetched, and more is asked for when less than half
-// of it is left. It doubles each time the reader has to wait for what was asked for, and halves when that was not wanted.
+// parts of an archive. The window is how far ahead of its reader a run is fetched: a segment at first, for with any part of
+// it all of it comes. It grows by the fourfold each time the reader has to wait for what was asked for, and halves when that
+// was not wanted; but it is never more than twice what was read in order so far: whoever reads the head of a file, and for
+// whom the kernel reads on, costs two segments. More is asked for as soon as there is room for another segment (half a window, where that is less): with
+// half of a large window empty, half of the requests would not be under way.
+//
+// All who read at the same time share what there is room for (ReadAheadRoom): what pushes out what others have not read yet
+// is fetched twice.
 //
 // Must stay true:
 // - Nothing is asked for twice while its run lasts, but for what could not be begun or was lost again; never more than the
-//   window ahead.
+//   window ahead; of many runs each no more than its share, or 1 MiB.
 // - Reads in no order ask for nothing.
 
-const FIRST_WINDOW_BYTES = 1024 * 1024
+const SEGMENT_BYTES = 8 * 1024 * 1024
+const FIRST_WINDOW_BYTES = SEGMENT_BYTES
+const GROWTH = 4
+/** So many times what was read. */
+const TRUST = 2
+/** However many read. */
+const LEAST_WINDOW_BYTES = 1024 * 1024
 const BACK_BYTES = 1024 * 1024
 const FORWARD_BYTES = 16 * 1024 * 1024
 /** A gap that the kernel's own reordering does not make: what it leaves out is not wanted. */
 const SKIPPED_BYTES = 4 * 1024 * 1024
 /** Runs, and single reads that might begin one. */
 const RUNS_MAX = 8
+/** A run that was not among so many reads of all files is not being read at the moment. */
+const LATELY_READS = 512
 
 /** How well it does, over all files that share them. */
 export interface ReadAheadCounters {
@@ -33,6 +47,37 @@ export interface ReadAheadOptions {
   /** Largest window. 0 turns read-ahead off. */
   maxReadAheadBytes: number
   counters?: ReadAheadCounters
+  /** Shared by all that are read at the same time; without one there is room for all. */
+  room?: ReadAheadRoom
+}
+
+/** What there is room for ahead of all readers together, divided among those who read at the moment. */
+export class ReadAheadRoom {
+  readonly #roomBytes: () => number
+  /** When each was read last, in reads; the latest is at the end. */
+  readonly #runs = new Map<object, number>()
+  #reads = 0
+
+  /** `roomBytes`: how much fits, asked at each read. */
+  constructor(roomBytes: () => number) {
+    this.#roomBytes = roomBytes
+  }
+
+  /** A run is read. How far ahead of it may be fetched: of its share a segment is taken up by what it reads just now. */
+  windowBytes(run: object): number {
+    this.#runs.delete(run)
+    this.#runs.set(run, ++this.#reads)
+    for (const [longest, lastRead] of this.#runs) {
+      if (this.#reads - lastRead < LATELY_READS) break
+      this.#runs.delete(longest)
+    }
+    return Math.max(LEAST_WINDOW_BYTES, Math.floor(this.#roomBytes() / this.#runs.size) - SEGMENT_BYTES)
+  }
+
+  /** It is over. */
+  leave(run: object): void {
+    this.#runs.delete(run)
+  }
 }
 
 /** [from, to) of a file. */
@@ -68,25 +113,28 @@ export interface ReadAhead {
 
 interface Run {
   readonly id: number
-  /** The first read, until a second one follows it. */
+  /** Where it began, or went on after it had left something out. */
   start: number
   /** How far reads have come. */
   position: number
   /** How far was asked for: never less than `position`. */
   askedTo: number
+  /** As large as waiting made it. */
   windowBytes: number
   isSequential: boolean
 }
 
 const NOTHING: Advice = { fetch: null, giveUp: [] }
 
-export function createReadAhead({ maxReadAheadBytes, counters = newCounters() }: ReadAheadOptions): ReadAhead {
+export function createReadAhead(options: ReadAheadOptions): ReadAhead {
+  const { maxReadAheadBytes, counters = newCounters(), room = null } = options
   /** The one read last is at the end. */
   const runs: Run[] = []
   let lastId = 0
   const firstWindowBytes = Math.min(FIRST_WINDOW_BYTES, maxReadAheadBytes)
 
   const giveUp = (run: Run): RunSpan[] => {
+    room?.leave(run)
     if (run.askedTo <= run.position) return []
     counters.wastedBytes += run.askedTo - run.position
     return [{ run: run.id, from: run.position, to: run.askedTo }]
@@ -110,11 +158,12 @@ export function createReadAhead({ maxReadAheadBytes, counters = newCounters() }:
       counters.waits += 1
       // It is the first that lies ahead of what was read: what waits behind it waits for the same.
       if (end > run.position)
-        run.windowBytes = Math.min(run.windowBytes * 2, Math.max(firstWindowBytes, maxReadAheadBytes))
+        run.windowBytes = Math.min(run.windowBytes * GROWTH, Math.max(firstWindowBytes, maxReadAheadBytes))
     } else counters.hits += 1
     if (offset > run.position + SKIPPED_BYTES) {
       counters.wastedBytes += Math.max(0, Math.min(run.askedTo, offset) - run.position)
       run.windowBytes = Math.max(firstWindowBytes, run.windowBytes / 2)
+      run.start = offset
     }
     run.position = Math.max(run.position, end)
     run.askedTo = Math.max(run.askedTo, run.position)
@@ -130,8 +179,12 @@ export function createReadAhead({ maxReadAheadBytes, counters = newCounters() }:
       const [run] = runs.splice(index, 1) as [Run]
       runs.push(run)
       advance(run, offset, end, waits)
-      const { position, askedTo, windowBytes } = run
-      if (maxReadAheadBytes === 0 || askedTo - position >= windowBytes / 2) return NOTHING
+      const { start, position, askedTo } = run
+      const trustedBytes = Math.max(firstWindowBytes, TRUST * (position - start))
+      const roomBytes = room?.windowBytes(run) ?? Number.POSITIVE_INFINITY
+      const windowBytes = Math.min(run.windowBytes, trustedBytes, roomBytes)
+      const enoughBytes = Math.max(windowBytes / 2, windowBytes - SEGMENT_BYTES)
+      if (maxReadAheadBytes === 0 || askedTo - position >= enoughBytes) return NOTHING
       run.askedTo = position + windowBytes
       counters.askedBytes += run.askedTo - askedTo
       return { fetch: { run: run.id, from: askedTo, to: run.askedTo }, giveUp: [] }

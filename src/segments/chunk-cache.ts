@@ -145,10 +145,11 @@ export class ChunkCache {
 
   /** Drops what there is no room for any more. */
   giveWay(): void {
-    if (this.#bytes > this.#limitBytes) this.#shrink()
+    if (this.#bytes > this.limitBytes) this.#shrink()
   }
 
-  get #limitBytes(): number {
+  /** With what others leave to it now. */
+  get limitBytes(): number {
     return this.#budgetBytes + this.#spareBytes()
   }
 
@@ -293,7 +294,7 @@ export class ChunkCache {
   #purchase(held: CachedSegment, at: number, wish: ReadWish): { start: number; end: number } {
     const rest = unheld(held)
     const end = Math.min(rest.end, this.#segmentSizeBytes)
-    const mostBytes = Math.max(wish.windowBytes, this.#breadth.shareOf(this.#limitBytes))
+    const mostBytes = Math.max(wish.windowBytes, this.#breadth.shareOf(this.limitBytes))
     return end - rest.start <= mostBytes ? rest : share(held, at, Math.max(end, wish.end), mostBytes)
   }
 
@@ -429,7 +430,7 @@ export class ChunkCache {
   }
 
   #insert(held: CachedSegment, chunk: Chunk): void {
-    if (chunk.body.length === 0 || chunk.memoryBytes > this.#limitBytes) {
+    if (chunk.body.length === 0 || chunk.memoryBytes > this.limitBytes) {
       chunk.forget()
       return
     }
@@ -444,7 +445,7 @@ export class ChunkCache {
   }
 
   #shrink(): void {
-    const limitBytes = this.#limitBytes
+    const limitBytes = this.limitBytes
     const spentBytesMax = Math.max(SPENT_BYTES_MAX, KEPT_SLABS_MAX * this.#segmentSizeBytes)
     for (const chunk of this.#spent.values()) {
       const isMuch = this.#bytes > limitBytes || this.#spentBytes > spentBytesMax

@@ -41,6 +41,8 @@ const DATA_WINDOW_BYTES = 256 * 1024
 const PAGE_WINDOW_BYTES = 1024 * 1024
 /** Of pages ahead of a reader: at 10 MB/s, as `ls -l` takes them, more than a second of a slow store. */
 const PAGES_AHEAD_MAX_BYTES = 16 << 20
+/** Of the cache, for data ahead of its readers; the rest is what they have read, and what others want. */
+const DATA_AHEAD_SHARE = 3 / 4
 
 export interface SegmentStoreOptions {
   store: ObjectStore
@@ -220,6 +222,10 @@ class PackedSegmentStore implements TunableSegmentStore {
 
   get pagesAheadBytes(): number {
     return Math.min(PAGES_AHEAD_MAX_BYTES, this.#cache.budgetBytes / 4)
+  }
+
+  get dataAheadBytes(): number {
+    return this.#cache.limitBytes * DATA_AHEAD_SHARE
   }
 
   async delete(ids: readonly SegmentId[]): Promise<void> {

@@ -124,6 +124,9 @@ export interface SegmentStore {
   prefetchPages(span: { segment: SegmentId; start: number; end: number }): boolean
   /** How far ahead of one reader pages may be prefetched, in stored bytes, and still be there when he comes. */
   readonly pagesAheadBytes: number
+  /** How far ahead of all readers together file data may be prefetched, and still be there when they come. It changes with
+   *  what others leave to the cache. */
+  readonly dataAheadBytes: number
   /** Deletes segments, in batches. Ids that are not there are no error. */
   delete(ids: readonly SegmentId[]): Promise<void>
   /** A segment's table of contents, by two or three small requests. FsError EIO when it is missing or damaged. */

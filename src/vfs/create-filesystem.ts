@@ -89,7 +89,10 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
   const checkpoints = new Checkpoints(get, () => cleaner.checkpointWritten())
   const reaper = new Reaper(get)
   const metadata = new Metadata({ database, nameKeys: options.nameKeys })
-  const handles = new Handles({ maxReadAheadBytes: options.maxReadAheadBytes ?? READ_AHEAD_BYTES_MAX })
+  const handles = new Handles({
+    maxReadAheadBytes: options.maxReadAheadBytes ?? READ_AHEAD_BYTES_MAX,
+    roomBytes: () => segments.dataAheadBytes,
+  })
   const handOver = new HandOver(get, options.pageCache ?? null)
   const walks = new Walks({ database, metadata, clock, aheadBytesMax: options.walkAheadBytes ?? 16 << 20 })
   const context: Context = {

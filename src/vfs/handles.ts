@@ -3,7 +3,7 @@
 // Must stay true: a file is open as long as it has a handle, so its inode and its bytes stay, with or without a name.
 import { ok as assert } from 'node:assert'
 import { LRUCache } from 'lru-cache'
-import { newCounters, type ReadAheadCounters } from '../data/index.ts'
+import { newCounters, type ReadAheadCounters, ReadAheadRoom } from '../data/index.ts'
 import { errnoError } from '../platform/index.ts'
 import type { Handle } from './filesystem.ts'
 import { Reader } from './reader.ts'
@@ -38,11 +38,14 @@ export class Handles {
     dispose: (reader) => reader.close(),
   })
   readonly #maxReadAheadBytes: number
+  readonly #room: ReadAheadRoom
   /** Of all readers. */
   readonly counters: ReadAheadCounters = newCounters()
 
-  constructor({ maxReadAheadBytes }: { maxReadAheadBytes: number }) {
+  /** `roomBytes`: how far ahead of all readers together may be fetched at the moment. */
+  constructor({ maxReadAheadBytes, roomBytes }: { maxReadAheadBytes: number; roomBytes: () => number }) {
     this.#maxReadAheadBytes = maxReadAheadBytes
+    this.#room = new ReadAheadRoom(roomBytes)
   }
 
   open(ino: number, flags: number): Handle {
@@ -75,7 +78,7 @@ export class Handles {
   }
 
   #newReader(): Reader {
-    return new Reader({ maxReadAheadBytes: this.#maxReadAheadBytes, counters: this.counters })
+    return new Reader({ maxReadAheadBytes: this.#maxReadAheadBytes, counters: this.counters, room: this.#room })
   }
 
   #newSharedReader(ino: number): Reader {

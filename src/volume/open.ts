@@ -193,7 +193,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     log,
     readOnly: writer === null,
     walkAheadBytes: shares.pageBytes / 4,
-    maxReadAheadBytes: Math.min(options.maxReadAheadBytes ?? READ_AHEAD_BYTES_MAX, shares.blockBytes / 4),
+    maxReadAheadBytes: Math.min(options.maxReadAheadBytes ?? READ_AHEAD_BYTES_MAX, shares.blockBytes / 3),
     commitIntervalMs: commitMs,
     ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
     ...(options.inlineBytesMax === undefined ? {} : { inlineBytesMax: options.inlineBytesMax }),
