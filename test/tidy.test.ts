@@ -7,6 +7,7 @@ import { checkAmbientState } from './tidy/ambient.ts'
 import { checkDocuments, checkMentions } from './tidy/documents.ts'
 import { checkLayers } from './tidy/layers.ts'
 import { checkOrphans } from './tidy/orphans.ts'
+import { checkSemantics } from './tidy/semantics.ts'
 import { describeViolation, parseSource, type SourceText, type Violation } from './tidy/source.ts'
 import {
   checkAny,
@@ -48,6 +49,13 @@ interface Rule {
 }
 
 const onDocuments = (texts: readonly SourceText[]) => checkDocuments(texts, (path) => path === 'src')
+
+/** A document with one row, and what there is to be named. */
+const semantics = (row: string) => ({
+  'docs/SEMANTICS.md': `# What programs may rely on\n${row}\n`,
+  'test/a.test.ts': `test('a holds', () => {})`,
+  'test/conformance/cases/open.py': '@case\ndef of_f_is_EEXIST():\n    pass\n',
+})
 
 const RULES: readonly Rule[] = [
   {
@@ -233,6 +241,25 @@ const RULES: readonly Rule[] = [
       ['a missing one', { 'src/a.ts': '\n// see docs/GONE.md.' }, 'src/a.ts:2: names docs/GONE.md'],
       ['a missing number', { 'src/a.ts': '// docs/decisions/0002' }, 'names docs/decisions/0002'],
       ['a number', { 'src/a.ts': '// (docs/decisions/0001).' }, null],
+    ],
+  },
+  {
+    promise: 'docs/SEMANTICS.md names tests that are there, and leaves out no deviation',
+    repository: () => checkSemantics([...documents, ...readTexts('test', '.ts'), ...readTexts('test', '.py')]),
+    check: checkSemantics,
+    planted: [
+      ['no test', semantics('| promise | It works | by itself |'), 'docs/SEMANTICS.md:2: names no test'],
+      ['no file', semantics('| limit | x | [a](../test/gone.test.ts): "x" |'), 'names "x" of test/gone.test.ts'],
+      ['no title', semantics('| limit | x | [a](../test/a.test.ts): "b holds" |'), 'names "b holds" of test/a.test.ts'],
+      ['a title', semantics('| limit | x | [a](../test/a.test.ts): "a holds" |'), null],
+      ['no case', semantics('| limit | x | [a](../test/conformance/cases/open.py): "is EIO" |'), 'names "is EIO"'],
+      ['a case', semantics('| limit | x | [a](../test/conformance/cases/open.py): "of f is EEXIST" |'), null],
+      ['another kind', semantics('| hope | x | [a](../test/a.test.ts): "a holds" |'), 'is a hope'],
+      [
+        'a deviation left out',
+        { ...semantics(''), 'test/conformance/exceptions.py': "CAIRNFS = {\n    **listed(R, ('open', 'is x')),\n}\n" },
+        'tells of no deviation that "is x" of open shows',
+      ],
     ],
   },
   {
