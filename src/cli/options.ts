@@ -106,6 +106,10 @@ const MOUNT_OPTIONS: readonly OptionSpec[] = [
   { name: 'log-level', value: 'LEVEL', help: `one of ${LOG_LEVELS.join(', ')}`, default: 'info' },
   { name: 'read-only', help: 'mount the state as it is now; writes nothing (also -o ro)' },
   {
+    name: 'writeback',
+    help: 'let the kernel keep what is written until a file is closed or synced: small writes are faster, and promised is less',
+  },
+  {
     name: 'binding',
     value: 'NAME',
     help: `what speaks with the kernel: ${BINDINGS.join(' or ')} (a package of its own; its limits stand in the README)`,
@@ -175,6 +179,8 @@ export interface MountSettings {
   leaseMs: number
   takeOver: boolean
   logLevel: LogLevel
+  /** The kernel acknowledges writes before we see them (WRITEBACK_CACHE). */
+  writeback: boolean
   binding: Binding
   allowOther: boolean
   kernel: KernelFlags
@@ -299,6 +305,7 @@ export function readMountSettings(
     leaseMs: atLeast(values, 'lease', 1000),
     takeOver: values.has('take-over'),
     logLevel,
+    writeback: values.has('writeback'),
     ...readBinding(values, isRoot),
     kernel: {
       // fusermount3 adds nosuid and nodev for users whatever is asked; root gets what ext4 would give.
@@ -319,6 +326,7 @@ function readBinding(values: Values, isRoot: boolean): Pick<MountSettings, 'bind
   const binding = textOf(values, 'binding') as Binding
   if (!BINDINGS.includes(binding)) throw new UsageError(`--binding: '${binding}' is none of ${BINDINGS.join(', ')}`)
   if (binding === 'kernel') return { binding, allowOther: isRoot || values.has('allow-other') }
+  if (values.has('writeback')) throw new UsageError('--writeback: fuse-native does not have it')
   if (!values.has('allow-other')) return { binding, allowOther: false }
   throw new UsageError('--allow-other: fuse-native does not say who asks, so that only who mounts is let in')
 }

@@ -1,12 +1,54 @@
-// Requests that change or ask where an open file's bytes lie, from bytes to calls: COPY_FILE_RANGE, FALLOCATE, LSEEK.
+// Requests that change an open file's bytes, or ask where they lie, from bytes to calls: WRITE, COPY_FILE_RANGE, FALLOCATE, LSEEK.
 //
 // Must stay true: bytes change only after set-ID bits that go with them have gone (set-id.ts). The kernel leaves these to us for
 // copies and for fallocate, and does not say who has CAP_FSETID: uid 0 is taken to have it.
+import { constants } from 'node:fs'
 import { errnoError, type MaybePromise } from '../platform/index.ts'
 import type { Filesystem, Handle, Ino } from '../vfs/index.ts'
 import type { RequestBuffer } from './codec.ts'
 import { type SetIdParts, withoutSetId } from './set-id.ts'
-import { CopyFileRangeIn, FallocateIn, InHeader, LseekIn, SEEK_DATA, SEEK_HOLE } from './wire.ts'
+import {
+  CopyFileRangeIn,
+  FallocateIn,
+  InHeader,
+  LseekIn,
+  SEEK_DATA,
+  SEEK_HOLE,
+  WRITE_CACHE,
+  WRITE_KILL_SUIDGID,
+  WriteIn,
+} from './wire.ts'
+
+/** The machine's own: the kernel passes flags as the caller gave them. */
+export const O_DIRECT = constants.O_DIRECT
+const O_DSYNC = constants.O_DSYNC
+const LATE = { isLate: true }
+
+/** write(2). `keepsTimes`: the kernel keeps size and times of files that are written (WRITEBACK_CACHE), and says by SETATTR when
+ *  they were. */
+export function write(parts: SetIdParts, r: RequestBuffer, keepsTimes: boolean): MaybePromise<number> {
+  r.need(WriteIn.sizeof)
+  const { fs } = parts
+  const at = InHeader.sizeof
+  const data = r.data(at + WriteIn.sizeof, r.u32(at + WriteIn.size))
+  const offset = r.u64(at + WriteIn.offset)
+  const [handle, ino] = [r.u64(at + WriteIn.fh) as Handle, r.nodeid as Ino]
+  const writeFlags = r.u32(at + WriteIn.writeFlags)
+  const flags = r.u32(at + WriteIn.flags)
+  const ahead = (writeFlags & WRITE_KILL_SUIDGID) !== 0 ? { endBytes: offset + data.length } : null
+  const how = keepsTimes && (writeFlags & WRITE_CACHE) !== 0 ? LATE : undefined
+  return withoutSetId(parts, ino, ahead, () => {
+    const taken = fs.write(handle, ino, offset, data, how)
+    return (flags & O_DIRECT) !== 0 && (flags & O_DSYNC) !== 0 ? synced(fs, handle, ino, taken) : taken
+  })
+}
+
+/** A write past the page cache that is to be durable: after others the kernel sends FSYNC, after these it does not. */
+async function synced(fs: Filesystem, handle: Handle, ino: Ino, taken: MaybePromise<number>): Promise<number> {
+  const written = await taken
+  await fs.fsync(handle, ino, true)
+  return written
+}
 
 /** copy_file_range(2). The u64s may be 2^63 - 1, rounded: they end at the source's end anyway. */
 export function copyFileRange(parts: SetIdParts, r: RequestBuffer, lengthMax: number): MaybePromise<number> {

@@ -30,8 +30,9 @@ async function mount(filesystem: Filesystem, request: MountRequest): Promise<Mou
   const path = checkMountpoint(request.mountpoint)
   const loop = new DeviceLoop(await attach({ path, source: request.source, flags, allowOther: request.allowOther }))
   const registry = request.registry ?? new Registry()
-  const { acls = false } = request
-  const session = new Session(filesystem, loop, { readOnly: flags.readOnly === true, acls, log, registry })
+  const { acls = false, writeback = false } = request
+  const readOnly = flags.readOnly === true
+  const session = new Session(filesystem, loop, { readOnly, acls, writeback, log, registry })
   loop.start((received) => session.handle(received))
 
   try {

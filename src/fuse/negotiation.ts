@@ -1,8 +1,8 @@
 // INIT: what the kernel offers, what of it we take, and the answer that says so.
 //
-// Must stay true: nothing but what the kernel offered is granted, and nothing claimed that is not implemented. No
-// WRITEBACK_CACHE (the kernel would acknowledge writes we have not seen), no POSIX_LOCKS or FLOCK_LOCKS (its own locks
-// are complete for one writer), no READDIRPLUS_AUTO (a cold `ls -l` would take 2.6 times as long).
+// Must stay true: nothing but what the kernel offered is granted, and nothing claimed that is not implemented. WRITEBACK_CACHE
+// only where it is asked for (the kernel then acknowledges writes that we have not seen), no POSIX_LOCKS or FLOCK_LOCKS (its own
+// locks are complete for one writer), no READDIRPLUS_AUTO (a cold `ls -l` would take 2.6 times as long).
 import { FsError } from '../platform/index.ts'
 import type { ReplyBuffer, RequestBuffer } from './codec.ts'
 import {
@@ -64,7 +64,7 @@ export interface Negotiated {
 export function negotiate(
   r: RequestBuffer,
   out: ReplyBuffer,
-  { acls }: { acls: boolean },
+  { acls, writeback }: { acls: boolean; writeback: boolean },
 ): { lengthBytes: number; negotiated?: Negotiated } {
   r.need(InitIn.sizeof)
   const at = InHeader.sizeof
@@ -81,7 +81,8 @@ export function negotiate(
   }
   const offered = r.u32(at + InitIn.flags)
   const hasSecondWord = (offered & InitFlag.INIT_EXT) !== 0 && r.length >= at + InitIn.flags2 + 4
-  const flags = offered & (acls ? WANTED | WANTED_FOR_ACLS : WANTED)
+  const wanted = WANTED | (acls ? WANTED_FOR_ACLS : 0) | (writeback ? InitFlag.WRITEBACK_CACHE : 0)
+  const flags = offered & wanted
   const flags2 = hasSecondWord ? r.u32(at + InitIn.flags2) & WANTED2 : 0
   const maxPages = flags & InitFlag.MAX_PAGES ? MAX_PAGES : DEFAULT_MAX_PAGES
   const negotiated: Negotiated = {

@@ -17,7 +17,6 @@
 // may be in the journal already), and answering EINTR to a read of a mapped page would kill its process with SIGBUS,
 // on any signal, caught or not. So a process waiting for us is not interrupted, as on a disk filesystem; a fatal signal
 // still ends one whose request we have not yet read. Waits are bounded below by the store's deadlines.
-import { constants as fsConstants } from 'node:fs'
 import { constants } from 'node:os'
 import type { Registry } from '../observe/index.ts'
 import { errnoError, FsError, isPromise, type MaybePromise, systemClock } from '../platform/index.ts'
@@ -26,7 +25,7 @@ import type { Attributes, Caller, Entry, Filesystem, Handle, Ino, Opened } from 
 import { MalformedRequest, ReplyBuffer, type RequestBuffer, totalLengthBytes } from './codec.ts'
 import { DirectoryRequests } from './directory-requests.ts'
 import { ErrorLog } from './error-log.ts'
-import { copyFileRange, fallocate, lseek } from './file-requests.ts'
+import { copyFileRange, fallocate, lseek, O_DIRECT, write } from './file-requests.ts'
 import { forgetBatch } from './forgets.ts'
 import { runIoctl } from './ioctl.ts'
 import { FuseMetrics } from './metrics.ts'
@@ -61,7 +60,6 @@ import {
   Rename2In,
   RenameIn,
   StatxIn,
-  WRITE_KILL_SUIDGID,
   WriteIn,
   WriteOut,
 } from './wire.ts'
@@ -92,14 +90,12 @@ export interface SessionOptions {
   readOnly: boolean
   /** Permissions are checked by ACLs: POSIX_ACL is asked for. */
   acls?: boolean
+  /** The kernel may hold back what is written; off unless told. */
+  writeback?: boolean
   log: TransportLog
   /** Where requests are counted (metrics.ts). */
   registry: Registry
 }
-
-/** The machine's own: the kernel passes flags as the caller gave them. */
-const O_DIRECT = fsConstants.O_DIRECT
-const O_DSYNC = fsConstants.O_DSYNC
 
 export class Session {
   readonly #fs: Filesystem
@@ -146,6 +142,11 @@ export class Session {
   /** Names in a directory change, or have changed, without a request of the kernel's. */
   namesChange(directory: Ino): void {
     this.#directories.namesChange(directory)
+  }
+
+  /** Whether the kernel keeps size and times of files that are written, and says by SETATTR when they were. */
+  get #keepsTimes(): boolean {
+    return ((this.#negotiated?.flags ?? 0) & InitFlag.WRITEBACK_CACHE) !== 0
   }
 
   /** Answers one request, or starts it; a promise says when its buffer is free again. Never throws or rejects. */
@@ -306,7 +307,8 @@ export class Session {
   }
 
   #init(r: RequestBuffer): void {
-    const { lengthBytes, negotiated } = negotiate(r, this.#reply, { acls: this.#options.acls === true })
+    const { acls = false, writeback = false } = this.#options
+    const { lengthBytes, negotiated } = negotiate(r, this.#reply, { acls, writeback })
     this.#negotiated = negotiated ?? this.#negotiated
     const flags = this.#negotiated?.flags ?? 0
     this.#xattrTerms = {
@@ -422,27 +424,9 @@ export class Session {
   }
 
   #write(r: RequestBuffer): MaybePromise<void> {
-    r.need(WriteIn.sizeof)
-    const at = InHeader.sizeof
-    const data = r.data(at + WriteIn.sizeof, r.u32(at + WriteIn.size))
-    const offset = r.u64(at + WriteIn.offset)
-    const [handle, ino] = [r.u64(at + WriteIn.fh) as Handle, r.nodeid as Ino]
-    const dropsSetId = (r.u32(at + WriteIn.writeFlags) & WRITE_KILL_SUIDGID) !== 0
-    const ahead = dropsSetId ? { endBytes: offset + data.length } : null
-    const flags = r.u32(at + WriteIn.flags)
-    const written = withoutSetId(this.#parts, ino, ahead, () => {
-      const taken = this.#fs.write(handle, ino, offset, data)
-      return (flags & O_DIRECT) !== 0 && (flags & O_DSYNC) !== 0 ? this.#synced(handle, ino, taken) : taken
-    })
-    this.#metrics.writtenBytes.value += data.length
+    const written = write(this.#parts, r, this.#keepsTimes)
+    this.#metrics.writtenBytes.value += r.u32(InHeader.sizeof + WriteIn.size)
     return this.#then(r, written, this.#sendWritten)
-  }
-
-  /** A write past the page cache that is to be durable: after others the kernel sends FSYNC, after these it does not. */
-  async #synced(handle: Handle, ino: Ino, taken: MaybePromise<number>): Promise<number> {
-    const written = await taken
-    await this.#fs.fsync(handle, ino, true)
-    return written
   }
 
   // ---- answers ----

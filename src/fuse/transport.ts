@@ -35,6 +35,9 @@ export interface MountRequest {
   allowOther: boolean
   /** The kernel checks permissions by POSIX ACLs too; off unless told. It then asks for that of each file once. */
   acls?: boolean
+  /** The kernel acknowledges writes before we see them, and sends them when files are closed or synced, or after some time; off
+   *  unless told. */
+  writeback?: boolean
   /** The kernel's read-ahead window; needs root, ignored (with a log line) without. Left as it is when undefined. */
   readAheadKib?: number
   log: TransportLog

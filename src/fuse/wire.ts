@@ -68,6 +68,7 @@ export const InitFlag = {
   DONT_MASK: 1 << 6,
   DO_READDIRPLUS: 1 << 13,
   ASYNC_DIO: 1 << 15,
+  WRITEBACK_CACHE: 1 << 16,
   PARALLEL_DIROPS: 1 << 18,
   POSIX_ACL: 1 << 20,
   ABORT_ERROR: 1 << 21,
@@ -104,6 +105,8 @@ export const SetattrValid = {
 export const GETATTR_FH = 1 << 0
 /** fuse_open_in.open_flags and fuse_create_in.open_flags; fuse_write_in.write_flags. */
 export const OPEN_KILL_SUIDGID = 1 << 0
+/** From the page cache: of a mapping, or, with WRITEBACK_CACHE, written some time ago. */
+export const WRITE_CACHE = 1 << 0
 export const WRITE_KILL_SUIDGID = 1 << 2
 export const FSYNC_FDATASYNC = 1 << 0
 

@@ -14,6 +14,8 @@
 //
 // Must stay true: a row that is neither being counted nor removed says what a recount says.
 import { readU64, writeU64 } from '../platform/index.ts'
+import type { TableReader } from '../tables/index.ts'
+import { QUOTA_GID, QUOTA_TREE, QUOTA_UID } from './table-kinds.ts'
 
 export const QUOTA_RECORD_BYTES = 48
 const COUNTING = 1
@@ -59,4 +61,17 @@ export function decodeQuota(bytes: Buffer, at: number): Quota {
     inodesUsed: readU64(bytes, at + 32),
     parentRealm: readU64(bytes, at + 40),
   }
+}
+
+/** Whether there is any limit. May fault. */
+export function isAnythingLimited(reader: TableReader): boolean {
+  return [QUOTA_TREE, QUOTA_UID, QUOTA_GID].some((kind) => {
+    let isLimited = false
+    reader.table(kind).scan(0, Number.MAX_SAFE_INTEGER, (_key, bytes, start) => {
+      const { isRemoved, bytesLimit, inodesLimit } = decodeQuota(bytes, start)
+      isLimited = !isRemoved && (bytesLimit !== null || inodesLimit !== null)
+      return !isLimited
+    })
+    return isLimited
+  })
 }

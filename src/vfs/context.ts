@@ -60,6 +60,8 @@ export interface FilesystemOptions {
   pageCache?: PageCache
   /** Whether the root directory of a volume that has none yet folds names. */
   casefold?: boolean
+  /** Who calls holds back what programs write: no limit could then be kept, and a volume that has any does not start. */
+  kernelWritesBack?: boolean
 }
 
 export interface Context {

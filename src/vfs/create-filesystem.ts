@@ -3,7 +3,16 @@
 // Life: createFilesystem, `start` (before the first operation), operations, `close`. Its volume opens the database, the
 // segments and the streams before, and closes the database after, with `checkpointHooks`.
 import type { ReadAheadCounters } from '../data/index.ts'
-import { CASEFOLD_FLAG, type Ino, Metadata, newInode, putRootDirectory, ROOT_INO, S_IFDIR } from '../meta/index.ts'
+import {
+  CASEFOLD_FLAG,
+  type Ino,
+  isAnythingLimited,
+  Metadata,
+  newInode,
+  putRootDirectory,
+  ROOT_INO,
+  S_IFDIR,
+} from '../meta/index.ts'
 import { FsError, ruleHolds } from '../platform/index.ts'
 import type { CheckpointHooks } from '../tables/index.ts'
 import { hasAcls } from './acl.ts'
@@ -174,7 +183,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     create: changing((caller, parent, name, mode, flags) => create(context, caller, parent, name, mode, flags)),
     tmpfile: changing((caller, parent, mode, flags) => tmpfile(context, caller, parent, mode, flags)),
     read: reading((handle, ino, offset, lengthBytes, lease) => read(context, handle, ino, offset, lengthBytes, lease)),
-    write: changing((handle, ino, offset, data) => write(context, handle, ino, offset, data)),
+    write: changing((_handle, ino, offset, data, how) => write(context, ino, offset, data, how)),
     copyFileRange: changing((from, to, lengthBytes, flags) => copyFileRange(context, from, to, lengthBytes, flags)),
     fallocate: changing((handle, ino, mode, offset, lengthBytes) =>
       fallocate(context, handle, ino, mode, offset, lengthBytes),
@@ -217,6 +226,12 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
       }
       volumeHasAcls = await database.run(() => hasAcls(context))
       if (readOnly) return
+      if (options.kernelWritesBack === true && (await database.run(() => isAnythingLimited(database)))) {
+        throw new FsError(
+          'EINVAL',
+          'the volume has quotas, which hold for what is written at once: mount it without -o writeback',
+        )
+      }
       await reaper.emptyOrphans()
       checkpoints.consider()
     },

@@ -84,6 +84,11 @@ export interface DirectorySink {
   ): boolean
 }
 
+export interface WriteOptions {
+  /** The program wrote some time ago, and was let. When that was comes by setattr: the times stay. */
+  readonly isLate?: boolean
+}
+
 /** A change of a file's bytes that is to come. */
 export interface BytesChange {
   /** The new size, or where what is written ends. */
@@ -171,7 +176,7 @@ export interface Filesystem {
    *  when nobody has it open any more. */
   tmpfile?(caller: Caller, parent: Ino, mode: number, flags: OpenFlags): MaybePromise<{ entry: Entry; opened: Opened }>
   /** Returns the bytes taken: all of `data`, or it fails. */
-  write(handle: Handle, ino: Ino, offset: number, data: Uint8Array): MaybePromise<number>
+  write(handle: Handle, ino: Ino, offset: number, data: Uint8Array, how?: WriteOptions): MaybePromise<number>
   /** copy_file_range(2): makes up to `lengthBytes` of the one what they are in the other, sharing where it lies where it
    *  can. Returns how much; less at the end of the source, and where an error came after some. EBADF, EISDIR, EINVAL (no
    *  regular files, `flags` other than 0, ranges of one file that overlap), EFBIG. */

@@ -8,7 +8,7 @@ import { errnoError, isPromise, type MaybePromise, ruleHolds } from '../platform
 import { type Lease, type ReadDataOptions, sliceRange } from '../segments/index.ts'
 import { dropCapabilityOf } from './capability.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
-import type { Handle, Opened, OpenFlags } from './filesystem.ts'
+import type { Handle, Opened, OpenFlags, WriteOptions } from './filesystem.ts'
 import { assertOpens, assertWrites } from './protection.ts'
 import type { Reader, Reading } from './reader.ts'
 import { staleGate } from './stale-names.ts'
@@ -185,19 +185,20 @@ function fetchAhead(
 /** Takes all of `data`. Waits while too much is dirty. EFBIG past what numbers hold exactly. */
 export function write(
   context: Context,
-  _handle: Handle,
   ino: Ino,
   offset: number,
   data: Uint8Array,
+  how?: WriteOptions,
 ): MaybePromise<number> {
   const { database, metadata, streams, clock, writeback } = context
+  const isLate = how?.isLate === true
   assertWritable(context)
-  assertWrites(context, ino)
+  if (!isLate) assertWrites(context, ino)
   if (offset + data.length > FILE_SIZE_MAX) throw errnoError('EFBIG')
-  if (streams.isFull) return writeback.waitForRoom().then(() => write(context, _handle, ino, offset, data))
+  if (streams.isFull) return writeback.waitForRoom().then(() => write(context, ino, offset, data, how))
   const dirty = context.capable.has(ino) ? undefined : streams.get(ino)
   if (dirty !== undefined) {
-    dirty.write(offset, data, clock.now())
+    dirty.write(offset, data, isLate ? dirty.attributes.mtime : clock.now())
     writeback.streamChanged(dirty)
     return data.length
   }
@@ -206,7 +207,7 @@ export function write(
     if (!isRegular(node.inode.mode)) throw errnoError(isDirectory(node.inode.mode) ? 'EISDIR' : 'EINVAL')
     dropCapabilityOf(context, node)
     const stream = openStream(context, node)
-    stream.write(offset, data, clock.now())
+    stream.write(offset, data, isLate ? stream.attributes.mtime : clock.now())
     writeback.streamChanged(stream)
     return data.length
   })

@@ -30,11 +30,17 @@ export function assertUnprotected({ flags }: Flags): void {
   if ((flags & PROTECTED) !== 0) throw errnoError('EPERM')
 }
 
-/** setattr: whoever may append may also set the times to now. */
-export function assertSettable({ flags }: Flags, { mode, uid, gid, sizeBytes, atime, mtime }: SetAttributes): void {
+/** setattr: whoever may append may also set the times to now. A kernel that holds back what is written (WRITEBACK_CACHE) says
+ *  afterwards when that was, mtime and ctime alone: it was let do so before. */
+export function assertSettable(
+  { flags }: Flags,
+  { mode, uid, gid, sizeBytes, atime, mtime, ctime }: SetAttributes,
+): void {
   if ((flags & PROTECTED) === 0) return
   const setsTimes = [atime, mtime].some((time) => time !== undefined && time !== 'now')
-  const sets = mode !== undefined || uid !== undefined || gid !== undefined || sizeBytes !== undefined || setsTimes
+  const setsMore = mode !== undefined || uid !== undefined || gid !== undefined || sizeBytes !== undefined
+  if (ctime !== undefined && atime === undefined && !setsMore) return
+  const sets = setsMore || setsTimes
   if ((flags & IMMUTABLE_FLAG) !== 0 || sets) throw errnoError('EPERM')
 }
 

@@ -62,6 +62,8 @@ export interface OpenVolumeOptions {
   rootOwner: { uid: number; gid: number }
   /** Whether the root directory, where the volume has none yet, ignores the case of names. */
   casefold?: boolean
+  /** As FilesystemOptions has it. */
+  kernelWritesBack?: boolean
   /** Told of each segment of which something proved damaged, before it is read again. */
   onDamaged?: (id: SegmentId) => void
   /** How long segments are kept after nothing uses them any more; an hour unless told. */
@@ -198,6 +200,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
     ...(options.inlineBytesMax === undefined ? {} : { inlineBytesMax: options.inlineBytesMax }),
     ...(options.casefold === undefined ? {} : { casefold: options.casefold }),
+    kernelWritesBack: options.kernelWritesBack === true,
     ...(options.onNameGone === undefined ? {} : { onNameGone: options.onNameGone }),
     ...(options.pageCache === undefined ? {} : { pageCache: options.pageCache }),
     ...(options.shareMinBytes === undefined ? {} : { shareMinBytes: options.shareMinBytes }),

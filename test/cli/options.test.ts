@@ -51,6 +51,7 @@ describe('options of mount', () => {
       ['max-uploads', '3'],
       ['grace', '2h'],
       ['take-over', null],
+      ['writeback', null],
       ['lease', '60'],
       ['log-level', 'debug'],
       ['endpoint', 'http://127.0.0.1:9000'],

@@ -167,6 +167,39 @@ describeStores(
       await volume.shell('echo x >f')
       await volume.unmount()
     })
+
+    test.each([
+      ['as it is', []],
+      ['with -o writeback', ['-o', 'writeback']],
+    ])('files hold what programs did to them, whatever that was: a mount %s', async (_how, options) => {
+      const volume = await volumes.create(kind, { mount: options })
+      const isCached = /WRITEBACK_CACHE/.test(volume.log())
+      expect(isCached).toBe(options.length > 0)
+      for (const seed of [1, 2, 3]) {
+        const sum = (await volume.shell(python('scribble.py', `${seed} 300`))).trimEnd()
+        const times = await volume.shell('sync -f .; stat -c "%s %y" scribbled')
+        await volume.remountCold()
+        expect(await volume.shell('sha256sum <scribbled')).toBe(`${sum}  -\n`)
+        expect(await volume.shell('stat -c "%s %y" scribbled')).toBe(times)
+      }
+      await volume.unmount()
+    })
+
+    test('with -o writeback: what was closed survives a sync and a crash, what was synced a crash alone', async () => {
+      const volume = await volumes.create(kind, { mount: ['-o', 'writeback,commit=600'] })
+      await volume.shell('echo closed >closed; echo aside >aside; mv aside closed2; ls -l >/dev/null')
+      await volume.sync()
+      await volume.shell(`python3 -c 'import os; fd = os.open("synced", os.O_CREAT | os.O_WRONLY)
+for i in range(1000): os.write(fd, b"x" * 100)
+os.fsync(fd)'`)
+      await volume.shell('chmod 4755 closed; echo more >>closed', {})
+      await volume.shell('chattr +a closed; echo end >>closed; sync closed; lsattr closed | grep -q a')
+      await volume.crash()
+      await volume.mount()
+      expect(await volume.shell('cat closed closed2; wc -c <synced')).toBe('closed\nmore\nend\naside\n100000\n')
+      await volume.shell('chattr -a closed')
+      await volume.unmount()
+    })
   },
   ONE_STORE,
 )

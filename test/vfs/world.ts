@@ -72,6 +72,7 @@ export interface MountOptions
       | 'casefold'
       | 'graceMs'
       | 'inlineBytesMax'
+      | 'kernelWritesBack'
       | 'nameKeys'
       | 'onNameGone'
       | 'pageCache'
@@ -132,7 +133,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     takeSegmentId: () => database.takeId('segment') as SegmentId,
     onPressure: () => fs.writeBackUnderPressure(),
   })
-  const { readOnly = false, casefold, nameKeys, onNameGone, pageCache } = options
+  const { readOnly = false, kernelWritesBack = false, casefold, nameKeys, onNameGone, pageCache } = options
   const { inlineBytesMax, truncateHoldMs, graceMs, shareMinBytes, walkAheadBytes } = options
   const fs = createFilesystem({
     database,
@@ -142,6 +143,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     nameKeys: nameKeys ?? keysByHash(HASH_KEY),
     log,
     readOnly,
+    kernelWritesBack,
     ...(inlineBytesMax === undefined ? {} : { inlineBytesMax }),
     ...(truncateHoldMs === undefined ? {} : { truncateHoldMs }),
     ...(graceMs === undefined ? {} : { graceMs }),
