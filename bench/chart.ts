@@ -69,7 +69,12 @@ function work(workload: string, temperature: 'cold' | 'warm', entries: number, w
 
 function dotsOf({ systems, stepLimitSec }: Results, measurements: readonly Measurement[]): Dot[] {
   return systems.flatMap(({ id, title: label }): Dot[] => {
-    const kind = id === 'cairnfs' || id === 'grown' ? 'ours' : id === 'bucket' || id === 'ext4' ? 'mark' : 'peer'
+    const kind =
+      id === 'cairnfs' || id === 'cairnfs-native' || id === 'grown'
+        ? 'ours'
+        : id === 'bucket' || id === 'ext4'
+          ? 'mark'
+          : 'peer'
     const measured = measuredOf(measurements, { system: id })
     if (measured !== null) {
       return [{ label, seconds: measured.seconds, text: formatSeconds(measured.seconds.median), kind }]

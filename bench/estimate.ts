@@ -18,6 +18,11 @@ interface Pace {
 const UNKNOWN: Pace = { runSec: 3, remountSec: 2, sec: { create: 100, 'ls-lU': 40, rm: 100 } }
 const PACES: Readonly<Record<string, Pace>> = {
   cairnfs: { runSec: 2, remountSec: 2.6, sec: { create: 11, 'ls-f': 0.6, 'ls-lU': 1, 'find-size': 1, rm: 10 } },
+  'cairnfs-native': {
+    runSec: 2,
+    remountSec: 2.6,
+    sec: { create: 16, 'ls-f': 1.2, 'ls-lU': 15, 'find-size': 15, rm: 25 },
+  },
   grown: { runSec: 2, remountSec: 2.6, sec: { 'ls-f': 0.6, 'ls-lU': 1, 'find-size': 1 }, fillSec: 90 },
   juicefs: {
     ...{ runSec: 2, remountSec: 1.4, fillSec: 3 },
@@ -62,7 +67,7 @@ export function describePlan(parts: readonly Part[], onceOverSec: number): strin
       let seconds = 0
       for (let round = 1; round <= rounds; round++) seconds += estimateSec(task, { ...part, round }, onceOverSec)
       all += seconds
-      return `  ${task.system.id.padEnd(10)} ${formatMinutes(seconds).padStart(8)}  ${task.workloads.map(({ id }) => id).join(' ')}`
+      return `  ${task.system.id.padEnd(14)} ${formatMinutes(seconds).padStart(8)}  ${task.workloads.map(({ id }) => id).join(' ')}`
     })
     return [`${entries.toLocaleString('en-US')} entries${latency}, rounds: ${rounds}`, ...ofTasks]
   })

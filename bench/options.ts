@@ -67,7 +67,7 @@ export function makeProgram(actions: Actions): Command {
     .option('--rounds <N>', 'how often everything runs (default: 3, of a million files 1)', number(1))
     .option('--systems <ID,...>', `of ${SYSTEMS.map(({ id }) => id).join(', ')} (default: all that are here)`, words)
     .option('--workloads <ID,...>', `of ${LISTING.map(({ id }) => id).join(', ')} (default: all)`, words)
-    .option('--without-peers', 'cairnfs, the bucket and ext4 alone')
+    .option('--without-peers', 'cairnfs by both bindings, the bucket and ext4 alone')
     .option('--step-limit <S>', 'a step that takes longer is ended', number(1), 600)
     .option(
       '--fill-limit <S>',

@@ -121,6 +121,10 @@ const PACES: Readonly<Record<string, Pace>> = {
     ...{ runSec: 3, remountSec: 3 },
     sec: { write: 6, 'write-4': 6, 'read-cold': 3, 'read-warm': 1, 'read-4': 3, small: 1, 'fsync-each': 1 },
   },
+  'cairnfs-native': {
+    ...{ runSec: 3, remountSec: 3 },
+    sec: { write: 10, 'write-4': 10, 'read-cold': 6, 'read-warm': 3, 'read-4': 5, small: 2, 'fsync-each': 1, tree: 8 },
+  },
   ext4: { runSec: 3, remountSec: 2, sec: { write: 5, 'write-4': 5, tree: 2, 'tree-read': 2 } },
   raw: { runSec: 1, remountSec: 1, sec: { write: 5, 'read-cold': 2 } },
 }
@@ -181,7 +185,7 @@ export function describeDataPlan(parts: readonly DataPart[], scale: Scale): stri
     const ofTasks = part.tasks.map((task) => {
       const seconds = task.rounds * estimateDataSec(task, part, scale)
       all += seconds
-      return `  ${task.system.id.padEnd(10)} ${formatMinutes(seconds).padStart(8)}  rounds: ${task.rounds}  ${task.workloads.map(({ id }) => id).join(' ')}`
+      return `  ${task.system.id.padEnd(14)} ${formatMinutes(seconds).padStart(8)}  rounds: ${task.rounds}  ${task.workloads.map(({ id }) => id).join(' ')}`
     })
     return [describeTable(part), ...ofTasks]
   })

@@ -212,7 +212,7 @@ export class DataRunner {
 }
 
 function memoryOf(system: string, { memory = DEFAULT_MEMORY }: Place): string | null {
-  return system === 'cairnfs' ? memory : null
+  return system === 'cairnfs' || system === 'cairnfs-native' ? memory : null
 }
 
 function measurementOf(

@@ -20,23 +20,26 @@ export const cairnfs: System = {
   limits: NO_LIMITS,
   filling: 'created',
   probe: (workspace) => probeProgram(workspace, MAIN, '--version'),
-  async open(place) {
-    const { store, options } = storeOf(place)
-    const format = run('format', store, '--name', place.name, '--create-bucket', ...options)
-    await place.workspace.expect(format, { limitMs: 60_000 })
-    return mountVolume(place)
-  },
+  open: (place) => formatAndMount(place, []),
+}
+
+/** A fresh volume, mounted with `mountOptions` besides the place's. */
+export async function formatAndMount(place: Place, mountOptions: readonly string[]): Promise<Instance> {
+  const { store, options } = storeOf(place)
+  const format = run('format', store, '--name', place.name, '--create-bucket', ...options)
+  await place.workspace.expect(format, { limitMs: 60_000 })
+  return mountVolume(place, mountOptions)
 }
 
 /** Mounts the volume that is there. */
-export function mountVolume(place: Place): Promise<Instance> {
+export function mountVolume(place: Place, mountOptions: readonly string[] = []): Promise<Instance> {
   const { store, options } = storeOf(place)
   return MountedInstance.mount(place, {
     steps: (mountpoint) => [
       // The pool's size is in the environment already: the daemon need not start itself again.
       {
         daemon: {
-          ...run('mount', '-f', store, mountpoint, ...options, ...memoryOf(place)),
+          ...run('mount', '-f', store, mountpoint, ...options, ...memoryOf(place), ...mountOptions),
           env: { UV_THREADPOOL_SIZE: '8' },
         },
       },

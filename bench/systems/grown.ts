@@ -26,5 +26,5 @@ export const grown: System = {
   filling: GROWN,
   note: `It lists a directory that grew by ${EACH} files at each checkpoint.`,
   probe: cairnfs.probe,
-  open: mountVolume,
+  open: (place) => mountVolume(place),
 }

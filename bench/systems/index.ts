@@ -1,6 +1,7 @@
 // The systems, in the order of their columns. To add one: a file here, a line below.
 import { bucket } from './bucket.ts'
 import { cairnfs } from './cairnfs.ts'
+import { cairnfsNative } from './cairnfs-native.ts'
 import { ext4 } from './ext4.ts'
 import { geesefs } from './geesefs.ts'
 import { grown } from './grown.ts'
@@ -13,6 +14,7 @@ import { zerofs } from './zerofs.ts'
 
 export const SYSTEMS: readonly System[] = [
   cairnfs,
+  cairnfsNative,
   grown,
   juicefs,
   zerofs,
@@ -24,6 +26,6 @@ export const SYSTEMS: readonly System[] = [
   ext4,
 ]
 /** What is no peer: run without those too. */
-export const NO_PEERS: readonly System[] = [cairnfs, grown, bucket, ext4]
+export const NO_PEERS: readonly System[] = [cairnfs, cairnfsNative, grown, bucket, ext4]
 export type { Instance, Place, SharedDirectory, System } from './system.ts'
 export { NO_LIMITS } from './system.ts'

@@ -43,6 +43,8 @@ export interface MountStatus {
   /** The file of its log; null: standard error, with -f. */
   log: string | null
   readOnly: boolean
+  /** What speaks with the kernel. */
+  binding: string
   uptimeSec: number
   /** Written and not yet in the store. */
   dirtyBytes: number

@@ -46,6 +46,7 @@ export function describeMount({
     pid: process.pid,
     log: logFile,
     readOnly: status.readOnly,
+    binding: order.settings.binding,
     uptimeSec: Math.round(performance.now() - startedMs) / 1000,
     dirtyBytes: status.dirtyBytes,
     journal: {

@@ -38,6 +38,11 @@ export function statusCommand(): Command {
     })
 }
 
+/** Where it is not the usual one. */
+function bindingOf({ binding }: MountStatus): string {
+  return binding === 'kernel' ? '' : `, through ${binding}`
+}
+
 function modeOf({ readOnly, failure }: MountStatus): string {
   if (readOnly) return 'read-only'
   return failure === null ? 'for writing' : 'takes no changes now: see failure'
@@ -49,7 +54,7 @@ export function formatStatus(status: MountStatus): string {
   const rows: [string, string][] = [
     ['volume', `${status.volume.name} (${status.volume.uuid})`],
     ['store', status.store],
-    ['mounted', `${status.mountpoint}, ${modeOf(status)}`],
+    ['mounted', `${status.mountpoint}, ${modeOf(status)}${bindingOf(status)}`],
     ['daemon', `pid ${status.pid}, cairnfs ${status.version}, up ${formatDuration(status.uptimeSec * 1000)}`],
     ...logRow(status),
     ['dirty', `${formatSize(status.dirtyBytes)} not in the store yet`],

@@ -23,7 +23,7 @@ import type { EndReason, Mounted, MountRequest, Transport } from './transport.ts
 
 /** What libfuse is asked for besides mount(8)'s words: our inode numbers; O_TRUNC with the open, and not as a truncation before
  *  it; writes of more than a page. */
-const LIBFUSE_OPTIONS = ['nonempty', 'use_ino', 'atomic_o_trunc', 'big_writes']
+const LIBFUSE_OPTIONS = ['use_ino', 'atomic_o_trunc', 'big_writes']
 const DEVICE = '/dev/fuse'
 const OWN_DESCRIPTORS = '/proc/self/fd'
 /** Its threads end when their requests have: not later than the store's deadlines. Nobody waits longer for libfuse. */
@@ -86,7 +86,13 @@ function attach(
   request: MountRequest,
   operations: NativeOperations,
 ): { ended: Promise<void> } {
-  const options = `-o${[...attachOptions({ ...request, path, flags: request.flags ?? {} }), ...LIBFUSE_OPTIONS].join(',')}`
+  const isRoot = process.geteuid?.() === 0
+  // fusermount3, which mounts for others, does not know the word, and libfuse wants it.
+  if (!isRoot && readdirSync(path).length > 0) {
+    throw new FsError('ENOTEMPTY', `${path} is not empty: without root, fuse-native mounts on empty directories only`)
+  }
+  const words = [...attachOptions({ ...request, path, flags: request.flags ?? {} }), ...LIBFUSE_OPTIONS]
+  const options = `-o${[...words, ...(isRoot ? ['nonempty'] : [])].join(',')}`
   for (const text of [path, options]) {
     if (Buffer.byteLength(text) <= STRING_BYTES_MAX) continue
     throw new FsError(
@@ -99,7 +105,10 @@ function attach(
   try {
     letLoopEnd = mountNative(addon, path, options, operations.handlers())
   } catch (error) {
-    const why = 'libfuse says why on standard error only: see it with -f'
+    // Of fusermount nothing is heard: Node closes its own standard error to what others than itself start.
+    const why = isRoot
+      ? 'libfuse says why on standard error: see it with -f'
+      : 'is there a fusermount (apt install fuse3)?'
     throw new FsError('EIO', `fuse-native cannot mount on ${path}: ${why}`, { cause: error })
   }
   const fd = fuseDescriptors().find((each) => !before.includes(each))

@@ -53,7 +53,7 @@ describe('npm run bench -- listing', () => {
   test('without peers has none to choose from', async () => {
     expect((await parse('--without-peers')).systems).toEqual(NO_PEERS)
     await expect(parse('--without-peers', '--systems', 'juicefs')).rejects.toThrow(
-      'juicefs is none of cairnfs, grown, bucket',
+      'juicefs is none of cairnfs, cairnfs-native, grown, bucket',
     )
   })
 

@@ -13,6 +13,7 @@ function statusAt(uptimeSec: number, amount: number): MountStatus {
     pid: 7,
     log: '/var/log/cairnfs/vol.log',
     readOnly: false,
+    binding: 'kernel',
     uptimeSec,
     dirtyBytes: 3 << 20,
     journal: { objects: 0, bytes: 0, unacknowledgedBytes: 0, replayedCommits: 0 },

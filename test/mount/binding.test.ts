@@ -137,6 +137,7 @@ describeStores(
       const volume = await create()
       expect(await volume.shell('findmnt -no FSTYPE,SOURCE .')).toMatch(/^fuse\.cairnfs file:\/\/\S+\n$/)
       await volume.shell('echo x >f; mkdir -p a/b/c; echo y >a/b/c/g; mv a e; [ "$(cat e/b/c/g)" = y ]; [ ! -e a ]')
+      expect(await volume.cairnfs(['status', volume.mountpoint])).toContain(', for writing, through fuse-native\n')
       const { kernel } = await volume.status()
       expect(kernel.requests).toMatchObject({ CREATE: 2, MKDIR: 3, RENAME: 1 })
       await volume.remountCold()

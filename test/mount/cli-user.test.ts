@@ -19,7 +19,8 @@ afterAll(() => program.remove())
 /** Runs one script as nobody, then one as root, in a namespace with a /dev/fuse for all. `$cairnfs` is the program. */
 function asNobody(home: string, script: string, thenAsRoot = ''): Promise<string> {
   const user = `setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups env -u XDG_RUNTIME_DIR HOME=${home} bash -c`
-  const devices = 'mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/urandom c 1 9; mknod -m 666 /dev/fuse c 10 229'
+  const devices =
+    'mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/full c 1 7; mknod -m 666 /dev/urandom c 1 9; mknod -m 666 /dev/fuse c 10 229'
   const define = `set -e; cairnfs() { ${program.cairnfs} "$@"; }; cd ${home}`
   const all = `mount -t tmpfs none /dev; ${devices}; ${define}\n${user} ${shellQuote(`${define}\n${script}`)}\n${thenAsRoot}`
   return harness.shell(`unshare -m bash -c ${shellQuote(all)}`)
@@ -48,6 +49,30 @@ it('a user mounts and unmounts: nosuid and nodev, his own runtime files and log,
   expect(output).toMatch(
     /\nnobody\ndrwx------ \S+\nsrw------- \S+\.sock\n-rw------- \S+\.lock\nmine\.log\n0\n ro,nosuid,nodev\n$/,
   )
+})
+
+it('a user mounts through fuse-native too: nosuid and nodev, and as the one who makes files', async () => {
+  const home = harness.folder(0o777)
+  const output = await asNobody(
+    home,
+    `mkdir mnt full; touch full/x
+     cairnfs format file://${home}/store --name mine >/dev/null
+     ! cairnfs mount file://${home}/store full --binding fuse-native 2>&1
+     cairnfs mount file://${home}/store mnt --binding fuse-native
+     grep ' ${home}/mnt ' /proc/self/mountinfo
+     echo hello > mnt/hello; cat mnt/hello; stat -c '%u:%g' mnt/hello
+     cairnfs umount mnt
+     ls ${RUN} | wc -l
+     cairnfs mount file://${home}/store mnt -o ro,binding=fuse-native
+     cat mnt/hello
+     fusermount3 -u mnt`,
+    `test "$(cat ${home}/mnt/hello 2>&1)" = "cat: ${home}/mnt/hello: No such file or directory"`,
+  )
+  expect(output).toMatch(/ rw,nosuid,nodev,relatime - fuse\.cairnfs file:\S+\/store rw,user_id=65534/)
+  expect(output).toMatch(
+    /^cairnfs mount: \S+\/full is not empty: without root, fuse-native mounts on empty directories only\n/,
+  )
+  expect(output).toMatch(/\nhello\n65534:65534\n0\nhello\n$/)
 })
 
 it('root may ask for and unmount what a user has mounted', async () => {

@@ -34,7 +34,7 @@ export const EXCEPTIONS: readonly AmbientException[] = [
   },
   {
     path: 'src/fuse/native-transport.ts',
-    uses: ['node:fs', 'process.getuid', 'process.getgid', 'setImmediate'],
+    uses: ['node:fs', 'process.getuid', 'process.getgid', 'process.geteuid', 'setImmediate'],
     reason: 'mounting: who mounts is who asks, and the end shows in /proc/self/fd',
   },
   {
