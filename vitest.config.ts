@@ -7,7 +7,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  *  a directory, by their own requests to MinIO, by runtime files of the same user, by building dist/ anew. The others wait
  *  for much of their time and share nothing: two files run at a time. */
 const ALONE = [
-  ...['bench', 'budgets', 'cli-user', 'listing', 'read-budgets', 'readdir', 'samba', 'transport', 'xattr'].map(
+  ...['acl', 'bench', 'budgets', 'cli-user', 'listing', 'read-budgets', 'readdir', 'samba', 'transport', 'xattr'].map(
     (name) => `test/mount/${name}.test.ts`,
   ),
   'test/docs/**/*.test.ts',

@@ -152,6 +152,7 @@ async function start(order: MountOrder, undo: UndoList): Promise<ServedVolume> {
     flags: settings.kernel,
     allowOther: settings.allowOther,
     writeback: settings.writeback,
+    acls: settings.acl || volume.hasAcls,
     ...(isRoot() ? { readAheadKib: READ_AHEAD_KIB } : {}),
     log: fieldsFirst(log.child('fuse')),
     registry,

@@ -116,6 +116,10 @@ const MOUNT_OPTIONS: readonly OptionSpec[] = [
     default: 'kernel',
   },
   { name: 'allow-other', help: 'let other users in (root: always; others need user_allow_other in /etc/fuse.conf)' },
+  {
+    name: 'acl',
+    help: 'let POSIX ACLs be set; where the volume has any they are on without it. Listings then cost a request for each file',
+  },
   ...STORE_OPTIONS,
 ]
 
@@ -183,6 +187,7 @@ export interface MountSettings {
   writeback: boolean
   binding: Binding
   allowOther: boolean
+  acl: boolean
   kernel: KernelFlags
   store: StoreSettings
 }
@@ -307,6 +312,7 @@ export function readMountSettings(
     logLevel,
     writeback: values.has('writeback'),
     ...readBinding(values, isRoot),
+    acl: values.has('acl'),
     kernel: {
       // fusermount3 adds nosuid and nodev for users whatever is asked; root gets what ext4 would give.
       nosuid: !isRoot,

@@ -63,6 +63,7 @@ async function mount(addon: NativeAddon, filesystem: Filesystem, request: MountR
     if (majorMinor === undefined) throw endedEarly(path)
     if (request.readAheadKib !== undefined) tryReadAhead(majorMinor, request.readAheadKib, log)
     log.info({ majorMinor }, 'libfuse 2 serves the mount, through fuse-native')
+    if (request.acls) log.warn({}, 'POSIX ACLs are not observed through fuse-native, and cannot be set')
     return new NativeMount(path, majorMinor, { ended, operations })
   } catch (error) {
     if (findMountAt(path) !== undefined) await unmountAt(path, { mode: 'lazy' })

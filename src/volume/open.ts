@@ -107,6 +107,8 @@ export interface Volume {
   readonly identity: VolumeIdentity
   readonly filesystem: Filesystem
   readonly status: VolumeStatus
+  /** Whether the volume had, or had had, any POSIX ACL when it was opened: then permissions are to be checked by them. */
+  readonly hasAcls: boolean
   /** The barrier: everything so far is durable when it resolves. */
   sync(): Promise<void>
   /** After a journal write failed: tries again, then makes everything durable. Rejects with FsError EIO while that cannot
@@ -215,6 +217,9 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
   const volume: Volume = {
     identity,
     filesystem,
+    get hasAcls() {
+      return filesystem.hasAcls
+    },
     get status() {
       const status = database.status
       const { failure, cleaner, walks, readAhead } = filesystem.status()

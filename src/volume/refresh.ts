@@ -34,6 +34,7 @@ export async function openRefreshing(options: RefreshOptions): Promise<Volume> {
   return {
     identity: first.volume.identity,
     filesystem: refreshing(states),
+    hasAcls: first.volume.hasAcls,
     get status() {
       return states.current.volume.status
     },

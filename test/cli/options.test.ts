@@ -66,6 +66,7 @@ describe('options of mount', () => {
       ['cache-size', '20GiB'],
       ['allow-other', null],
       ['binding', 'kernel'],
+      ['acl', null],
       ['read-only', null],
     ]
     expect(given.map(([name]) => `--${name}`).sort()).toEqual(longOptionsOf('mount'))
