@@ -61,7 +61,17 @@ export {
 } from './metadata.ts'
 export { cookieOf, DOT_DOT_KEY, DOT_KEY, FIRST_NAME_KEY, KEY_MAX, type NameKeys, nameKeys } from './name-keys.ts'
 export { IN_ORPHANS, IN_SHARED, type Place, Places, REMOVED } from './places.ts'
-export { decodeQuota, encodeQuota, isAnythingLimited, QUOTA_RECORD_BYTES, type Quota } from './quota-record.ts'
+export {
+  decodeQuota,
+  decodeQuotaWalk,
+  encodeQuota,
+  encodeQuotaWalk,
+  isAnythingLimited,
+  QUOTA_RECORD_BYTES,
+  QUOTA_WALK_BYTES,
+  type Quota,
+  type QuotaWalk,
+} from './quota-record.ts'
 export { orphanInos, reapTurn } from './reap.ts'
 export { deleteUnused, distinctBytes, isReferredTo, type MoveSource, moveExtents, repoint } from './repoint.ts'
 export { SHARERS_MAX, sharedSegments, sharersOf } from './sharers.ts'

@@ -1,5 +1,5 @@
-// The record of a limit and of what counts against it: a row of QUOTA_TREE (key: the ino of the tree's topmost directory,
-// its *realm*), QUOTA_UID or QUOTA_GID (key: the uid or gid).
+// The record of a limit and of what counts against it: a row of QUOTA_TREE (key: the number of the tree's *realm*, which is
+// taken as an ino is; 0: the whole volume), QUOTA_UID or QUOTA_GID (key: the uid or gid).
 //
 //   0    u8   bit 0: being counted, the use is not known yet; bit 1: removed, the limits do not bind; bit 2: bytes are
 //             limited; bit 3: inodes are limited
@@ -7,17 +7,23 @@
 //   8    u64  limit of bytes        16  u64  limit of inodes (0 where there is none)
 //   24   u64  bytes in use          32  u64  inodes in use
 //   40   u64  the realm around this one (trees), 0: none
+//   48   u64  ino of the topmost directory (trees), else 0
+//   56   u64  while it is being counted, but for trees: inodes below this one are counted; else 0
 //
 // What counts: every inode, and the size (st_size, holes included) of every inode but directories. A directory counts in
 // the realm that its "." names, a file in its directory's, one in SHARED or ORPHANS in that of its record; what counts in
-// a realm counts in the realms around it too.
+// a realm counts in the realms around it too. A realm that is removed, or has no row, stands for the one around it. While a
+// tree is being counted, a directory with a row in QUOTA_WALK that says how far it is counted has files in two realms: those
+// from that key on count in the realm around the tree's.
 //
-// Must stay true: a row that is neither being counted nor removed says what a recount says.
+// Must stay true: a row that is neither being counted nor removed says what a recount says. A realm's number is never used
+// again: directories may carry it that have left the tree since it was removed.
 import { readU64, writeU64 } from '../platform/index.ts'
 import type { TableReader } from '../tables/index.ts'
 import { QUOTA_GID, QUOTA_TREE, QUOTA_UID } from './table-kinds.ts'
 
-export const QUOTA_RECORD_BYTES = 48
+export const QUOTA_RECORD_BYTES = 64
+export const QUOTA_WALK_BYTES = 16
 const COUNTING = 1
 const REMOVED = 2
 const BYTES_LIMITED = 4
@@ -33,6 +39,9 @@ export interface Quota {
   inodesUsed: number
   /** Of trees; 0: none. */
   parentRealm: number
+  /** Of trees: the ino of the topmost one; else 0. */
+  directory: number
+  countedBelow: number
 }
 
 export function encodeQuota(quota: Quota): Buffer {
@@ -47,6 +56,8 @@ export function encodeQuota(quota: Quota): Buffer {
   writeU64(record, 24, quota.bytesUsed)
   writeU64(record, 32, quota.inodesUsed)
   writeU64(record, 40, quota.parentRealm)
+  writeU64(record, 48, quota.directory)
+  writeU64(record, 56, quota.countedBelow)
   return record
 }
 
@@ -60,6 +71,8 @@ export function decodeQuota(bytes: Buffer, at: number): Quota {
     bytesUsed: readU64(bytes, at + 24),
     inodesUsed: readU64(bytes, at + 32),
     parentRealm: readU64(bytes, at + 40),
+    directory: readU64(bytes, at + 48),
+    countedBelow: readU64(bytes, at + 56),
   }
 }
 
@@ -74,4 +87,23 @@ export function isAnythingLimited(reader: TableReader): boolean {
     })
     return isLimited
   })
+}
+
+/** A directory of a tree that is being counted, as far as it is known: a row of QUOTA_WALK (key: its ino).
+ *
+ *    0    u64  the realm that is being counted      8  u64  files under keys from here on are not counted yet; 0: nothing of it is */
+export interface QuotaWalk {
+  realm: number
+  nextKey: number
+}
+
+export function encodeQuotaWalk({ realm, nextKey }: QuotaWalk): Buffer {
+  const record = Buffer.alloc(QUOTA_WALK_BYTES)
+  writeU64(record, 0, realm)
+  writeU64(record, 8, nextKey)
+  return record
+}
+
+export function decodeQuotaWalk(bytes: Buffer, at: number): QuotaWalk {
+  return { realm: readU64(bytes, at), nextKey: readU64(bytes, at + 8) }
 }

@@ -1,7 +1,7 @@
 // Dropping inodes that have no name and no user: their extents, then their large xattrs and their row in ORPHANS.
-import type { Database } from '../tables/index.ts'
+import type { Database, Transaction } from '../tables/index.ts'
 import { dropExtents } from './file-extents.ts'
-import { decodeInode, encodeInode } from './inode-record.ts'
+import { decodeInode, encodeInode, type Inode } from './inode-record.ts'
 import { ORPHANS } from './table-kinds.ts'
 import { UsageChanges } from './usage.ts'
 import { dropXattrTable } from './xattrs.ts'
@@ -9,8 +9,14 @@ import { dropXattrTable } from './xattrs.ts'
 /** Extents dropped in one turn: some milliseconds of work. */
 const EXTENTS_PER_TURN = 4096
 
+export interface ReapHooks {
+  /** The transaction takes this one away. */
+  gone: (inode: Inode) => void
+  apply: (transaction: Transaction) => void
+}
+
 /** Drops as much of these orphans as one turn may; returns those not yet gone. A synchronous operation for `run`. */
-export function reapTurn(database: Database, inos: readonly number[]): number[] {
+export function reapTurn(database: Database, inos: readonly number[], { gone, apply }: ReapHooks): number[] {
   const transaction = database.transaction()
   const usage = new UsageChanges()
   const orphans = database.table(ORPHANS)
@@ -23,11 +29,12 @@ export function reapTurn(database: Database, inos: readonly number[]): number[] 
     if (record !== null) {
       const inode = decodeInode(record, 0)
       const before = inode.allocatedBytes
-      const gone = dropExtents(database, transaction, usage, inode, budget)
+      const isGone = dropExtents(database, transaction, usage, inode, budget)
       budget -= before === 0 ? 1 : 8 + (inode.extents === null ? EXTENTS_PER_TURN : 0)
-      if (gone) {
+      if (isGone) {
         dropXattrTable(transaction, inode)
         transaction.delete(ORPHANS, 0, ino)
+        gone(inode)
       } else {
         transaction.put(ORPHANS, 0, ino, encodeInode(inode))
         left.push(ino)
@@ -36,7 +43,7 @@ export function reapTurn(database: Database, inos: readonly number[]): number[] 
     done++
   }
   usage.putInto(database, transaction)
-  if (done > 0) database.apply(transaction)
+  if (done > 0) apply(transaction)
   return [...left, ...inos.slice(done)]
 }
 

@@ -23,9 +23,12 @@ export const ORPHANS = 6 as TableKind
 export const USAGE = 7 as TableKind
 /** Key: data segment. Record: inos that refer to it besides those in its table of contents. */
 export const SHARERS = 8 as TableKind
+/** Key: realm, uid, gid. Record: quota-record.ts. */
 export const QUOTA_TREE = 9 as TableKind
 export const QUOTA_UID = 10 as TableKind
 export const QUOTA_GID = 11 as TableKind
+/** Key: ino of a directory that is yet to be counted for a realm. Record: quota-record.ts. */
+export const QUOTA_WALK = 12 as TableKind
 
 /** What tables/ must know of them. */
 export const TABLE_KINDS: readonly TableKindSpec[] = [
@@ -40,6 +43,7 @@ export const TABLE_KINDS: readonly TableKindSpec[] = [
   { kind: QUOTA_TREE, groupBits: 0, perOwner: false },
   { kind: QUOTA_UID, groupBits: 0, perOwner: false },
   { kind: QUOTA_GID, groupBits: 0, perOwner: false },
+  { kind: QUOTA_WALK, groupBits: 0, perOwner: false },
 ]
 
 /** Tables whose root page `root` names itself: the root directory, so that a mount shows it with one request less. */

@@ -20,6 +20,7 @@ import { editByChmod } from './acl.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream, TTL_SEC } from './context.ts'
 import type { Attributes, BytesChange, Caller, SetAttributes } from './filesystem.ts'
 import { assertSettable, assertUnprotected, assertWrites } from './protection.ts'
+import { applyWith } from './quota.ts'
 import { staleGate } from './stale-names.ts'
 import { visibleAttributes } from './visible.ts'
 
@@ -32,7 +33,7 @@ export function setattr(
   changes: SetAttributes,
 ): MaybePromise<{ attributes: Attributes; ttlSec: number }> {
   assertWritable(context)
-  const { database, metadata, clock, writeback, handOver } = context
+  const { database, metadata, clock, quotas, writeback, handOver } = context
   // truncate(2) of a name; ftruncate(2) comes with a handle.
   if (changes.sizeBytes !== undefined && changes.handle === undefined) {
     const stale = staleGate(context, ino)
@@ -46,7 +47,9 @@ export function setattr(
     if (changes.sizeBytes !== undefined) {
       checkSize(inode, changes.sizeBytes)
       handOver.assertQuiet(ino)
+      if (quotas.isActive) quotas.checkSize(node, changes.sizeBytes)
     }
+    const owner = quotas.isActive ? quotas.ownerOf(node) : null
 
     const now = clock.now()
     const ctime = changes.ctime ?? now
@@ -70,7 +73,9 @@ export function setattr(
       const transaction = database.transaction()
       edit.putInto(transaction)
       metadata.put(transaction, node)
-      database.apply(transaction)
+      const use = quotas.changes()
+      if (use !== null && owner !== null) quotas.moved(use, inode, owner, { ...owner, uid: inode.uid, gid: inode.gid })
+      applyWith(context, transaction, use)
     }
     if (regular && (changes.sizeBytes !== undefined || setsTimes)) {
       const stream = openStream(context, node)

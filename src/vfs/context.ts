@@ -21,6 +21,9 @@ import type { Served } from './guards.ts'
 import type { HandOver, PageCache } from './hand-over.ts'
 import type { Handles } from './handles.ts'
 import { placeOf } from './place.ts'
+import { applyWith, type Quotas } from './quota.ts'
+import type { UseChanges } from './quota-changes.ts'
+import type { QuotaCounter } from './quota-counter.ts'
 import type { Reaper } from './reaper.ts'
 import type { StaleNames } from './stale-names.ts'
 import { visibleAttributes } from './visible.ts'
@@ -50,6 +53,8 @@ export interface FilesystemOptions {
   shareMinBytes?: number
   /** How much memory directories may take that are loaded ahead of who walks through a tree; 16 MiB unless told, 0: none is. */
   walkAheadBytes?: number
+  /** How many entries are looked at in one turn when use is counted for quotas; 500 unless told. */
+  countingStep?: number
   /** Most that is fetched ahead of one reader of a file; 64 MiB unless told, 0: nothing is. */
   maxReadAheadBytes?: number
   /** A name went by another spelling than the stored one: whoever cached it is to forget it, and has when the promise resolves
@@ -72,13 +77,17 @@ export interface Context {
   readonly clock: Clock
   readonly log: Log
   readonly readOnly: boolean
+  readonly kernelWritesBack: boolean
   readonly handles: Handles
   readonly handOver: HandOver
   readonly writeback: Writeback
   readonly reaper: Reaper
+  readonly quotas: Quotas
+  readonly quotaCounter: QuotaCounter
   readonly defragmenter: Defragmenter
   readonly walks: Walks
   readonly shareMinBytes: number
+  readonly countingStep: number
   readonly onNameGone: (parent: Ino, name: Buffer | null) => Promise<void> | void
   readonly staleNames: StaleNames
   /** Files that were made without a name, and may get one. */
@@ -122,18 +131,24 @@ export function entryOf(context: Context, node: Node, entryTtlSec = TTL_SEC): En
 /** The stream of a file, begun with what is recorded when there is none. In a turn in which nothing more is read. */
 export function openStream(context: Context, node: Node): Stream {
   const { ino, sizeBytes, mtime, ctime } = node.inode
+  const { quotas, streams } = context
   const recorded: StreamAttributes = { sizeBytes, mtime, ctime, atime: null }
   if (node.home === 'removed') {
     const transaction = context.database.transaction()
-    makeOrphan(context, transaction, node.inode)
-    context.database.apply(transaction)
+    const use = quotas.changes()
+    makeOrphan(context, transaction, use, node.inode)
+    applyWith(context, transaction, use)
   }
-  return context.streams.get(ino) ?? context.streams.open(ino, recorded)
+  const stream = streams.get(ino) ?? streams.open(ino, recorded)
+  if (quotas.isActive) quotas.streamOpened(node, stream)
+  return stream
 }
 
 /** A file that is in memory alone gets bytes, or a table: from now on there is something to be dropped when nobody uses it. The
- *  transaction is applied in this turn. */
-export function makeOrphan({ metadata, reaper, writeback }: Context, transaction: Transaction, inode: Inode): void {
+ *  transaction is applied in this turn, with `use`. */
+export function makeOrphan(context: Context, transaction: Transaction, use: UseChanges | null, inode: Inode): void {
+  const { metadata, quotas, reaper, writeback } = context
+  if (use !== null) quotas.made(use, inode, quotas.ledger.effective(inode.realm))
   transaction.put(ORPHANS, 0, inode.ino, encodeInode(inode))
   metadata.removed.delete(inode.ino)
   metadata.places.move(inode.ino, IN_ORPHANS, 0)

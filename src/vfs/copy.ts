@@ -122,7 +122,9 @@ function chunkTurn(
   lengthBytes: number,
   fetches: Fetches,
 ): number | 'no room' | 'fetches' {
-  const { clock, streams, writeback } = context
+  const { clock, quotas, streams, writeback } = context
+  const target = regularFile(context, to)
+  if (quotas.isActive) lengthBytes = roomFor(context, target, to.offset, lengthBytes)
   const steps: Step[] = []
   const sharable = new Map<SegmentId, boolean>()
   let copiedBytes = 0
@@ -140,7 +142,6 @@ function chunkTurn(
       if (!takesAll || copiedBytes === CHUNK_BYTES_COPIED) break
     }
   }
-  const target = regularFile(context, to)
   if (waits) return 'fetches'
   if (copiedBytes > 0 && streams.isFull) return 'no room'
   if (steps.length === 0) return 0
@@ -165,6 +166,13 @@ function chunkTurn(
   }
   writeback.streamChanged(stream)
   return at - to.offset
+}
+
+/** How much of so many bytes the quotas have room for. EDQUOT, ENOSPC for none. */
+function roomFor({ quotas }: Context, target: Node, offset: number, lengthBytes: number): number {
+  const room = quotas.mostBytes(target) - offset
+  if (room <= 0 && lengthBytes > 0) quotas.checkSize(target, offset + 1)
+  return Math.min(lengthBytes, room)
 }
 
 /** Where the bytes of the next chunk lie. An extent that the end of a chunk would cut is left to the next. */

@@ -33,6 +33,10 @@ import { fallocate, lseek } from './holes.ts'
 import { fsync, isTruncating, open, read, release, write } from './io.ts'
 import { link, rmdir, unlink } from './link.ts'
 import { forget, getattr, lookup, negativeTtlSec, readlink } from './lookup.ts'
+import { Quotas } from './quota.ts'
+import { type QuotaAdmin, quotaAdmin } from './quota-admin.ts'
+import { QuotaCounter } from './quota-counter.ts'
+import { resumeWalk } from './quota-walk.ts'
 import { Reaper } from './reaper.ts'
 import { rename } from './rename.ts'
 import { StaleNames } from './stale-names.ts'
@@ -79,6 +83,7 @@ export interface MountedFilesystem extends Filesystem {
   readonly checkpointHooks: CheckpointHooks
   /** Whether the volume had, or had had, any POSIX ACL when this was started. */
   readonly hasAcls: boolean
+  readonly quotas: QuotaAdmin
   /** Resolves when no orphan is left that could be dropped now. */
   orphansEmptied(): Promise<void>
   status(): FilesystemStatus
@@ -97,6 +102,8 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
   const cleaner = new Cleaner(get, options.graceMs ?? 3_600_000)
   const checkpoints = new Checkpoints(get, () => cleaner.checkpointWritten())
   const reaper = new Reaper(get)
+  const quotas = new Quotas(get)
+  const quotaCounter = new QuotaCounter(get)
   const metadata = new Metadata({ database, nameKeys: options.nameKeys })
   const handles = new Handles({
     maxReadAheadBytes: options.maxReadAheadBytes ?? READ_AHEAD_BYTES_MAX,
@@ -112,13 +119,17 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     clock,
     log,
     readOnly,
+    kernelWritesBack: options.kernelWritesBack === true,
     handles,
     handOver,
     writeback,
     reaper,
+    quotas,
+    quotaCounter,
     defragmenter: new Defragmenter(get),
     walks,
     shareMinBytes: options.shareMinBytes ?? 64 * 1024,
+    countingStep: options.countingStep ?? 500,
     onNameGone: options.onNameGone ?? (() => {}),
     staleNames: new StaleNames(),
     linkable: new Set(),
@@ -130,6 +141,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     writeback.onCommitted = () => {
       checkpoints.consider()
       reaper.goOn()
+      quotaCounter.goOn()
     }
   }
 
@@ -144,6 +156,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     handOver.stop()
     walks.stop()
     cleaner.stop()
+    quotaCounter.stop()
     reaper.stop()
     checkpoints.stop()
     writeback.stop()
@@ -197,7 +210,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
       if (ino === ROOT_INO || readOnly) return sync()
       return ruleHolds('fsync of a directory commits the names') ? writeback.commit({ streams: [] }) : Promise.resolve()
     }),
-    statfs: reading(() => statfs(context)),
+    statfs: reading((ino) => statfs(context, ino)),
     getFlags: reading((ino) => getFlags(context, ino)),
     setFlags: changing((caller, ino, flags) => setFlags(context, caller, ino, () => flags)),
     getxattr: reading((caller, ino, name) => getxattr(context, caller, ino, name)),
@@ -225,6 +238,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
         writeback.changed()
       }
       volumeHasAcls = await database.run(() => hasAcls(context))
+      await quotas.load()
       if (readOnly) return
       if (options.kernelWritesBack === true && (await database.run(() => isAnythingLimited(database)))) {
         throw new FsError(
@@ -232,8 +246,10 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
           'the volume has quotas, which hold for what is written at once: mount it without -o writeback',
         )
       }
+      await resumeWalk(context)
       await reaper.emptyOrphans()
       checkpoints.consider()
+      quotaCounter.begin()
     },
     sync,
     checkpointNow: () => checkpoints.now(),
@@ -263,6 +279,8 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
         if (readOnly) return
         cleaner.stop()
         await cleaner.idle()
+        quotaCounter.stop()
+        await quotaCounter.idle()
         if (ruleHolds('an unmount leaves no orphan')) await reaper.reapAll()
         await sync()
       } finally {
@@ -275,6 +293,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     get hasAcls() {
       return volumeHasAcls
     },
+    quotas: quotaAdmin(context),
     orphansEmptied: () => reaper.idle(),
     references: () => metadata.places.counts(),
     status: () => ({

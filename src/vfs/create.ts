@@ -42,6 +42,7 @@ import type { Caller, Entry, Opened, OpenFlags } from './filesystem.ts'
 import { mayChange, openNode } from './io.ts'
 import { isDots } from './lookup.ts'
 import { assertOpens, assertTakesNames } from './protection.ts'
+import { applyWith } from './quota.ts'
 
 const O_EXCL = 0o200
 const O_TRUNC = 0o1000
@@ -120,7 +121,7 @@ export function beginInode(
 
 /** Makes the inode and its dentry; the turn's only change. */
 function make(context: Context, file: NewFile, { directory, key }: FreeName): Node {
-  const { database, metadata, writeback } = context
+  const { database, metadata, quotas, writeback } = context
   const { parent } = file
   const transaction = database.transaction()
   const inode = beginInode(context, transaction, file, directory)
@@ -133,7 +134,9 @@ function make(context: Context, file: NewFile, { directory, key }: FreeName): No
     transaction.put(DIRECTORY, inode.ino, DOT_KEY, encodeInode(inode))
   }
   directory.touch(transaction, now, isDirectory(mode) ? 1 : 0)
-  database.apply(transaction)
+  const use = quotas.changes()
+  if (use !== null) quotas.made(use, inode, isDirectory(mode) ? inode.realm : quotas.realmAt(directory, key))
+  applyWith(context, transaction, use)
   if (isDirectory(mode)) metadata.noteFolding(inode.ino, (flags & CASEFOLD_FLAG) !== 0)
   writeback.changed()
   return { inode, home: isDirectory(mode) ? 'directory' : 'dentry', directory: parent, key, name }
@@ -233,7 +236,7 @@ export function tmpfile(
   { flags, umask }: OpenFlags,
 ): MaybePromise<{ entry: Entry; opened: Opened }> {
   assertWritable(context)
-  const { database, metadata, linkable } = context
+  const { database, metadata, linkable, quotas } = context
   return database.run(() => {
     const directory = metadata.directoryRecord(parent)
     if (directory.isRemoved) throw errnoError('ENOENT')
@@ -242,12 +245,19 @@ export function tmpfile(
     const inode = beginInode(context, transaction, { caller, mode: S_IFREG | (mode & 0o7777), umask }, directory)
     const { ino } = inode
     inode.nlink = 0
+    if (quotas.isActive) inode.realm = quotas.ledger.effective(directory.realm)
     const node: Node = { inode, home: 'removed', directory: 0, key: 0, name: NOTHING }
+    if (inode.tableNamesBytes > 0) {
+      const use = quotas.changes()
+      if (use !== null) quotas.made(use, inode, inode.realm)
+      use?.check()
+    }
     metadata.removed.set(ino, inode)
     reference(context, node)
     if (inode.tableNamesBytes > 0) {
-      makeOrphan(context, transaction, inode)
-      database.apply(transaction)
+      const use = quotas.changes()
+      makeOrphan(context, transaction, use, inode)
+      applyWith(context, transaction, use)
       node.home = 'orphan'
     }
     if ((flags & O_EXCL) === 0) linkable.add(ino)

@@ -22,6 +22,7 @@ import type { Context } from './context.ts'
 import type { Caller } from './filesystem.ts'
 import { otherSpellingOf } from './link.ts'
 import { assertLosesName } from './protection.ts'
+import { applyWith } from './quota.ts'
 import type { NamePlace } from './rename.ts'
 import { nameGone } from './stale-names.ts'
 
@@ -43,7 +44,7 @@ export function exchangeTurn(
   caller: Caller,
   { from, to }: { from: NamePlace; to: NamePlace },
 ): Promise<void> | null {
-  const { clock, database, metadata, streams, writeback } = context
+  const { clock, database, metadata, quotas, streams, writeback } = context
   const directory = metadata.directoryRecord(from.parent)
   const otherDirectory = from.parent === to.parent ? directory : metadata.directoryRecord(to.parent)
   const found = foundName(context, from)
@@ -58,12 +59,14 @@ export function exchangeTurn(
   }
   if (one.node.inode.ino === other.node.inode.ino) return null
   for (const { directory, node } of [one, other]) assertLosesName(directory, node.inode)
+  if (quotas.isActive) for (const { node } of [one, other]) quotas.assertMayMove(node, directory, otherDirectory)
   const inodes = [one.node.inode, other.node.inode]
   const bringData = inodes.filter(({ ino, mode }) => isRegular(mode) && streams.get(ino) !== undefined)
   if (bringData.length > 0 && writeback.renameGate !== null) return writeback.renameGate
 
   const now = clock.now()
   const transaction = database.transaction()
+  const use = quotas.changes()
   put(context, transaction, one, other.node, now)
   put(context, transaction, other, one.node, now)
   if (directory === otherDirectory) directory.touch(transaction, now)
@@ -72,7 +75,11 @@ export function exchangeTurn(
     directory.touch(transaction, now, more)
     otherDirectory.touch(transaction, now, -more)
   }
-  database.apply(transaction)
+  if (use !== null) {
+    quotas.renamed(use, transaction, one.node, other)
+    quotas.renamed(use, transaction, other.node, one)
+  }
+  applyWith(context, transaction, use)
 
   if (one.node.home !== 'shared') metadata.places.move(one.node.inode.ino, to.parent, other.key)
   if (other.node.home !== 'shared') metadata.places.move(other.node.inode.ino, from.parent, one.key)

@@ -60,13 +60,14 @@ function fallocateTurn(
   ino: Ino,
   { keepsSize, makesHole, offset, end }: { keepsSize: boolean; makesHole: boolean; offset: number; end: number },
 ): void {
-  const { clock, database, metadata, streams, writeback } = context
+  const { clock, database, metadata, quotas, streams, writeback } = context
   const node = metadata.nodeOf(ino)
   const { inode } = node
   assertFile(node)
   if (makesHole) assertUnprotected(inode)
   if (end > FILE_SIZE_MAX) throw errnoError('EFBIG')
   const sizeBytes = streams.get(ino)?.attributes.sizeBytes ?? inode.sizeBytes
+  if (quotas.isActive && !keepsSize) quotas.checkSize(node, end)
   const holeEnd = Math.min(end, sizeBytes)
   const recorded = makesHole && offset < holeEnd ? extentsOf(database, inode, offset, holeEnd) : []
 

@@ -52,7 +52,7 @@ export function mayChange({ flags }: OpenFlags): boolean {
 /** Opens a file in this turn, as `handOver.whenQuiet` lets it; O_TRUNC empties it, held back from commits until the last
  *  writer has closed it. */
 export function openNode(context: Context, node: Node, flags: number): Opened {
-  const { handles, streams, writeback, clock } = context
+  const { handles, quotas, reaper, streams, writeback, clock } = context
   const { ino, mode, sizeBytes } = node.inode
   if (isDirectory(mode) && (flags & O_ACCMODE) !== 0) throw errnoError('EISDIR')
   assertOpens(node.inode, flags)
@@ -65,7 +65,9 @@ export function openNode(context: Context, node: Node, flags: number): Opened {
     stream.truncate(0, clock.now())
     writeback.streamChanged(stream)
   }
-  return { handle: handles.open(ino, flags), directIo: (flags & O_DIRECT) !== 0 }
+  const handle = handles.open(ino, flags)
+  if (quotas.isActive && reaper.isOrphan(ino)) quotas.orphanUsed(ino, true)
+  return { handle, directIo: (flags & O_DIRECT) !== 0 }
 }
 
 export function read(
@@ -190,14 +192,17 @@ export function write(
   data: Uint8Array,
   how?: WriteOptions,
 ): MaybePromise<number> {
-  const { database, metadata, streams, clock, writeback } = context
+  const { database, metadata, quotas, streams, clock, writeback } = context
   const isLate = how?.isLate === true
   assertWritable(context)
   if (!isLate) assertWrites(context, ino)
   if (offset + data.length > FILE_SIZE_MAX) throw errnoError('EFBIG')
   if (streams.isFull) return writeback.waitForRoom().then(() => write(context, ino, offset, data, how))
   const dirty = context.capable.has(ino) ? undefined : streams.get(ino)
+  // Nothing is written past the end by nothing.
+  const end = data.length === 0 ? 0 : offset + data.length
   if (dirty !== undefined) {
+    if (quotas.isActive) quotas.checkStreamSize(ino, end)
     dirty.write(offset, data, isLate ? dirty.attributes.mtime : clock.now())
     writeback.streamChanged(dirty)
     return data.length
@@ -205,6 +210,7 @@ export function write(
   return database.run(() => {
     const node = metadata.nodeOf(ino)
     if (!isRegular(node.inode.mode)) throw errnoError(isDirectory(node.inode.mode) ? 'EISDIR' : 'EINVAL')
+    if (quotas.isActive) quotas.checkSize(node, end)
     dropCapabilityOf(context, node)
     const stream = openStream(context, node)
     stream.write(offset, data, isLate ? stream.attributes.mtime : clock.now())
@@ -214,13 +220,15 @@ export function write(
 }
 
 export function release(context: Context, handle: Handle): void {
-  const { handles, reaper, writeback } = context
+  const { handles, quotas, reaper, writeback } = context
   const { ino, open: stillOpen, writers } = handles.close(handle)
   if (writers === 0) {
     writeback.unhold(ino)
     if (context.stopped.size > 0) context.stopped.delete(ino)
   }
-  if (stillOpen === 0) reaper.unused(ino)
+  if (stillOpen > 0) return
+  if (quotas.isActive && reaper.isOrphan(ino)) quotas.orphanUsed(ino, false)
+  reaper.unused(ino)
 }
 
 export function fsync(context: Context, ino: Ino): Promise<void> {

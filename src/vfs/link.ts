@@ -28,6 +28,8 @@ import { type FreeName, freeName } from './create.ts'
 import type { Caller, Entry } from './filesystem.ts'
 import { isDots } from './lookup.ts'
 import { assertLosesName, assertUnprotected } from './protection.ts'
+import { applyWith } from './quota.ts'
+import type { UseChanges } from './quota-changes.ts'
 import { nameGone } from './stale-names.ts'
 
 /** link(2). Order of checks as in vfs_link: EEXIST, EPERM for directories, ENOENT for a file without a name (unless it was made
@@ -40,7 +42,7 @@ export function link(
   newName: Uint8Array,
 ): MaybePromise<Entry> {
   assertWritable(context)
-  const { database, metadata, clock, writeback } = context
+  const { database, metadata, clock, quotas, writeback } = context
   return database.run(() => {
     const { directory, key } = freeName(context, newParent, newName)
     const node = metadata.nodeOf(ino)
@@ -52,6 +54,7 @@ export function link(
       return firstName(context, node, { directory, key }, newName)
     }
     if (inode.nlink >= LINK_MAX) throw errnoError('EMLINK')
+    if (quotas.isActive) inode.realm = quotas.realmForLink(node, directory)
 
     const now = clock.now()
     const transaction = database.transaction()
@@ -75,19 +78,22 @@ export function link(
 
 /** Names a file that was made without one. */
 function firstName(context: Context, node: Node, { directory, key }: FreeName, newName: Uint8Array): Entry {
-  const { clock, database, linkable, metadata, reaper, writeback } = context
+  const { clock, database, linkable, metadata, quotas, reaper, writeback } = context
   const { inode } = node
   const { ino } = inode
   const now = clock.now()
   const transaction = database.transaction()
+  const use = quotas.changes()
+  if (use !== null) quotas.named(use, node, quotas.realmAt(directory, key))
   if (node.home === 'orphan') transaction.delete(ORPHANS, 0, ino)
+  inode.realm = 0
   inode.nlink = 1
   inode.ctime = now
   const named: Node = { inode, home: 'dentry', directory: directory.ino, key, name: Buffer.from(newName) }
   metadata.put(transaction, named)
   putParent(transaction, ino, directory.ino, key)
   directory.touch(transaction, now)
-  database.apply(transaction)
+  applyWith(context, transaction, use)
   metadata.removed.delete(ino)
   metadata.places.move(ino, directory.ino, key)
   reaper.named(ino)
@@ -98,9 +104,15 @@ function firstName(context: Context, node: Node, { directory, key }: FreeName, n
 }
 
 /** Takes one name from an inode, whose dentry the caller deletes or replaces. Returns what to do once the transaction is
- *  applied. */
-export function dropName(context: Context, transaction: Transaction, node: Node, now: Timespec): () => void {
-  const { metadata, reaper, writeback } = context
+ *  applied, with `use`. */
+export function dropName(
+  context: Context,
+  transaction: Transaction,
+  node: Node,
+  now: Timespec,
+  use: UseChanges | null,
+): () => void {
+  const { metadata, quotas, reaper, writeback } = context
   const { inode, home } = node
   const { ino } = inode
   if (home === 'shared' && inode.nlink > 1) {
@@ -109,9 +121,11 @@ export function dropName(context: Context, transaction: Transaction, node: Node,
     metadata.put(transaction, node)
     return () => {}
   }
+  if (use !== null) inode.realm = quotas.realmOf(node)
   if (home === 'shared') transaction.delete(SHARED, 0, ino)
   else transaction.delete(PARENTS, 0, ino)
   if (hasNoBytes(context, inode)) {
+    if (use !== null) quotas.gone(use, inode, inode.realm)
     const keep = metadata.keepRemoved(inode, now)
     return () => {
       writeback.lostName(ino)
@@ -120,6 +134,7 @@ export function dropName(context: Context, transaction: Transaction, node: Node,
   }
   inode.nlink = 0
   inode.ctime = now
+  if (use !== null) quotas.orphaned(use, inode, inode.realm)
   transaction.put(ORPHANS, 0, ino, encodeInode(inode))
   return () => {
     writeback.lostName(ino)
@@ -134,20 +149,28 @@ function hasNoBytes({ handles, streams }: Context, { ino, extents, tableNamesByt
   return extents?.length === 0 && tableNamesBytes === 0 && !handles.isOpen(ino) && streams.get(ino) === undefined
 }
 
-/** Removes an empty directory's tables: who still has it open sees what xattrs stand in its inode. Returns what to do once the transaction is applied. */
-export function dropDirectory(context: Context, transaction: Transaction, node: Node, now: Timespec): () => void {
-  const { metadata } = context
+/** Removes an empty directory's tables: who still has it open sees what xattrs stand in its inode. Returns what to do once the
+ *  transaction is applied, with `use`. */
+export function dropDirectory(
+  context: Context,
+  transaction: Transaction,
+  node: Node,
+  now: Timespec,
+  use: UseChanges | null,
+): () => void {
+  const { metadata, quotas } = context
   const { ino } = node.inode
   transaction.clear(DIRECTORY, ino)
   dropXattrTable(transaction, node.inode)
   transaction.delete(PARENTS, 0, ino)
+  if (use !== null) quotas.gone(use, node.inode, quotas.realmOf(node))
   return metadata.keepRemoved(node.inode, now)
 }
 
 /** unlink(2): ENOENT, EPERM, EISDIR. */
 export function unlink(context: Context, caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void> {
   assertWritable(context)
-  const { database, metadata, clock, writeback } = context
+  const { database, metadata, clock, quotas, writeback } = context
   return database.run(() => {
     const directory = metadata.directoryRecord(parent)
     if (isDots(name)) throw errnoError('EISDIR')
@@ -160,9 +183,10 @@ export function unlink(context: Context, caller: Caller, parent: Ino, name: Uint
     const now = clock.now()
     const transaction = database.transaction()
     transaction.delete(DIRECTORY, parent, found.key)
-    const applied = dropName(context, transaction, node, now)
+    const use = quotas.changes()
+    const applied = dropName(context, transaction, node, now, use)
     directory.touch(transaction, now)
-    database.apply(transaction)
+    applyWith(context, transaction, use)
     applied()
     if (otherSpelling !== null) nameGone(context, caller, { parent, name: otherSpelling }, node.inode)
     writeback.changed()
@@ -178,7 +202,7 @@ export function otherSpellingOf(asked: Uint8Array, { bytes, start }: FoundName):
 /** rmdir(2): EINVAL for ".", ENOTEMPTY for "..", ENOENT, EPERM, ENOTDIR, EBUSY for the root, ENOTEMPTY. */
 export function rmdir(context: Context, caller: Caller, parent: Ino, name: Uint8Array): MaybePromise<void> {
   assertWritable(context)
-  const { database, metadata, clock, writeback } = context
+  const { database, metadata, clock, quotas, writeback } = context
   return database.run(() => {
     const directory = metadata.directoryRecord(parent)
     if (isDots(name)) throw errnoError(name.length === 1 ? 'EINVAL' : 'ENOTEMPTY')
@@ -194,9 +218,10 @@ export function rmdir(context: Context, caller: Caller, parent: Ino, name: Uint8
     const now = clock.now()
     const transaction = database.transaction()
     transaction.delete(DIRECTORY, parent, found.key)
-    const applied = dropDirectory(context, transaction, node, now)
+    const use = quotas.changes()
+    const applied = dropDirectory(context, transaction, node, now, use)
     directory.touch(transaction, now, -1)
-    database.apply(transaction)
+    applyWith(context, transaction, use)
     applied()
     if (otherSpelling !== null) nameGone(context, caller, { parent, name: otherSpelling }, node.inode)
     writeback.changed()

@@ -5,6 +5,7 @@
 import { orphanInos, reapTurn } from '../meta/index.ts'
 import { isPromise } from '../platform/index.ts'
 import type { Context } from './context.ts'
+import { applyWith } from './quota.ts'
 
 /** Orphans looked at in one turn. */
 const INOS_PER_TURN = 256
@@ -66,7 +67,7 @@ export class Reaper {
           if (inos.length === INOS_PER_TURN) break
         }
         for (const ino of inos) streams.drop(ino)
-        const left = database.run(() => reapTurn(database, inos))
+        const left = database.run(() => this.#reapTurn(inos))
         const stay = new Set(isPromise(left) ? await left : left)
         for (const ino of inos) {
           if (stay.has(ino)) continue
@@ -82,6 +83,17 @@ export class Reaper {
       log('error', `orphans are not dropped (a later commit, or the next mount, will): ${(error as Error).message}`)
       return false
     }
+  }
+
+  /** Returns those not yet gone. */
+  #reapTurn(inos: readonly number[]): number[] {
+    const context = this.#context()
+    const { database, quotas } = context
+    const use = quotas.changes()
+    return reapTurn(database, inos, {
+      gone: (inode) => use !== null && quotas.gone(use, inode, quotas.ledger.effective(inode.realm)),
+      apply: (transaction) => applyWith(context, transaction, use),
+    })
   }
 
   /** A round of write-back succeeded: goes on with what a failure had stopped. */

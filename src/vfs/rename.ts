@@ -23,6 +23,7 @@ import type { Caller } from './filesystem.ts'
 import { dropDirectory, dropName, otherSpellingOf } from './link.ts'
 import { isDots } from './lookup.ts'
 import { assertLosesName, assertTakesNames } from './protection.ts'
+import { applyWith } from './quota.ts'
 import { nameGone } from './stale-names.ts'
 
 export const RENAME_NOREPLACE = 1
@@ -84,7 +85,7 @@ interface GoneName {
 
 /** Null: nothing to do. */
 function check(context: Context, from: NamePlace, to: NamePlace, flags: number): Plan | null {
-  const { metadata } = context
+  const { metadata, quotas } = context
   const oldParent = metadata.directoryRecord(from.parent)
   const newParent = from.parent === to.parent ? oldParent : metadata.directoryRecord(to.parent)
   if (newParent.isRemoved) throw errnoError('ENOENT')
@@ -111,8 +112,9 @@ function check(context: Context, from: NamePlace, to: NamePlace, flags: number):
   if (target !== null && target.inode.ino === source.inode.ino) return null
   assertLosesName(oldParent, source.inode)
   if (target === null) assertTakesNames(newParent)
-  else {
-    assertLosesName(newParent, target.inode)
+  else assertLosesName(newParent, target.inode)
+  if (quotas.isActive) quotas.assertMayMove(source, oldParent, newParent)
+  if (target !== null) {
     const replacesDirectory = isDirectory(target.inode.mode)
     if (movesDirectory && !replacesDirectory) throw errnoError('ENOTDIR')
     if (!movesDirectory && replacesDirectory) throw errnoError('EISDIR')
@@ -128,7 +130,7 @@ function renameTurn(
   { from, to }: { from: NamePlace; to: NamePlace },
   flags: number,
 ): Outcome {
-  const { clock, database, metadata, streams, writeback } = context
+  const { clock, database, metadata, quotas, streams, writeback } = context
   const plan = check(context, from, to, flags)
   if (plan === null) return DONE
   const { source, target, oldParent, newParent, oldKey, oldName, newKey, gone } = plan
@@ -138,16 +140,18 @@ function renameTurn(
 
   const now = clock.now()
   const transaction = database.transaction()
+  const use = quotas.changes()
   let dropped = () => {}
   if (target !== null) {
     const drop = isDirectory(target.inode.mode) ? dropDirectory : dropName
-    dropped = drop(context, transaction, target, now)
+    dropped = drop(context, transaction, target, now, use)
   }
   if ((flags & RENAME_WHITEOUT) === 0) transaction.delete(DIRECTORY, from.parent, oldKey)
   else {
     const whiteout = beginInode(context, transaction, { caller, mode: S_IFCHR }, oldParent)
     transaction.put(DIRECTORY, from.parent, oldKey, encodeDentry(oldName, whiteout))
     putParent(transaction, whiteout.ino, from.parent, oldKey)
+    if (use !== null) quotas.made(use, whiteout, quotas.realmAt(oldParent, oldKey))
   }
   inode.ctime = now
   if (source.home === 'shared') {
@@ -165,7 +169,8 @@ function renameTurn(
     oldParent.touch(transaction, now, -moved)
     newParent.touch(transaction, now, moved - replaced)
   }
-  database.apply(transaction)
+  if (use !== null) quotas.renamed(use, transaction, source, { directory: newParent, key: newKey })
+  applyWith(context, transaction, use)
 
   dropped()
   if (source.home !== 'shared') metadata.places.move(inode.ino, to.parent, newKey)

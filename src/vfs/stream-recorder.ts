@@ -19,6 +19,7 @@ import { Background } from './background.ts'
 import type { Context } from './context.ts'
 import { partsOf, type Share, turnsOf } from './parts.ts'
 import { placeOf } from './place.ts'
+import { applyWith } from './quota.ts'
 
 /** Streams recorded in one turn. */
 const STREAMS_PER_TURN = 64
@@ -155,19 +156,22 @@ export class StreamRecorder {
     frozenHere: Set<FrozenGeneration>,
     takeId: () => SegmentId,
   ): { durable: Promise<void> } | null {
-    const { database, metadata } = this.#context()
+    const context = this.#context()
+    const { database, metadata, quotas } = context
     const required = this.required(wanted)
     if (!this.#fitsCommit(required, frozenHere)) return null
     const closing = this.#freezeInOrder(required, frozenHere)
     const data = this.#packRuns(closing, takeId)
     const transaction = database.transaction()
     const usage = new UsageChanges(data?.id ?? null)
+    const use = quotas.changes()
     for (const { frozen, node } of closing) {
       recordStream(database, transaction, usage, node.inode, frozen.changes())
       metadata.put(transaction, node)
+      if (use !== null) quotas.recorded(use, node.inode.ino, node.inode.sizeBytes)
     }
     usage.putInto(database, transaction)
-    if (closing.length > 0) database.apply(transaction)
+    if (closing.length > 0) applyWith(context, transaction, use)
     for (const { stream, frozen, node } of closing) this.#recorded(stream, frozen, node)
     assert(this.required(NONE).length === 0, 'no rename over a name goes without its data')
     return { durable: data === null ? database.commit() : database.commit(data) }
@@ -245,7 +249,9 @@ export class StreamRecorder {
     if (inode.extents === null) this.#context().defragmenter.recorded(ino)
     stream.recorded()
     if (this.#renames.get(ino) === this.#coveredRename.get(frozen) || !stream.isDirty) this.#renames.delete(ino)
-    this.#context().streams.release(ino)
+    const { quotas, streams } = this.#context()
+    streams.release(ino)
+    if (quotas.isActive) quotas.streamRecorded(ino)
   }
 
   /** Freezes, uploads and records these streams. Of `wanted` goes what was recorded whole. */
@@ -388,7 +394,8 @@ export class StreamRecorder {
   }
 
   #recordTurn(turn: readonly Share<Generation>[]): void {
-    const { clock, database, metadata } = this.#context()
+    const context = this.#context()
+    const { clock, database, metadata, quotas } = context
     // A file may have been dropped while its bytes were on their way.
     const alive: (Closing & { end: number | null })[] = []
     for (const { generation, end } of turn) {
@@ -398,15 +405,17 @@ export class StreamRecorder {
     }
     const transaction = database.transaction()
     const usage = new UsageChanges()
+    const use = quotas.changes()
     for (const { stream, frozen, node, end } of alive) {
       const changes = end === null ? frozen.changes() : frozen.changes(end)
       if (!ruleHolds('size follows the data')) changes.attributes = stream.attributes
       recordStream(database, transaction, usage, node.inode, changes)
       metadata.put(transaction, node)
+      if (use !== null) quotas.recorded(use, node.inode.ino, node.inode.sizeBytes)
     }
     if (ruleHolds('usage changes with the extents')) usage.putInto(database, transaction)
     else void clock.yield().then(() => this.#putUsage(usage).catch(() => {}))
-    database.apply(transaction)
+    applyWith(context, transaction, use)
     for (const { stream, frozen, node, end } of alive) {
       if (end === null) this.#recorded(stream, frozen, node)
       else {

@@ -107,6 +107,8 @@ export class Writeback {
   }
 
   streamChanged(stream: Stream): void {
+    const { quotas } = this.#context()
+    if (quotas.isActive) quotas.streamChanged(stream)
     this.#recorder.streamChanged(stream)
     this.changed()
   }

@@ -22,6 +22,7 @@ import { type AclKind, editAcl } from './acl.ts'
 import { assertWritable, type Context, makeOrphan } from './context.ts'
 import type { Caller, SetXattr } from './filesystem.ts'
 import { assertUnprotected } from './protection.ts'
+import { applyWith } from './quota.ts'
 import { virtualXattrsOf } from './virtual-xattrs.ts'
 
 const XATTR_CREATE = 1
@@ -176,12 +177,13 @@ function apply(
   edit: XattrEdit,
   { mode = node.inode.mode, marked = null }: { mode?: number; marked?: { node: Node; edit: XattrEdit } | null } = {},
 ): void {
-  const { clock, database, metadata, writeback } = context
+  const { clock, database, metadata, quotas, writeback } = context
   const needsHome = node.home === 'removed' && edit.usesTable
   if (needsHome && isDirectory(node.inode.mode)) throw errnoError('ENOSPC')
   const transaction = database.transaction()
+  const use = needsHome ? quotas.changes() : null
   if (needsHome) {
-    makeOrphan(context, transaction, node.inode)
+    makeOrphan(context, transaction, use, node.inode)
     node.home = 'orphan'
   }
   edit.putInto(transaction)
@@ -190,6 +192,6 @@ function apply(
   metadata.put(transaction, node)
   marked?.edit.putInto(transaction)
   if (marked !== null) metadata.put(transaction, marked.node)
-  database.apply(transaction)
+  applyWith(context, transaction, use)
   writeback.changed()
 }

@@ -150,8 +150,9 @@ export const PARENT = layout('parent', 'directory 8, key 8')
 export const USAGE_ROW = layout('usage', 'liveBytes 8, flags 1')
 export const QUOTA_ROW = layout(
   'quota',
-  'flags 1, reserved 7, bytesLimit 8, inodesLimit 8, bytesUsed 8, inodesUsed 8, parentRealm 8',
+  'flags 1, reserved 7, bytesLimit 8, inodesLimit 8, bytesUsed 8, inodesUsed 8, parentRealm 8, directory 8, countedBelow 8',
 )
+export const QUOTA_WALK_ROW = layout('quota walk', 'realm 8, nextKey 8')
 export const COMMIT_HEADER = layout(
   'commit header',
   `magic 4, kind 1, version 1, codec 1, reserved 1, uuid 8, epoch 8, seq 8, session 16, dataId 8, dataBytes 4,

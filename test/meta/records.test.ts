@@ -85,6 +85,8 @@ test('a quota comes back as it was put, whatever of it there is', () => {
     bytesUsed: u53,
     inodesUsed: u53,
     parentRealm: u53,
+    directory: u53,
+    countedBelow: u53,
   })
   fc.assert(
     fc.property(quota, (value) => {

@@ -57,6 +57,8 @@ test('a volume with a limit is not mounted so; with one that was removed it is',
     bytesUsed: 0,
     inodesUsed: 2,
     parentRealm: 0,
+    directory: 0,
+    countedBelow: 0,
   }
   const put = async (of: World, isRemoved: boolean) => {
     const transaction = of.database.transaction()

@@ -70,6 +70,7 @@ export interface MountOptions
     Pick<
       FilesystemOptions,
       | 'casefold'
+      | 'countingStep'
       | 'graceMs'
       | 'inlineBytesMax'
       | 'kernelWritesBack'
@@ -133,7 +134,15 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     takeSegmentId: () => database.takeId('segment') as SegmentId,
     onPressure: () => fs.writeBackUnderPressure(),
   })
-  const { readOnly = false, kernelWritesBack = false, casefold, nameKeys, onNameGone, pageCache } = options
+  const {
+    readOnly = false,
+    kernelWritesBack = false,
+    casefold,
+    countingStep,
+    nameKeys,
+    onNameGone,
+    pageCache,
+  } = options
   const { inlineBytesMax, truncateHoldMs, graceMs, shareMinBytes, walkAheadBytes } = options
   const fs = createFilesystem({
     database,
@@ -148,6 +157,7 @@ export async function mount(options: MountOptions = {}): Promise<World> {
     ...(truncateHoldMs === undefined ? {} : { truncateHoldMs }),
     ...(graceMs === undefined ? {} : { graceMs }),
     ...(casefold === undefined ? {} : { casefold }),
+    ...(countingStep === undefined ? {} : { countingStep }),
     ...(onNameGone === undefined ? {} : { onNameGone }),
     ...(pageCache === undefined ? {} : { pageCache }),
     ...(shareMinBytes === undefined ? {} : { shareMinBytes }),

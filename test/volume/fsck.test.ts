@@ -358,7 +358,15 @@ describe('files and counters', () => {
   })
 
   test('wrong quotas are counted again, right ones are not touched', async () => {
-    const none = { isCounting: false, isRemoved: false, bytesLimit: null, inodesLimit: null, parentRealm: 0 }
+    const none = {
+      isCounting: false,
+      isRemoved: false,
+      bytesLimit: null,
+      inodesLimit: null,
+      parentRealm: 0,
+      directory: 0,
+      countedBelow: 0,
+    }
     await world.plant((transaction, database) => {
       const { ino, inode, directory, key, name } = find(database, '/a/b/c')
       transaction.put(DIRECTORY, ino, DOT_KEY, encodeInode({ ...inode, realm: ino }))

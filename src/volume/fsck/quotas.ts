@@ -14,6 +14,9 @@ import {
 import type { TableKind } from '../../tables/index.ts'
 import { type CheckContext, hasUnreadable } from './context.ts'
 
+/** The number of the volume's row among those of realms. */
+const VOLUME_REALM = 0
+
 interface Use {
   bytes: number
   inodes: number
@@ -56,6 +59,7 @@ export class QuotaCount {
     this.#count(QUOTA_UID, inode.uid, sizeBytes)
     this.#count(QUOTA_GID, inode.gid, sizeBytes)
     const trees = this.#rows.get(QUOTA_TREE)!
+    this.#count(QUOTA_TREE, VOLUME_REALM, sizeBytes)
     // A chain of realms is as deep as there are realms, at most.
     for (let at = realm, depth = 0; at !== 0 && depth <= trees.size; depth++) {
       this.#count(QUOTA_TREE, at, sizeBytes)
@@ -78,8 +82,8 @@ export class QuotaCount {
         const { bytes, inodes } = this.#uses.get(kind)!.get(key)!
         if (quota.isCounting || quota.isRemoved || (quota.bytesUsed === bytes && quota.inodesUsed === inodes)) continue
         findings.damage('wrong-quota', {
-          ...(kind === QUOTA_TREE ? { inode: key } : {}),
-          message: `the quota of ${what} ${key} counts ${quota.bytesUsed} bytes and ${quota.inodesUsed} inodes, there are ${bytes} and ${inodes}`,
+          ...(quota.directory === 0 ? {} : { inode: quota.directory }),
+          message: `the quota of ${nameOf(what, key, quota)} counts ${quota.bytesUsed} bytes and ${quota.inodesUsed} inodes, there are ${bytes} and ${inodes}`,
           remedy: 'it counts what there is',
           phase: 'counts',
           fix: (repair) =>
@@ -90,4 +94,9 @@ export class QuotaCount {
       }
     }
   }
+}
+
+function nameOf(what: string, key: number, { directory }: Quota): string {
+  if (what !== 'tree') return `${what} ${key}`
+  return key === VOLUME_REALM ? 'the volume' : `directory ${directory}`
 }

@@ -1,0 +1,138 @@
+// Counting for quotas in the background, one job at a time: trees whose limits were set (quota-walk.ts), then uids, gids and the
+// volume (quota-scan.ts), then checks.
+//
+// Must stay true: a job that cannot go on, as the store fails, is taken up again when a commit has succeeded; what it had put
+// into rows stays.
+import { FsError, isPromise } from '../platform/index.ts'
+import { Background } from './background.ts'
+import type { Context } from './context.ts'
+import { type Account, isTree } from './quota-ledger.ts'
+import { accountsToCount, countAll, type Recount, recountAll } from './quota-scan.ts'
+import { beginWalk, walkTurn } from './quota-walk.ts'
+import { nameOf } from './quota-warnings.ts'
+
+const ROOM_POLL_MS = 10
+
+interface CheckRequest {
+  resolve: (recounts: Recount[]) => void
+  reject: (error: unknown) => void
+}
+
+export class QuotaCounter {
+  readonly #context: () => Context
+  readonly #checks: CheckRequest[] = []
+  #working: Promise<void> | null = null
+  #stopped = false
+
+  constructor(context: () => Context) {
+    this.#context = context
+  }
+
+  /** There may be something to count. */
+  begin(): void {
+    if (this.#working !== null || this.#stopped || !this.#hasWork()) return
+    this.#working = this.#work().finally(() => {
+      this.#working = null
+    })
+  }
+
+  /** A round of write-back succeeded. */
+  goOn(): void {
+    this.begin()
+  }
+
+  /** Counts all there is against all limits. */
+  check(): Promise<Recount[]> {
+    return new Promise((resolve, reject) => {
+      this.#checks.push({ resolve, reject })
+      this.begin()
+    })
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const { reject } of this.#checks.splice(0)) reject(new FsError('EIO', 'the volume is being unmounted'))
+  }
+
+  /** Resolves when nothing is being counted. */
+  async idle(): Promise<void> {
+    while (this.#working !== null) await this.#working
+  }
+
+  #hasWork(): boolean {
+    const { ledger } = this.#context().quotas
+    if (this.#checks.length > 0) return true
+    for (const account of ledger) if (account.quota.isCounting) return true
+    return false
+  }
+
+  #mayGoOn(): boolean {
+    const { database, writeback } = this.#context()
+    return !this.#stopped && writeback.failure === null && database.failure === null
+  }
+
+  async #work(): Promise<void> {
+    const { clock, log } = this.#context()
+    await clock.yield()
+    const background = new Background(this.#context)
+    const options = { background, mayGoOn: () => this.#mayGoOn() }
+    try {
+      while (this.#mayGoOn() && this.#hasWork()) {
+        const context = this.#context()
+        const { ledger } = context.quotas
+        const tree =
+          context.quotas.counted ?? [...ledger].find((account) => isTree(account) && account.quota.isCounting)
+        const accounts = accountsToCount(ledger)
+        if (tree !== undefined) await this.#countTree(tree, background)
+        else if (accounts.length > 0) await this.#countAccounts(accounts, options)
+        else await this.#check(options)
+      }
+    } catch (error) {
+      log('error', `quotas are not counted now (it goes on after a later commit): ${(error as Error).message}`)
+    }
+  }
+
+  async #countTree(account: Account, background: Background): Promise<void> {
+    const context = this.#context()
+    const { clock, database, quotas, writeback } = context
+    while (account.quota.isCounting && this.#mayGoOn()) {
+      while (database.isFull && this.#mayGoOn()) await clock.sleep(ROOM_POLL_MS)
+      if (!this.#mayGoOn()) return
+      const turn = database.run(() => {
+        // It may have been taken away while a page was loaded.
+        if (quotas.ledger.get(account.table, account.key) !== account || !account.quota.isCounting) return
+        if (quotas.counted === account) walkTurn(context)
+        else beginWalk(context, account)
+      })
+      if (isPromise(turn)) await turn
+      writeback.changed()
+      await background.turn()
+    }
+    this.#counted(account)
+  }
+
+  async #countAccounts(accounts: readonly Account[], options: Parameters<typeof countAll>[2]): Promise<void> {
+    const context = this.#context()
+    await countAll(context, accounts, options)
+    context.writeback.changed()
+    for (const account of accounts) this.#counted(account)
+  }
+
+  #counted(account: Account): void {
+    const { log, quotas } = this.#context()
+    const { isCounting, isRemoved, bytesUsed, inodesUsed } = account.quota
+    if (isCounting || isRemoved || quotas.ledger.get(account.table, account.key) !== account) return
+    log('info', `${nameOf(account)} is counted, and binds: ${inodesUsed} inodes, ${bytesUsed} bytes`)
+  }
+
+  async #check(options: Parameters<typeof recountAll>[1]): Promise<void> {
+    const requests = this.#checks.splice(0)
+    try {
+      const recounts = await recountAll(this.#context(), options)
+      if (recounts === null) throw new FsError('EIO', 'the volume takes no changes now, or is being unmounted')
+      for (const { resolve } of requests) resolve(recounts)
+    } catch (error) {
+      for (const { reject } of requests) reject(error)
+    }
+  }
+}
