@@ -80,6 +80,50 @@ const change: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 2,
+    arbitrary: fc.tuple(directory, size, path, fc.boolean()).map(([at, length, to, isLinked]) => ({
+      name: `file without a name in ${at}, write ${length}${isLinked ? `, link to ${to}` : ''}`,
+      isMany: true,
+      run: async ({ paths, world, open }: Real) => {
+        await paths.at(at, async (parent) => {
+          const { entry, opened } = await world.fs.tmpfile!(CALLER, parent, 0o644, { flags: 2 })
+          const { ino } = entry.attributes
+          open.push({ ino, handle: opened.handle })
+          try {
+            await world.fs.write(opened.handle, ino, 0, Buffer.alloc(length, 3))
+            if (!isLinked) return
+            await paths.in(to, (directory, name) => world.fs.link(CALLER, ino, directory, name))
+            world.fs.forget(ino, 1)
+          } finally {
+            world.fs.forget(ino, 1)
+          }
+        })
+      },
+    })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(file, size, size, fc.constantFrom(0, 1, 3, 16, 17)).map(([at, offset, length, mode]) => ({
+      name: `fallocate ${at} ${mode} ${length}@${offset}`,
+      run: ({ paths, world }: Real) =>
+        paths.at(at, async (ino) => {
+          const { handle } = await world.fs.open(CALLER, ino, { flags: 2 })
+          try {
+            await world.fs.fallocate!(handle, ino, mode, offset, length + 1)
+          } finally {
+            await world.fs.release(handle, ino)
+          }
+        }),
+    })),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(path, path, fc.constantFrom(2, 4)).map(([from, to, flags]) => ({
+      name: `${flags === 2 ? 'exchange' : 'rename with a whiteout'} ${from} ${to}`,
+      run: ({ paths }: Real) => paths.rename(from, to, flags),
+    })),
+  },
+  {
+    weight: 2,
     arbitrary: fc.constant<Step>({
       name: 'close',
       run: async ({ world, open }) => {
