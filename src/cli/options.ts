@@ -332,7 +332,9 @@ function readBinding(values: Values, isRoot: boolean): Pick<MountSettings, 'bind
   const binding = textOf(values, 'binding') as Binding
   if (!BINDINGS.includes(binding)) throw new UsageError(`--binding: '${binding}' is none of ${BINDINGS.join(', ')}`)
   if (binding === 'kernel') return { binding, allowOther: isRoot || values.has('allow-other') }
-  if (values.has('writeback')) throw new UsageError('--writeback: fuse-native does not have it')
+  for (const name of ['writeback', 'acl']) {
+    if (values.has(name)) throw new UsageError(`--${name}: fuse-native does not have it`)
+  }
   if (!values.has('allow-other')) return { binding, allowOther: false }
   throw new UsageError('--allow-other: fuse-native does not say who asks, so that only who mounts is let in')
 }

@@ -115,6 +115,11 @@ describe('options of mount', () => {
   it('let in nobody else where nobody says who asks: through fuse-native', () => {
     expect(mountSettings(['-o', 'binding=fuse-native'])).toMatchObject({ binding: 'fuse-native', allowOther: false })
     expect(() => mountSettings(['--binding', 'fuse-native', '--allow-other'])).toThrow(/^--allow-other: fuse-native /)
+    for (const option of ['--acl', '--writeback']) {
+      expect(() => mountSettings(['--binding', 'fuse-native', option])).toThrow(
+        `${option}: fuse-native does not have it`,
+      )
+    }
     expect(() => mountSettings(['--binding', 'libfuse'])).toThrow("'libfuse' is none of kernel, fuse-native")
   })
 
