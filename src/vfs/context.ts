@@ -92,8 +92,8 @@ export interface Context {
   readonly staleNames: StaleNames
   /** Files that were made without a name, and may get one. */
   readonly linkable: Set<number>
-  /** Files that became immutable while somebody had them open for writing. */
-  readonly stopped: Set<number>
+  /** Of immutable and append-only files that somebody has open for writing: which of these they are. */
+  readonly protectedWritten: Map<number, number>
   readonly served: Served
   /** Files that got file capabilities while their stream was there: a write looks at their inode again. */
   readonly capable: Set<number>

@@ -18,7 +18,7 @@ import { dropCapabilityOf } from './capability.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { CopyEnd } from './filesystem.ts'
 import { planRecorded } from './io.ts'
-import { assertWrites } from './protection.ts'
+import { assertAppends, assertWrites } from './protection.ts'
 
 /** Of a file, planned in one turn. */
 const CHUNK_BYTES = 64 << 20
@@ -146,6 +146,8 @@ function chunkTurn(
   if (copiedBytes > 0 && streams.isFull) return 'no room'
   if (steps.length === 0) return 0
 
+  const sizeBytes = streams.get(to.ino)?.attributes.sizeBytes ?? target.inode.sizeBytes
+  assertAppends(context, to.ino, { offset: to.offset, sizeBytes })
   dropCapabilityOf(context, target)
   const stream = openStream(context, target)
   const now = clock.now()

@@ -133,7 +133,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     onNameGone: options.onNameGone ?? (() => {}),
     staleNames: new StaleNames(),
     linkable: new Set(),
-    stopped: new Set(),
+    protectedWritten: new Map(),
     served: { operations: 0 },
     capable: new Set(),
   }

@@ -13,7 +13,7 @@ import {
 import { errnoError, isPromise, type MaybePromise } from '../platform/index.ts'
 import { assertWritable, type Context } from './context.ts'
 import type { Caller } from './filesystem.ts'
-import { noteImmutable } from './protection.ts'
+import { noteProtected } from './protection.ts'
 
 export function getFlags({ database, metadata }: Context, ino: Ino): MaybePromise<number> {
   return database.run(() => metadata.nodeOf(ino).inode.flags)
@@ -48,7 +48,7 @@ export function setFlags(
     metadata.put(transaction, node)
     database.apply(transaction)
     if (isDirectory(inode.mode)) metadata.noteFolding(ino, (flags & CASEFOLD_FLAG) !== 0)
-    noteImmutable(context, inode)
+    noteProtected(context, inode)
     writeback.changed()
     return (flags & ~before & CASEFOLD_FLAG) === 0 ? null : { ...node, name: Buffer.from(node.name) }
   })

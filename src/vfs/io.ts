@@ -9,7 +9,7 @@ import { type Lease, type ReadDataOptions, sliceRange } from '../segments/index.
 import { dropCapabilityOf } from './capability.ts'
 import { assertWritable, type Context, FILE_SIZE_MAX, openStream } from './context.ts'
 import type { Handle, Opened, OpenFlags, WriteOptions } from './filesystem.ts'
-import { assertOpens, assertWrites } from './protection.ts'
+import { assertAppends, assertOpens, assertWrites, noteProtected } from './protection.ts'
 import type { Reader, Reading } from './reader.ts'
 import { staleGate } from './stale-names.ts'
 
@@ -56,6 +56,7 @@ export function openNode(context: Context, node: Node, flags: number): Opened {
   const { ino, mode, sizeBytes } = node.inode
   if (isDirectory(mode) && (flags & O_ACCMODE) !== 0) throw errnoError('EISDIR')
   assertOpens(node.inode, flags)
+  if (node.inode.flags !== 0) noteProtected(context, node.inode, flags)
   if (mayChange({ flags })) context.handOver.assertQuiet(ino)
   if ((flags & O_TRUNC) !== 0 && isRegular(mode)) {
     const size = streams.get(ino)?.attributes.sizeBytes ?? sizeBytes
@@ -202,6 +203,7 @@ export function write(
   // Nothing is written past the end by nothing.
   const end = data.length === 0 ? 0 : offset + data.length
   if (dirty !== undefined) {
+    if (!isLate) assertAppends(context, ino, { offset, sizeBytes: dirty.attributes.sizeBytes })
     if (quotas.isActive) quotas.checkStreamSize(ino, end)
     dirty.write(offset, data, isLate ? dirty.attributes.mtime : clock.now())
     writeback.streamChanged(dirty)
@@ -210,6 +212,8 @@ export function write(
   return database.run(() => {
     const node = metadata.nodeOf(ino)
     if (!isRegular(node.inode.mode)) throw errnoError(isDirectory(node.inode.mode) ? 'EISDIR' : 'EINVAL')
+    if (!isLate)
+      assertAppends(context, ino, { offset, sizeBytes: streams.get(ino)?.attributes.sizeBytes ?? node.inode.sizeBytes })
     if (quotas.isActive) quotas.checkSize(node, end)
     dropCapabilityOf(context, node)
     const stream = openStream(context, node)
@@ -224,7 +228,7 @@ export function release(context: Context, handle: Handle): void {
   const { ino, open: stillOpen, writers } = handles.close(handle)
   if (writers === 0) {
     writeback.unhold(ino)
-    if (context.stopped.size > 0) context.stopped.delete(ino)
+    if (context.protectedWritten.size > 0) context.protectedWritten.delete(ino)
   }
   if (stillOpen > 0) return
   if (quotas.isActive && reaper.isOrphan(ino)) quotas.orphanUsed(ino, false)

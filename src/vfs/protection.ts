@@ -47,19 +47,37 @@ export function assertSettable(
 /** open(2): an append-only file is written with O_APPEND alone. */
 export function assertOpens({ flags, mode }: Pick<Inode, 'flags' | 'mode'>, openFlags: number): void {
   if ((flags & PROTECTED) === 0 || isDirectory(mode)) return
-  const writes = (openFlags & O_ACCMODE) !== 0
   const truncates = (openFlags & O_TRUNC) !== 0
-  if (!writes && !truncates) return
+  if (!isWriting(openFlags) && !truncates) return
   if ((flags & IMMUTABLE_FLAG) !== 0 || truncates || (openFlags & O_APPEND) === 0) throw errnoError('EPERM')
 }
 
-/** Whoever had it open for writing when it became immutable writes no more, as in ext4. */
-export function assertWrites({ stopped }: Context, ino: number): void {
-  if (stopped.size > 0 && stopped.has(ino)) throw errnoError('EPERM')
+const isWriting = (openFlags: number): boolean => (openFlags & O_ACCMODE) !== 0
+
+/** In the turn in which a file is opened, or its flags change. */
+export function noteProtected(
+  { handles, protectedWritten }: Context,
+  { ino, flags }: Pick<Inode, 'ino' | 'flags'>,
+  openFlags = 0,
+): void {
+  const held = flags & PROTECTED
+  if (held !== 0 && (isWriting(openFlags) || handles.isWritten(ino))) protectedWritten.set(ino, held)
+  else if (protectedWritten.size > 0) protectedWritten.delete(ino)
 }
 
-/** In the turn in which a file becomes immutable, or is no more. */
-export function noteImmutable({ handles, stopped }: Context, { ino, flags }: Inode): void {
-  if ((flags & IMMUTABLE_FLAG) !== 0 && handles.isWritten(ino)) stopped.add(ino)
-  else stopped.delete(ino)
+/** Whoever had it open for writing when it became immutable writes no more, as in ext4. */
+export function assertWrites({ protectedWritten }: Context, ino: number): void {
+  if (protectedWritten.size === 0) return
+  if (((protectedWritten.get(ino) ?? 0) & IMMUTABLE_FLAG) !== 0) throw errnoError('EPERM')
+}
+
+/** Bytes of an append-only file stay, though O_APPEND may have been taken away since it was opened (fcntl), or it was opened before it
+ *  was append-only, or is mapped. */
+export function assertAppends(
+  { protectedWritten }: Context,
+  ino: number,
+  { offset, sizeBytes }: { offset: number; sizeBytes: number },
+): void {
+  if (protectedWritten.size === 0 || offset >= sizeBytes) return
+  if (((protectedWritten.get(ino) ?? 0) & APPEND_FLAG) !== 0) throw errnoError('EPERM')
 }

@@ -122,6 +122,29 @@ test('who has a file open writes no more when it becomes immutable, until it is 
   expect(await errnoOf(() => world.fs.fallocate!(opened.handle, ino, 0, 0, 100))).toBe('none')
 })
 
+test('bytes of an append-only file stay, however it was opened', async () => {
+  for (const flags of [O_RDWR | O_APPEND, O_RDWR]) {
+    const isBefore = (flags & O_APPEND) === 0
+    if (!isBefore) await chattr('/free/f', APPEND)
+    const { attributes } = await paths.in('/free/f', (parent, name) => world.fs.lookup(ROOT, parent, name))
+    const { ino, sizeBytes } = attributes
+    const { handle } = await world.fs.open(ROOT, ino, { flags })
+    const source = { handle, ino, offset: 0 }
+    if (isBefore) await chattr('/free/f', APPEND)
+    const write = (at: number) => errnoOf(() => world.fs.write(handle, ino, at, bytes('x')))
+    for (let round = 0; round < 2; round++) {
+      expect(await write(sizeBytes + round)).toBe('none')
+      expect(await write(0)).toBe('EPERM')
+      expect(await write(sizeBytes + round)).toBe('EPERM')
+      expect(await errnoOf(() => world.fs.copyFileRange(source, { ...source, offset: 2 }, 1, 0))).toBe('EPERM')
+      await world.fs.sync()
+    }
+    await world.fs.release(handle, ino)
+    await chattr('/free/f', 0)
+    expect((await paths.text('/free/f')).slice(0, 4)).toBe('text')
+  }
+})
+
 test('set-ID bits stay where a change is refused', async () => {
   await set('/free/f', { mode: 0o6755 })
   await chattr('/free/f', IMMUTABLE)

@@ -1,5 +1,6 @@
 """Immutable and append-only files and directories, in the current directory, as root. Prints what is wrong."""
 import errno
+import fcntl
 import os
 import subprocess
 
@@ -59,6 +60,12 @@ for name, appends in (("i", "EPERM"), ("a", None)):
 with open("a", "a") as file:
     file.write("more")
 check("what was appended", open("a").read(), "textmore")
+
+log = os.open("a", os.O_WRONLY | os.O_APPEND)
+fcntl.fcntl(log, fcntl.F_SETFL, 0)
+check("O_APPEND taken away", error(os.pwrite, log, b"over", 0), "EPERM")
+check("what is still there", open("a").read(), "textmore")
+os.close(log)
 
 check("chattr +i of a directory", chattr("+i", "d"), "")
 check("create", error(opening, "d/x", os.O_CREAT | os.O_WRONLY), "EPERM")
