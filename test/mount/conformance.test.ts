@@ -68,7 +68,7 @@ test('every case of the conformance suite holds on a local filesystem (needs roo
 
 describeStores('system calls', (kind) => {
   test('do what man pages and POSIX say, in every case of the conformance suite, and a new mount shows what they left', async () => {
-    const volume = await volumes.create(kind)
+    const volume = await volumes.create(kind, { mount: ['--acl'] })
     await run(volumes.harness, kind.title, volume.mountpoint, 'cairnfs', '--keep')
     await volume.sync()
     const left = await manifestOf(volume)
