@@ -136,6 +136,12 @@ export class Session {
     this.#metrics.storedBytes.value += lengthBytes
   }
 
+  /** Who asks for attributes meanwhile may be answered before, and be heard by the kernel after we are: it would keep the old ctime. */
+  async #changeXattr(r: RequestBuffer): Promise<void> {
+    await changeXattr(this.#fs, this.#callerOf(r), r, this.#xattrTerms)
+    await this.#forgetAttributes(r.nodeid as Ino)
+  }
+
   readonly #forgetAttributes = (ino: Ino): Promise<void> =>
     tellKernel(this.#parts, ino, 'the kernel may show an old ctime')
 
@@ -292,7 +298,7 @@ export class Session {
         return this.#then(r, readXattr(this.#fs, this.#callerOf(r), r, this.#xattrTerms), this.#sendXattr)
       case Opcode.SETXATTR:
       case Opcode.REMOVEXATTR:
-        return this.#then(r, changeXattr(this.#fs, this.#callerOf(r), r, this.#xattrTerms), this.#sendEmpty)
+        return this.#then(r, this.#changeXattr(r), this.#sendEmpty)
       case Opcode.INIT:
         return this.#init(r)
       case Opcode.DESTROY:

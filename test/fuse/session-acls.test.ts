@@ -1,4 +1,5 @@
-// The session where ACLs are on: what it asks the kernel for, and what it then passes on.
+// The session where ACLs are on: what it asks the kernel for, and what it then passes on; and what the kernel hears of a change of
+// extended attributes.
 import { constants } from 'node:os'
 import { expect, test } from 'vitest'
 import { type ReplyBuffer, RequestBuffer } from '../../src/fuse/codec.ts'
@@ -9,28 +10,34 @@ import type { Caller, Ino, SetXattr } from '../../src/vfs/index.ts'
 import { MemoryFilesystem } from './memory-filesystem.ts'
 import { init, name, parseReply, type Reply, request, u32 } from './requests.ts'
 
-const Op = { MKDIR: 9, SETXATTR: 21, GETXATTR: 22 } as const
+const Op = { MKDIR: 9, SETXATTR: 21, GETXATTR: 22, REMOVEXATTR: 24 } as const
 const ACL = 'system.posix_acl_access'
 /** DONT_MASK, POSIX_ACL, SETXATTR_EXT. */
 const ACL_BITS = [6, 20, 29]
 
 class LastReply implements ReplyPort {
   reply: Reply | null = null
+  readonly events: string[] = []
 
   send(reply: ReplyBuffer, lengthBytes: number): number {
     this.reply = parseReply(Buffer.from(reply.bytes.subarray(0, lengthBytes)))
+    this.events.push('answered')
     return 0
   }
   sendParts(): number {
     throw new Error('nothing here is that long')
   }
-  async notify(): Promise<number> {
+  async notify(message: readonly Uint8Array[]): Promise<number> {
+    this.events.push(`notified of ${Buffer.concat(message).readBigUInt64LE(16)}`)
     return 0
   }
 }
 
-function session(filesystem: MemoryFilesystem, acls: boolean): (bytes: Buffer) => Promise<Reply> {
-  const port = new LastReply()
+function session(
+  filesystem: MemoryFilesystem,
+  acls: boolean,
+  port = new LastReply(),
+): (bytes: Buffer) => Promise<Reply> {
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const served = new Session(filesystem, port, { readOnly: false, acls, log, registry: new Registry() })
   return async (bytes) => {
@@ -48,7 +55,7 @@ const grantedBits = ({ payload }: Reply) => ACL_BITS.map((bit) => (payload.readU
 test('without ACLs nothing of them is asked for, and they are not supported', async () => {
   const ask = session(memory(), false)
   expect(grantedBits(await ask(init()))).toEqual([0, 0, 0])
-  for (const what of [request(Op.GETXATTR, 1, u32(0, 0), name(ACL)), request(24, 1, name(ACL))])
+  for (const what of [request(Op.GETXATTR, 1, u32(0, 0), name(ACL)), request(Op.REMOVEXATTR, 1, name(ACL))])
     expect((await ask(what)).error).toBe(-constants.errno.EOPNOTSUPP)
 })
 
@@ -73,6 +80,21 @@ test('with ACLs the umask is passed on, and whether the set-group-ID bit goes', 
   ])
   await ask(request(Op.MKDIR, 1, u32(0o777, 0o027), name('d')))
   expect(umasks).toEqual([0o027])
+})
+
+test('the kernel forgets the ctime that it knew before who changed an attribute is answered', async () => {
+  const port = new LastReply()
+  const change = () => void port.events.push('changed')
+  const ask = session(Object.assign(memory(), { setxattr: change, removexattr: change }), true, port)
+  await ask(init())
+  for (const what of [
+    request(Op.SETXATTR, 1, u32(1, 0, 0, 0), name('user.a'), Buffer.from('x')),
+    request(Op.REMOVEXATTR, 1, name('user.a')),
+  ]) {
+    port.events.length = 0
+    expect((await ask(what)).error).toBe(0)
+    expect(port.events).toEqual(['changed', 'notified of 1', 'answered'])
+  }
 })
 
 test('of a kernel that does not offer them nothing is taken', async () => {
