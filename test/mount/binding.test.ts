@@ -3,7 +3,7 @@
 //
 // Must stay true: this process never touches a mount (see harness.ts).
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { compile, MountHarness, type RunResult, type Server, shellQuote, until } from './harness.ts'
@@ -150,6 +150,27 @@ describeStores(
       const held = volume.run('exec 3<f; sleep 0.5')
       await volume.shell('[ -e f ]')
       await held
+      await volume.unmount()
+    })
+
+    test('is loaded where it is asked for, and nowhere else', async () => {
+      const volume = await volumes.create(kind)
+      const isLoaded = () => /libfuse|fuse-native/.test(readFileSync(`/proc/${volume.pid}/maps`, 'utf8'))
+      expect(isLoaded()).toBe(false)
+      await volume.unmount()
+      await volume.mount(FUSE_NATIVE)
+      expect(isLoaded()).toBe(true)
+      // It waits for requests, and for nothing else. The measure is time itself: a second in which nothing is asked.
+      const ticks = () =>
+        readFileSync(`/proc/${volume.pid}/stat`, 'utf8')
+          .replace(/^.*\) /s, '')
+          .split(' ')
+          .slice(11, 13)
+      await volume.sync()
+      const before = ticks()
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+      const used = ticks().map((after, index) => Number(after) - Number(before[index]))
+      expect(used[0]! + used[1]!, 'ticks of 10 ms').toBeLessThanOrEqual(5)
       await volume.unmount()
     })
 
