@@ -32,7 +32,8 @@ async function mount(filesystem: Filesystem, request: MountRequest): Promise<Mou
   const registry = request.registry ?? new Registry()
   const { acls = false, writeback = false } = request
   const readOnly = flags.readOnly === true
-  const session = new Session(filesystem, loop, { readOnly, acls, writeback, log, registry })
+  const synced = flags.sync ? 'all' : flags.dirsync ? 'names' : 'none'
+  const session = new Session(filesystem, loop, { readOnly, acls, writeback, synced, log, registry })
   loop.start((received) => session.handle(received))
 
   try {

@@ -31,6 +31,7 @@ import { runIoctl } from './ioctl.ts'
 import { FuseMetrics } from './metrics.ts'
 import { grantedNames, type Negotiated, negotiate } from './negotiation.ts'
 import { type SetIdParts, tellKernel, withoutSetId } from './set-id.ts'
+import { type SyncedChanges, synced } from './sync-names.ts'
 import type { TransportLog } from './transport.ts'
 import {
   AttrOut,
@@ -90,6 +91,8 @@ export interface SessionOptions {
   readOnly: boolean
   /** Permissions are checked by ACLs: POSIX_ACL is asked for. */
   acls?: boolean
+  /** What is durable when a call returns: mount options sync and dirsync. */
+  synced?: SyncedChanges
   /** The kernel may hold back what is written; off unless told. */
   writeback?: boolean
   log: TransportLog
@@ -102,6 +105,7 @@ export class Session {
   readonly #port: ReplyPort
   readonly #options: SessionOptions
   readonly #log: TransportLog
+  readonly #synced: SyncedChanges
   readonly #parts: SetIdParts
   readonly #errors: ErrorLog
   readonly #reply = new ReplyBuffer(REPLY_BYTES)
@@ -125,6 +129,7 @@ export class Session {
     this.#port = port
     this.#options = options
     this.#log = options.log
+    this.#synced = options.synced ?? 'none'
     this.#errors = new ErrorLog(options.log)
     this.#parts = { fs, log: options.log, notify: (message) => port.notify([message]) }
     this.#metrics = new FuseMetrics(options.registry)
@@ -439,6 +444,7 @@ export class Session {
 
   /** Encodes `value` now, or when it has come. The filesystem's errors pass through to `handle`. */
   #then<T>(r: RequestBuffer, value: MaybePromise<T>, send: (r: RequestBuffer, value: T) => void): MaybePromise<void> {
+    if (this.#synced !== 'none') value = synced(this.#fs, r, this.#synced, value)
     if (isPromise(value)) return value.then((result) => send(r, result))
     return send(r, value)
   }
