@@ -7,6 +7,7 @@ import { connect, type Socket } from 'node:net'
 import { findMount, MOUNT_TYPE, type MountEntry } from '../fuse/index.ts'
 import { type Command, encodeLine, LineReader, type Reply } from './control-protocol.ts'
 import { CommandError, codeOf } from './errors.ts'
+import type { QuotaLine } from './quota-protocol.ts'
 import { socketCandidates } from './runtime-directory.ts'
 
 /** A daemon does not answer in time: it is stopped, or busy beyond reason. */
@@ -71,11 +72,15 @@ export class ControlClient {
    *  CommandError with the daemon's own line, or when it went away or stayed silent. */
   ask(
     command: Command,
-    options: { answerMs?: number; onProgress?: (dirtyBytes: number) => void } = {},
+    options: {
+      answerMs?: number
+      onProgress?: (dirtyBytes: number) => void
+      onQuota?: (line: QuotaLine) => void
+    } = {},
   ): Promise<Extract<Reply, { reply: 'done' }>> {
     const socket = this.#socket
     return new Promise((resolve, reject) => {
-      const { answerMs, onProgress } = options
+      const { answerMs, onProgress, onQuota } = options
       const timer = answerMs === undefined ? undefined : setTimeout(() => fail('does not answer'), answerMs)
       const end = () => {
         clearTimeout(timer)
@@ -90,6 +95,7 @@ export class ControlClient {
         const reply = value as Reply
         timer?.refresh()
         if (reply.reply === 'progress') return onProgress?.(reply.dirtyBytes)
+        if (reply.reply === 'quota') return onQuota?.(reply.quota)
         end()
         if (reply.reply === 'done') resolve(reply)
         else reject(new CommandError(reply.message))

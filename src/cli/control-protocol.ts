@@ -1,9 +1,11 @@
 // What a daemon and the commands say to each other over RUN/cairnfs/MAJ-MIN.sock: JSON, one object a line. The client
-// sends one Command; the daemon answers with any number of `progress` and then one `done` or `error`. After the `done` of
+// sends one Command; the daemon answers with any number of `progress` or `quota` and then one `done` or `error`. After the `done` of
 // an unmount the connection stays open until the daemon's process ends.
 //
 // Must stay true: a field once given keeps its name and meaning (`status --json` prints them); a line is at most
 // LINE_MAX_BYTES long, and whoever sends more is cut off.
+
+import { asQuotaCommand, type QuotaCommand, type QuotaLine } from './quota-protocol.ts'
 
 export const LINE_MAX_BYTES = 64 * 1024
 
@@ -17,9 +19,12 @@ export type Command =
   | { command: 'recase'; directory: string[]; name: string }
   /** Sync, then unmount. With `force` what is dirty is given up, and files in use do not hinder it. */
   | { command: 'unmount'; force: boolean }
+  | QuotaCommand
 
 export type Reply =
   | { reply: 'progress'; dirtyBytes: number }
+  /** One quota, before the end. */
+  | { reply: 'quota'; quota: QuotaLine }
   | { reply: 'done'; pid: number; status?: MountStatus; lostBytes?: number }
   | { reply: 'error'; message: string }
 
@@ -179,6 +184,8 @@ export function asCommand(value: unknown): Command | null {
       const isPath = Array.isArray(directory) && directory.every((part) => typeof part === 'string')
       return isPath && typeof name === 'string' ? { command: 'recase', directory, name } : null
     }
+    case 'quota':
+      return asQuotaCommand(value)
     case 'unmount':
       return { command: 'unmount', force: 'force' in value && value.force === true }
     default:

@@ -7,6 +7,7 @@ import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { asCommand, type Command, encodeLine, LineReader, type MountStatus, type Reply } from './control-protocol.ts'
 import { describeError } from './errors.ts'
+import type { QuotaCommand, QuotaLine } from './quota-protocol.ts'
 
 const CONNECTIONS_MAX = 64
 
@@ -15,6 +16,7 @@ export interface ControlHandlers {
   sync(onProgress: (dirtyBytes: number) => void): Promise<void>
   resume(): Promise<void>
   recase(directory: readonly string[], name: string): Promise<void>
+  quota(command: QuotaCommand, show: (line: QuotaLine) => Promise<void>): Promise<void>
   unmount(options: { force: boolean; onProgress: (dirtyBytes: number) => void }): Promise<{ lostBytes: number }>
 }
 
@@ -104,6 +106,9 @@ async function answer(
       return reply({ reply: 'done', pid })
     case 'recase':
       await handlers.recase(command.directory, command.name)
+      return reply({ reply: 'done', pid })
+    case 'quota':
+      await handlers.quota(command, (quota) => reply({ reply: 'quota', quota }))
       return reply({ reply: 'done', pid })
     case 'unmount': {
       const { lostBytes } = await handlers.unmount({ force: command.force, onProgress })

@@ -11,6 +11,7 @@ import { gcCommand } from './gc.ts'
 import { installHelperCommand } from './install-helper.ts'
 import { endOnUncaught } from './last-resort.ts'
 import { mountCommand } from './mount.ts'
+import { quotaCommand } from './quota.ts'
 import { recaseCommand } from './recase.ts'
 import { resumeCommand } from './resume.ts'
 import { statsCommand } from './stats.ts'
@@ -73,11 +74,14 @@ export function makeProgram(): Command {
     resumeCommand(),
     casefoldCommand(),
     recaseCommand(),
+    quotaCommand(),
     gcCommand(),
     fsckCommand(),
     installHelperCommand(),
   ]) {
-    program.addCommand(command.copyInheritedSettings(program).helpOption('-h, --help', 'show this'))
+    for (const part of [command, ...command.commands])
+      part.copyInheritedSettings(program).helpOption('-h, --help', 'show this').helpCommand(false)
+    program.addCommand(command)
   }
   return program
 }

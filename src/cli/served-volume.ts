@@ -16,6 +16,8 @@ import type { Volume } from '../volume/index.ts'
 import type { MountStatus } from './control-protocol.ts'
 import type { ControlHandlers, ControlServer } from './control-server.ts'
 import { CommandError, describeError } from './errors.ts'
+import { answerQuota } from './quota-handler.ts'
+import type { QuotaCommand, QuotaLine } from './quota-protocol.ts'
 import { respell } from './respell.ts'
 import type { SlotLock } from './slot-lock.ts'
 import { formatSize } from './units.ts'
@@ -104,6 +106,10 @@ export class ServedVolume implements ControlHandlers {
     await mounted.invalidateInode(parent, 0, 0)
     // Its ctime.
     await mounted.invalidateInode(ino, -1, 0)
+  }
+
+  quota(command: QuotaCommand, show: (line: QuotaLine) => Promise<void>): Promise<void> {
+    return answerQuota(this.#parts.volume, command, show)
   }
 
   async unmount(options: { force: boolean; onProgress: (dirtyBytes: number) => void }): Promise<{ lostBytes: number }> {

@@ -2,21 +2,12 @@
 //
 // Must stay true: a limit on what is in use already does not bind before it is counted; what is shown of its use is what limits
 // are compared with.
-import {
-  DIRECTORY,
-  dentryName,
-  encodeQuota,
-  type Ino,
-  QUOTA_GID,
-  QUOTA_TREE,
-  QUOTA_UID,
-  type Quota,
-  ROOT_INO,
-} from '../meta/index.ts'
+import { encodeQuota, type Ino, QUOTA_GID, QUOTA_TREE, QUOTA_UID, type Quota, ROOT_INO } from '../meta/index.ts'
 import { errnoError, FsError } from '../platform/index.ts'
 import type { TableKind } from '../tables/index.ts'
 import { assertWritable, type Context } from './context.ts'
 import { type Account, isTree, isVolume, type Use, VOLUME_REALM } from './quota-ledger.ts'
+import { pathOf } from './quota-names.ts'
 
 /** What is limited: `tree` by the ino of its topmost directory, `uid` and `gid` by number. */
 export type QuotaSubject =
@@ -49,13 +40,13 @@ export interface QuotaCheck extends QuotaReport {
 
 /** What the volume and the command line may do with quotas. All but `list` and `get` fail with EROFS on a read-only mount. */
 export interface QuotaAdmin {
-  /** Sets limits; what is undefined stays as it is. Where both are null afterwards use is counted and nothing limited. ENOTDIR,
+  /** Sets limits, durably; what is undefined stays as it is. Where both are null afterwards use is counted and nothing limited. ENOTDIR,
    *  ESTALE, EINVAL. Counting what is there goes on in the background. */
   set(subject: QuotaSubject, limits: Partial<QuotaLimits>): Promise<QuotaReport>
   /** Of this very subject; null: there is none. */
   get(subject: QuotaSubject): Promise<QuotaReport | null>
   list(): Promise<QuotaReport[]>
-  /** False: there was none. */
+  /** False: there was none. Durable, too. */
   remove(subject: QuotaSubject): Promise<boolean>
   /** Counts everything, and compares: what differs is damage. Waits until nothing else is being counted. */
   check(): Promise<QuotaCheck[]>
@@ -95,8 +86,8 @@ export function quotaAdmin(context: Context): QuotaAdmin {
         )
       }
       const account = await database.run(() => setTurn(context, subject, limits))
-      writeback.changed()
       quotaCounter.begin()
+      await writeback.commit({ streams: [] })
       return report(account)
     },
     async get(subject) {
@@ -123,7 +114,7 @@ export function quotaAdmin(context: Context): QuotaAdmin {
       else ledger.put(table, key, removed)
       ledger.scan?.tallies.delete(account)
       quotas.rowsChanged()
-      writeback.changed()
+      await writeback.commit({ streams: [] })
       return true
     },
     async check() {
@@ -183,19 +174,4 @@ function keyOf({ database }: Context, subject: QuotaSubject): number {
   let realm = database.takeId('ino')
   while (realm <= ROOT_INO) realm = database.takeId('ino')
   return realm
-}
-
-/** The names that lead to a directory, from the root on; as far as they are known where it was removed. A synchronous operation for
- *  `run`. */
-function pathOf({ database, metadata }: Context, directory: Ino): Buffer[] {
-  const names: Buffer[] = []
-  for (let at = directory; at !== ROOT_INO; ) {
-    const place = metadata.places.get(at) ?? metadata.placeByTables(at)
-    if (place === null || place.directory <= 0) break
-    const record = database.table(DIRECTORY, place.directory).get(place.key)
-    if (record === null) break
-    names.unshift(Buffer.from(dentryName(record, 0)))
-    at = place.directory as Ino
-  }
-  return names
 }

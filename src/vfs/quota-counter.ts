@@ -3,13 +3,13 @@
 //
 // Must stay true: a job that cannot go on, as the store fails, is taken up again when a commit has succeeded; what it had put
 // into rows stays.
-import { FsError, isPromise } from '../platform/index.ts'
+import { errnoError, FsError, isPromise } from '../platform/index.ts'
 import { Background } from './background.ts'
 import type { Context } from './context.ts'
 import { type Account, isTree } from './quota-ledger.ts'
+import { logOf } from './quota-names.ts'
 import { accountsToCount, countAll, type Recount, recountAll } from './quota-scan.ts'
 import { beginWalk, walkTurn } from './quota-walk.ts'
-import { nameOf } from './quota-warnings.ts'
 
 const ROOM_POLL_MS = 10
 
@@ -43,6 +43,7 @@ export class QuotaCounter {
 
   /** Counts all there is against all limits. */
   check(): Promise<Recount[]> {
+    if (!this.#mayGoOn()) return Promise.reject(errnoError('EROFS'))
     return new Promise((resolve, reject) => {
       this.#checks.push({ resolve, reject })
       this.begin()
@@ -60,9 +61,11 @@ export class QuotaCounter {
   }
 
   #hasWork(): boolean {
-    const { ledger } = this.#context().quotas
+    const { quotas, readOnly } = this.#context()
     if (this.#checks.length > 0) return true
-    for (const account of ledger) if (account.quota.isCounting) return true
+    // A read-only mount shows what was counted, and checks.
+    if (readOnly) return false
+    for (const account of quotas.ledger) if (account.quota.isCounting) return true
     return false
   }
 
@@ -79,11 +82,12 @@ export class QuotaCounter {
     try {
       while (this.#mayGoOn() && this.#hasWork()) {
         const context = this.#context()
-        const { ledger } = context.quotas
-        const tree =
-          context.quotas.counted ?? [...ledger].find((account) => isTree(account) && account.quota.isCounting)
+        const { quotas, readOnly } = context
+        const { ledger } = quotas
+        const tree = quotas.counted ?? [...ledger].find((account) => isTree(account) && account.quota.isCounting)
         const accounts = accountsToCount(ledger)
-        if (tree !== undefined) await this.#countTree(tree, background)
+        if (readOnly) await this.#check(options)
+        else if (tree !== undefined) await this.#countTree(tree, background)
         else if (accounts.length > 0) await this.#countAccounts(accounts, options)
         else await this.#check(options)
       }
@@ -119,10 +123,11 @@ export class QuotaCounter {
   }
 
   #counted(account: Account): void {
-    const { log, quotas } = this.#context()
-    const { isCounting, isRemoved, bytesUsed, inodesUsed } = account.quota
+    const { quotas } = this.#context()
+    const { isCounting, isRemoved } = account.quota
     if (isCounting || isRemoved || quotas.ledger.get(account.table, account.key) !== account) return
-    log('info', `${nameOf(account)} is counted, and binds: ${inodesUsed} inodes, ${bytesUsed} bytes`)
+    const { bytes, inodes } = quotas.ledger.visibleUse(account)
+    void logOf(this.#context(), 'info', account, `is counted, and binds: ${inodes} inodes, ${bytes} bytes`)
   }
 
   async #check(options: Parameters<typeof recountAll>[1]): Promise<void> {

@@ -7,6 +7,7 @@ import { errnoError, type MaybePromise } from '../platform/index.ts'
 import type { Context } from './context.ts'
 import type { Caller } from './filesystem.ts'
 import { setFlags } from './flags.ts'
+import { quotaXattrs } from './quota-xattrs.ts'
 
 export interface VirtualXattrs {
   /** Whether a name is one of these. */
@@ -95,4 +96,4 @@ function spelled({ metadata }: Context, directory: Ino, name: Uint8Array): Buffe
   return answer
 }
 
-const VIRTUAL: readonly VirtualXattrs[] = [casefold, realName]
+const VIRTUAL: readonly VirtualXattrs[] = [casefold, realName, quotaXattrs]

@@ -30,6 +30,7 @@ import {
   type Ino,
   type MountedFilesystem,
   type PageCache,
+  type QuotaAdmin,
 } from '../vfs/index.ts'
 import { lentBytes, shareMemory } from './memory-shares.ts'
 import { type OnRefreshed, openRefreshing } from './refresh.ts'
@@ -109,6 +110,7 @@ export interface Volume {
   readonly status: VolumeStatus
   /** Whether the volume had, or had had, any POSIX ACL when it was opened: then permissions are to be checked by them. */
   readonly hasAcls: boolean
+  readonly quotas: QuotaAdmin
   /** The barrier: everything so far is durable when it resolves. */
   sync(): Promise<void>
   /** After a journal write failed: tries again, then makes everything durable. Rejects with FsError EIO while that cannot
@@ -217,6 +219,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
   const volume: Volume = {
     identity,
     filesystem,
+    quotas: filesystem.quotas,
     get hasAcls() {
       return filesystem.hasAcls
     },

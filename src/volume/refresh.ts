@@ -35,6 +35,9 @@ export async function openRefreshing(options: RefreshOptions): Promise<Volume> {
     identity: first.volume.identity,
     filesystem: refreshing(states),
     hasAcls: first.volume.hasAcls,
+    get quotas() {
+      return states.current.volume.quotas
+    },
     get status() {
       return states.current.volume.status
     },

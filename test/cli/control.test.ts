@@ -19,6 +19,12 @@ const handlers: ControlHandlers = {
   },
   async resume() {},
   async recase() {},
+  async quota(command, show) {
+    if (command.action !== 'list') throw new Error('there is none')
+    const none = { used: 0, limit: null }
+    await show({ kind: 'uid', id: 7, bytes: { used: 5, limit: 9 }, inodes: none, counting: false })
+    await show({ kind: 'volume', bytes: none, inodes: none, counting: true })
+  },
   async unmount({ force }) {
     if (!force) throw new Error('EBUSY')
     return { lostBytes: 5 }
@@ -69,6 +75,11 @@ it('answers commands in JSON lines, several over one connection, and tells failu
   ])
   expect(await talk('{"command":"unmount"}\n', 1)).toMatchObject([{ reply: 'error' }])
   expect(await talk('{"command":"unmount","force":true}\n', 1)).toMatchObject([{ reply: 'done', lostBytes: 5 }])
+  expect(await talk('{"command":"quota","action":"list"}\n', 3)).toMatchObject([
+    { reply: 'quota', quota: { kind: 'uid', id: 7 } },
+    { reply: 'quota', quota: { kind: 'volume' } },
+    { reply: 'done' },
+  ])
   expect(await talk('{"command":"dance"}\n', 1)).toMatchObject([{ reply: 'error' }])
 })
 

@@ -326,6 +326,8 @@ describe('limits on owners and on the volume', () => {
     await limit(world, '/d', { bytes: 1000 })
     for (const size of [799, 800, 900, 949, 950, 1000, 930, 960, 100, 850])
       await paths.truncate((await paths.write('/d/a', '', { flags: 1 }).then(() => '/d/a'))!, size)
+    await world.clock.yield()
+    expect(lines[0]).toBe('the quota of /d is 80 % full: 800 of 1000 bytes are used')
     expect(lines.map((line) => /(\d+) % full/.exec(line)?.[1])).toEqual(['80', '95', '80'])
   })
 })
@@ -430,6 +432,43 @@ describe('counting what is there', () => {
     await expectExact(again, 'counted')
     await again.unmount()
   })
+})
+
+test('xattrs show and set the limits of a tree, by names of ours and of CephFS', async () => {
+  const { world, paths } = await begin()
+  const root = { uid: 0, gid: 0, pid: 1 }
+  await paths.mkdir('/d')
+  await paths.write('/d/f', 'x'.repeat(10))
+  const get = (name: string) =>
+    paths.at('/d', async (ino) => Buffer.from(await world.fs.getxattr!(CALLER, ino, bytes(name))).toString())
+  const set = (name: string, value: string, { flags = 0, caller = root } = {}) =>
+    paths.at('/d', (ino) => world.fs.setxattr!(caller, ino, { name: bytes(name), value: bytes(value), flags }))
+  expect(await errnoOf(() => get('ceph.quota.max_bytes'))).toBe('ENODATA')
+  expect(await errnoOf(() => get('ceph.dir.rbytes'))).toBe('ENODATA')
+  expect(await errnoOf(() => set('ceph.quota.max_bytes', '5', { caller: CALLER }))).toBe('EPERM')
+  for (const value of ['', '-1', '1K', '99999999999999999'])
+    expect(await errnoOf(() => set('ceph.quota.max_bytes', value)), value).toBe('EINVAL')
+  expect(await errnoOf(() => set('ceph.dir.rbytes', '5'))).toBe('EOPNOTSUPP')
+  await set('user.cairnfs.quota.max_bytes', '20')
+  await set('ceph.quota.max_files', '3')
+  await world.fs.quotas.counted()
+  expect(await errnoOf(() => set('ceph.quota.max_files', '4', { flags: 1 }))).toBe('EEXIST')
+  const shown = await Promise.all(
+    ['user.cairnfs.quota.max_bytes', 'ceph.quota.max_bytes', 'user.cairnfs.quota.max_files'].map(get),
+  )
+  expect(shown).toEqual(['20', '20', '3'])
+  const used = ['user.cairnfs.quota.rbytes', 'ceph.dir.rbytes', 'user.cairnfs.quota.rfiles', 'ceph.dir.rentries']
+  expect(await Promise.all(used.map(get))).toEqual(['10', '10', '2', '2'])
+  expect(await errnoOf(() => paths.write('/d/g', 'x'.repeat(11)))).toBe('EDQUOT')
+  await set('ceph.quota.max_bytes', '0')
+  await paths.write('/d/g', 'x'.repeat(11))
+  expect(await get('ceph.quota.max_bytes')).toBe('0')
+  await paths.at('/d', (ino) => world.fs.removexattr!(root, ino, bytes('ceph.quota.max_files')))
+  expect(await errnoOf(() => get('ceph.quota.max_files'))).toBe('ENODATA')
+  expect(await world.fs.quotas.list()).toEqual([])
+  expect(await errnoOf(() => paths.at('/d/f', (ino) => world.fs.getxattr!(root, ino, bytes('ceph.dir.rbytes'))))).toBe(
+    'ENODATA',
+  )
 })
 
 test('without limits nothing is tracked, and the last one that goes ends it', async () => {
