@@ -1,5 +1,6 @@
 // `cairnfs sync`: the barrier. fsync(2) of a mount's root directory does what syncfs(2) should (syncfs never reaches a
-// FUSE daemon): everything written before, names and data, is durable when it returns.
+// FUSE daemon): everything written before, names and data, is durable when it returns. What programs changed in mapped memory,
+// and what the kernel holds back (-o writeback), has not reached the daemon yet: syncfs has it sent.
 import { Command } from 'commander'
 import { CommandError, codeOf } from './errors.ts'
 import type { Progress } from './progress.ts'
@@ -23,6 +24,7 @@ async function syncMount(dir: string): Promise<void> {
   const { ControlClient, findCairnfsMount } = await import('./control-client.ts')
   const { showProgress } = await import('./progress.ts')
   const { open } = await import('node:fs/promises')
+  const { FsError, libc } = await import('../platform/index.ts')
   const entry = findCairnfsMount(dir)
   const progress = await showProgress('syncing')
   // The barrier does not need the daemon's socket; only the bar does.
@@ -31,6 +33,8 @@ async function syncMount(dir: string): Promise<void> {
   try {
     const directory = await open(entry.mountpoint, 'r')
     try {
+      const sent = await libc().syncfsAsync(directory.fd)
+      if (sent < 0) throw new FsError('EIO', `the kernel could not send what it had (errno ${-sent})`)
       await directory.sync()
     } finally {
       await directory.close()

@@ -36,6 +36,8 @@ export interface Libc {
   mount(source: string, target: string, type: string, flags: number, data: string): number
   /** umount2(2) in the thread pool: an unmount may wait for the filesystem, which this very process may serve. */
   umount2Async(target: string, flags: number): Promise<number>
+  /** syncfs(2) in the thread pool: it waits for the filesystem. */
+  syncfsAsync(fd: number): Promise<number>
   /** socketpair(2) of two connected, close-on-exec stream sockets; or a negative errno. */
   socketpair(): readonly [number, number] | number
   /** recvmsg(2) of one byte with one descriptor (SCM_RIGHTS), not waiting for it. -ENODATA when the peer sent none. */
@@ -101,6 +103,7 @@ function load(): Libc {
   const writev = foreign<[number, number, number]>('writev', ['int', 'uintptr_t', 'int'])
   const mount = foreign<[string, string, string, number, string]>('mount', ['str', 'str', 'str', 'ulong', 'str'])
   const umount2 = foreign<[string, number]>('umount2', ['str', 'int'])
+  const syncfs = foreign<[number]>('syncfs', ['int'])
   const socketpair = foreign<[number, number, number, number]>('socketpair', ['int', 'int', 'int', 'uintptr_t'])
   const recvmsg = foreign<[number, number, number]>('recvmsg', ['int', 'uintptr_t', 'int'])
   const fcntl = foreign<[number, number, number]>('fcntl', ['int', 'int', 'int'])
@@ -136,6 +139,7 @@ function load(): Libc {
     addressOf,
     mount: (source, target, type, flags, data) => orErrno(mount(source, target, type, flags, data)),
     umount2Async: (target, flags) => inThreadPool(umount2, target, flags),
+    syncfsAsync: (fd) => inThreadPool(syncfs, fd),
     socketpair() {
       const pair = Buffer.alloc(8)
       const result = orErrno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, addressOf(pair)))

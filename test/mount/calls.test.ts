@@ -1,6 +1,8 @@
 // System calls through a real kernel, by small programs that print what is wrong: nothing, where all is well.
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
+import { until } from './harness.ts'
 import { PROGRAMS } from './programs/manifest.ts'
 import { describeStores, dropCaches, STORE_KINDS, Volumes } from './volume-fixture.ts'
 
@@ -170,6 +172,21 @@ describeStores(
       expect(await volume.shell('ls . d')).toBe('.:\nd\n\nd:\nf\nhard\nmoved\np\ns\ntext\n')
       // The last one is a change of attributes alone.
       expect(await volume.shell('cat d/text; stat -c %a d/f')).toBe(`text\n${option === 'sync' ? 600 : 644}\n`)
+      await volume.unmount()
+    })
+
+    test('cairnfs sync makes durable what a program has changed in mapped memory, and goes on with', async () => {
+      const volume = await volumes.create(kind, { mount: ['--commit', '600'] })
+      const folder = volumes.harness.folder()
+      const pages = 16_384
+      const program = volume.run(python('mapped.py', `${pages} ${folder}`))
+      await until(() => existsSync(join(folder, 'changed')), 'a change of mapped memory')
+      await volume.sync()
+      await volume.crash()
+      writeFileSync(join(folder, 'stop'), '')
+      await program
+      await volume.mount()
+      expect(await volume.shell(`tr -d '\\0' <mapped | wc -c`)).toBe(`${pages}\n`)
       await volume.unmount()
     })
 
