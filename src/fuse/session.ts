@@ -141,14 +141,16 @@ export class Session {
     this.#metrics.storedBytes.value += lengthBytes
   }
 
-  /** Who asks for attributes meanwhile may be answered before, and be heard by the kernel after we are: it would keep the old ctime. */
-  async #changeXattr(r: RequestBuffer): Promise<void> {
-    await changeXattr(this.#fs, this.#callerOf(r), r, this.#xattrTerms)
+  /** After a change that the kernel takes note of only when it hears of it. Who asked for attributes meanwhile may have been answered
+   *  before, and be heard after us: it would keep the old times. */
+  async #withNewTimes<T>(r: RequestBuffer, change: MaybePromise<T>): Promise<T> {
+    const value = await change
     await this.#forgetAttributes(r.nodeid as Ino)
+    return value
   }
 
   readonly #forgetAttributes = (ino: Ino): Promise<void> =>
-    tellKernel(this.#parts, ino, 'the kernel may show an old ctime')
+    tellKernel(this.#parts, ino, 'the kernel may show old times')
 
   /** Names in a directory change, or have changed, without a request of the kernel's. */
   namesChange(directory: Ino): void {
@@ -285,7 +287,7 @@ export class Session {
       case Opcode.COPY_FILE_RANGE_64:
         return this.#then(r, copyFileRange(this.#parts, r, Number.MAX_SAFE_INTEGER), this.#sendU64)
       case Opcode.FALLOCATE:
-        return this.#then(r, fallocate(this.#parts, r), this.#sendEmpty)
+        return this.#then(r, this.#withNewTimes(r, fallocate(this.#parts, r)), this.#sendEmpty)
       case Opcode.LSEEK:
         return this.#then(r, lseek(this.#fs, r), this.#sendU64)
       case Opcode.READDIR:
@@ -303,7 +305,11 @@ export class Session {
         return this.#then(r, readXattr(this.#fs, this.#callerOf(r), r, this.#xattrTerms), this.#sendXattr)
       case Opcode.SETXATTR:
       case Opcode.REMOVEXATTR:
-        return this.#then(r, this.#changeXattr(r), this.#sendEmpty)
+        return this.#then(
+          r,
+          this.#withNewTimes(r, changeXattr(this.#fs, this.#callerOf(r), r, this.#xattrTerms)),
+          this.#sendEmpty,
+        )
       case Opcode.INIT:
         return this.#init(r)
       case Opcode.DESTROY:

@@ -8,9 +8,9 @@ import { Registry } from '../../src/observe/index.ts'
 import { errnoError } from '../../src/platform/index.ts'
 import type { Caller, Ino, SetXattr } from '../../src/vfs/index.ts'
 import { MemoryFilesystem } from './memory-filesystem.ts'
-import { init, name, parseReply, type Reply, request, u32 } from './requests.ts'
+import { init, name, parseReply, type Reply, request, u32, u64 } from './requests.ts'
 
-const Op = { MKDIR: 9, SETXATTR: 21, GETXATTR: 22, REMOVEXATTR: 24 } as const
+const Op = { MKDIR: 9, SETXATTR: 21, GETXATTR: 22, REMOVEXATTR: 24, FALLOCATE: 43 } as const
 const ACL = 'system.posix_acl_access'
 /** DONT_MASK, POSIX_ACL, SETXATTR_EXT. */
 const ACL_BITS = [6, 20, 29]
@@ -82,14 +82,15 @@ test('with ACLs the umask is passed on, and whether the set-group-ID bit goes', 
   expect(umasks).toEqual([0o027])
 })
 
-test('the kernel forgets the ctime that it knew before who changed an attribute is answered', async () => {
+test('the kernel forgets the times that it knew before who changed an attribute, or made a hole, is answered', async () => {
   const port = new LastReply()
   const change = () => void port.events.push('changed')
-  const ask = session(Object.assign(memory(), { setxattr: change, removexattr: change }), true, port)
+  const ask = session(Object.assign(memory(), { setxattr: change, removexattr: change, fallocate: change }), true, port)
   await ask(init())
   for (const what of [
     request(Op.SETXATTR, 1, u32(1, 0, 0, 0), name('user.a'), Buffer.from('x')),
     request(Op.REMOVEXATTR, 1, name('user.a')),
+    request(Op.FALLOCATE, 1, u64(0, 0, 5), u32(3, 0)),
   ]) {
     port.events.length = 0
     expect((await ask(what)).error).toBe(0)

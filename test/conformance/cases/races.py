@@ -212,6 +212,31 @@ def a_reader_of_a_file_that_grows_sees_no_zeros():
 
 
 @case
+def times_that_were_asked_for_during_a_change_are_not_shown_after_it():
+    make('f', bytes(20_000))
+    fd = os.open('f', os.O_RDWR)
+    changes_of_it = {
+        'write': lambda turn: os.pwrite(fd, b'x', turn),
+        'truncate': lambda turn: os.truncate('f', 20_000 - turn),
+        'punch': lambda turn: calls.fallocate(fd, 3, 4096, 4096),
+        'chmod': lambda turn: os.chmod('f', 0o600 + turn),
+        'utime': lambda turn: os.utime('f', (turn, turn)),
+        'setxattr': lambda turn: os.setxattr('f', 'user.test', b'%d' % turn),
+    }
+    for what, change in changes_of_it.items():
+
+        def work():
+            for turn in range(ROUNDS):
+                change(turn)
+
+        beside(work, lambda: os.stat('f'))
+        shown, asked = (
+            calls.statx(AT_FDCWD, 'f', how, calls.STATX_BASIC_STATS) for how in (0, calls.AT_STATX_FORCE_SYNC)
+        )
+        equal((shown.mtime, shown.ctime), (asked.mtime, asked.ctime), f'mtime and ctime after {what}')
+
+
+@case
 def what_is_removed_and_made_again_is_never_another_s():
     def come_and_go(number):
         for turn in range(ROUNDS):
