@@ -2,53 +2,23 @@
 // which it took effect. An operation that has to wait keeps the others out until it is answered; what runs beside them are
 // syncs, checkpoints, timers and everything else that the filesystem does by itself.
 import { FsError, isPromise, type MaybePromise, type Random, seededRandom } from '../../src/platform/index.ts'
-import type { Attributes, Filesystem, Handle, Ino } from '../../src/vfs/index.ts'
+import type { Attributes, Handle, Ino } from '../../src/vfs/index.ts'
+import { chooseXattr, shownValue, XATTR_SHARE } from './attributes.ts'
+import type { ClientOptions } from './client-options.ts'
 import { COPY_SHARE, chooseCopy } from './copying.ts'
 import { isMissing } from './counted-store.ts'
 import { CALLER, readAll, shownOf } from './explore.ts'
-import { type Hold, type Mark, type Oracle, ROOT } from './oracle.ts'
-import type { Process } from './process.ts'
+import { type Hold, type Mark, ROOT } from './oracle.ts'
 
 const NAMES = ['a', 'b', 'c', 'd', 'e']
 const O_RDWR = 2
 const O_TRUNC = 0o1000
 /** Operations that a mount which cannot make anything durable must refuse. */
-const CHANGES = /^(create|mkdir|symlink|remove|link|rename|chmod|write|truncate|copy|open .* O_TRUNC)/
+const CHANGES =
+  /^(create|mkdir|symlink|remove|link|rename|chmod|write|truncate|copy|setxattr|removexattr|open .* O_TRUNC)/
 /** What is written is cut out of these: drawing each byte would take most of a world's time. */
 const BYTES = seededRandom(1).bytes(1 << 20)
 const TRUNCATE_HOLD_MS = 30_000
-
-export interface ClientOptions {
-  fs: Filesystem
-  oracle: Oracle
-  process: Process
-  random: Random
-  /** Virtual time. */
-  now: () => number
-  note: (what: string) => void
-  /** Whether the filesystem knows that somebody else has the volume. */
-  isLost: () => boolean
-  /** The world ends with this. */
-  fail: (message: string) => void
-  /** Bytes of most writes, and of the few large ones. */
-  smallBytes: number
-  largeBytes: number
-  meanPauseMs: number
-  /** Memory is so short that what an O_TRUNC holds back may have to leave (docs/decisions/0011). */
-  isPressed: boolean
-  /** Removes and writes anew more than it makes. */
-  isChurning: boolean
-  /** Whether nobody else has begun to take the volume. */
-  isSole: () => boolean
-  /** Whether the filesystem says that it cannot make things durable. */
-  hasFailed: () => boolean
-  /** Gives references back, as the kernel does when it is short of memory. */
-  forgets: boolean
-  /** Whether some request of the process was given up, or its answer damaged. */
-  hadTrouble: () => boolean
-  /** Where copies are made: what decides about them, apart from `random`, so that other worlds stay as they are. */
-  copies: Random | null
-}
 
 interface OpenFile {
   ino: Ino
@@ -84,14 +54,21 @@ export class Client {
 
   /** Runs `steps` operations, with pauses. */
   async run(steps: number): Promise<void> {
-    const { copies, process, random, meanPauseMs } = this.#options
+    const { process, random, meanPauseMs } = this.#options
     for (let step = 0; step < steps && this.refusals < 20; step++) {
       await process.clock.sleep(random.next() * 2 * meanPauseMs)
       const before = this.refusals
-      await (copies !== null && copies.next() < COPY_SHARE ? this.#copy(copies) : this.#operation())
+      await this.#any()
       if (this.refusals > before) await process.clock.sleep(random.next() * 10_000)
       this.operations++
     }
+  }
+
+  #any(): Promise<void> {
+    const { copies, xattrs } = this.#options
+    if (copies !== null && copies.next() < COPY_SHARE) return this.#copy(copies)
+    if (xattrs !== null && xattrs.next() < XATTR_SHARE) return this.#xattr(xattrs)
+    return this.#operation()
   }
 
   /** Waits for all syncs and reads begun, and closes all files. */
@@ -370,6 +347,25 @@ export class Client {
       () => oracle.chmod(ino, mode),
     )
     this.#forget(ino)
+  }
+
+  async #xattr(random: Random): Promise<void> {
+    const { fs, oracle } = this.#options
+    const directory = random.next() < 0.3 ? this.#directory() : null
+    const ino = directory ?? (await this.#someFile())
+    if (ino === null) return
+    while (this.#busy !== null) await this.#busy
+    const { nlink, xattrs } = oracle.inode(ino)
+    if (nlink > 0) {
+      const { what, name, value, expected } = chooseXattr(random, xattrs)
+      const change = () =>
+        value === null
+          ? fs.removexattr!(CALLER, ino as Ino, name)
+          : fs.setxattr!(CALLER, ino as Ino, { name, value, flags: 0 })
+      const done = () => oracle.setXattr(ino, name.toString(), value === null ? null : shownValue(value))
+      await this.#call(`${what} of ${ino}`, change, done, expected)
+    }
+    if (directory === null) this.#forget(ino)
   }
 
   // Files.

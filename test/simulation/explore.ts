@@ -1,6 +1,7 @@
 // Reads a whole mounted tree through the filesystem's own operations, as a kernel with empty caches would.
 import type { MaybePromise } from '../../src/platform/index.ts'
 import { type Caller, type Filesystem, type Ino, ROOT_INO } from '../../src/vfs/index.ts'
+import { xattrsOf } from './attributes.ts'
 import { isGivenUp } from './counted-store.ts'
 import type { Found, ModelInode } from './oracle.ts'
 
@@ -42,7 +43,8 @@ export async function readAll(fs: Filesystem, ino: Ino, sizeBytes: number): Prom
   return Buffer.concat(parts)
 }
 
-export async function explore(fs: Filesystem): Promise<Found> {
+/** `withXattrs`: asks for extended attributes too. */
+export async function explore(fs: Filesystem, withXattrs: boolean): Promise<Found> {
   const found: Found = { inodes: new Map(), files: new Map() }
   const visit = async (ino: Ino, parent: number, inTheName: string | null): Promise<void> => {
     const { attributes } = await attempt(`getattr of directory ${ino}`, () => fs.getattr(ino))
@@ -52,6 +54,7 @@ export async function explore(fs: Filesystem): Promise<Found> {
       nlink: attributes.nlink,
       target: '',
       names: new Map(),
+      xattrs: withXattrs ? await attempt(`attributes of ${ino}`, () => xattrsOf(fs, CALLER, ino)) : new Map(),
       parent,
     }
     found.inodes.set(ino, own)
@@ -68,7 +71,13 @@ export async function explore(fs: Filesystem): Promise<Found> {
       else if (!found.inodes.has(child.ino)) {
         const target = (child.mode & TYPE) === SYMLINK ? Buffer.from(await fs.readlink(child.ino)).toString() : ''
         const { mode, nlink } = child
-        found.inodes.set(child.ino, { ino: child.ino, mode, nlink, target, names: new Map(), parent: ino })
+        const own = { ino: child.ino, mode, nlink, target, names: new Map(), xattrs: new Map(), parent: ino }
+        found.inodes.set(
+          child.ino,
+          withXattrs
+            ? { ...own, xattrs: await attempt(`attributes of ${child.ino}`, () => xattrsOf(fs, CALLER, child.ino)) }
+            : own,
+        )
         if ((mode & TYPE) === FILE)
           found.files.set(child.ino, {
             content: await attempt(`reading ${name} in ${ino}`, () => readAll(fs, child.ino, child.sizeBytes)),

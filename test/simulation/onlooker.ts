@@ -12,6 +12,8 @@ export interface OnlookerOptions {
   random: Random
   /** From the mount on. */
   graceMs: number
+  /** Looks at extended attributes too. */
+  withXattrs: boolean
   /** Of the mount that writes. */
   oracle: Oracle
   /** Whether nobody else has begun to take the volume meanwhile. */
@@ -34,7 +36,7 @@ export async function lookOn(options: OnlookerOptions): Promise<number> {
   while (clock.monotonicMs() < endMs) {
     let found: Found
     try {
-      found = await explore(volume.filesystem)
+      found = await explore(volume.filesystem, options.withXattrs)
     } catch (error) {
       if (clock.monotonicMs() >= endMs && (error as Error).cause instanceof FsError) break
       throw new Error(`${name}, which only reads, met: ${(error as Error).message}`, { cause: error })

@@ -44,6 +44,8 @@ export interface ModelInode {
   target: string
   /** Names of a directory. */
   names: Map<string, number>
+  /** Extended attributes, and how their values show. */
+  xattrs: Map<string, string>
   parent: number
 }
 
@@ -78,7 +80,8 @@ export class Oracle {
 
   constructor(found: Found, now: () => number) {
     this.#now = now
-    for (const [ino, inode] of found.inodes) this.inodes.set(ino, { ...inode, names: new Map(inode.names) })
+    for (const [ino, inode] of found.inodes)
+      this.inodes.set(ino, { ...inode, names: new Map(inode.names), xattrs: new Map(inode.xattrs) })
     for (const [ino, { content, shown }] of found.files)
       this.files.set(ino, { states: [{ content, shown, heldUntilMs: 0, waitsUntilMs: 0, sinceMs: now() }], durable: 0 })
     this.history.push({ text: textOf(this.inodes), brought: new Map(), sinceMs: now() })
@@ -116,7 +119,8 @@ export class Oracle {
   create(parent: number, name: string, ino: number, mode: number, shown: string, target = ''): void {
     if (this.inodes.has(ino) || this.files.has(ino)) throw new Error(`inode number ${ino} is given out twice`)
     const isDirectory = (mode & TYPE) === DIRECTORY
-    this.inodes.set(ino, { ino, mode, nlink: isDirectory ? 2 : 1, target, names: new Map(), parent })
+    const nlink = isDirectory ? 2 : 1
+    this.inodes.set(ino, { ino, mode, nlink, target, names: new Map(), xattrs: new Map(), parent })
     if ((mode & TYPE) === FILE)
       this.files.set(ino, {
         states: [{ content: Buffer.alloc(0), shown, heldUntilMs: 0, waitsUntilMs: 0, sinceMs: this.#now() }],
@@ -130,6 +134,14 @@ export class Oracle {
   chmod(ino: number, mode: number): void {
     const inode = this.inode(ino)
     inode.mode = (inode.mode & TYPE) | mode
+    this.#note()
+  }
+
+  /** `shown`: how the value shows; null: it is removed. */
+  setXattr(ino: number, name: string, shown: string | null): void {
+    const { xattrs } = this.inode(ino)
+    if (shown === null) xattrs.delete(name)
+    else xattrs.set(name, shown)
     this.#note()
   }
 
@@ -368,17 +380,27 @@ export function isSame(a: Found, b: Found): boolean {
   })
 }
 
-/** Names, inode numbers, modes and links of a tree. */
+/** Names, inode numbers, modes, links and extended attributes of a tree. */
 function textOf(inodes: ReadonlyMap<number, ModelInode>): string {
   const lines: string[] = []
   const visit = (ino: number, path: string) => {
     const { names } = inodes.get(ino) as ModelInode
     for (const name of [...names.keys()].sort()) {
       const child = inodes.get(names.get(name) as number) as ModelInode
-      lines.push(`${path}/${name} ${child.ino} ${child.mode.toString(8)} ${child.nlink} ${child.target}`)
+      const shown = `${child.mode.toString(8)} ${child.nlink} ${child.target}${xattrsIn(child)}`
+      lines.push(`${path}/${name} ${child.ino} ${shown}`)
       if ((child.mode & TYPE) === DIRECTORY) visit(child.ino, `${path}/${name}`)
     }
   }
+  const rootXattrs = xattrsIn(inodes.get(ROOT) as ModelInode)
+  if (rootXattrs !== '') lines.push(`/${rootXattrs}`)
   visit(ROOT, '')
   return lines.join('\n')
+}
+
+function xattrsIn({ xattrs }: ModelInode): string {
+  return [...xattrs]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, shown]) => ` ${name}=${shown}`)
+    .join('')
 }

@@ -24,6 +24,8 @@ export interface Traits {
   hasOnlookers: boolean
   /** Programs copy by copy_file_range, as this decides. */
   copies: Random | null
+  /** Programs set extended attributes, as this decides. */
+  xattrs: Random | null
   /** What a mount reads until it has read all may arrive damaged, once. */
   garbledAtMount: number
 }
@@ -47,7 +49,7 @@ export function traitsOf(seed: number, random: Random): Traits {
   const commitMs = next() < 0.5 ? 1000 : 5000
   const inlineBytesMax = next() < 0.5 ? 4096 : 1 << 20
   const graceMs = [0, 5_000, 3_600_000][Math.floor(next() * 3)] as number
-  const copies = copiesOf(seed)
+  const copies = someWith(seed ^ 0x9a3e, 0.3)
   return {
     isCalm,
     faults,
@@ -56,6 +58,7 @@ export function traitsOf(seed: number, random: Random): Traits {
     inlineBytesMax,
     graceMs,
     copies,
+    xattrs: someWith(seed ^ 0x8a77, 0.2),
     ...laterTraits(seed, isCalm),
     ...(copies === null || isCalm ? {} : unrecorded(seed)),
   }
@@ -67,10 +70,10 @@ function unrecorded(seed: number): Partial<Traits> {
   return more.next() < 0.3 ? { ...hurried(more), commitMs: 20_000 } : {}
 }
 
-/** Of a stream of its own, which goes on through the copies: worlds without them stay as they are. */
-function copiesOf(seed: number): Random | null {
-  const copies = seededRandom(seed ^ 0x9a3e)
-  return copies.next() < 0.3 ? copies : null
+/** Of a stream of its own, which goes on through what it decides: worlds without that stay as they are. */
+function someWith(seed: number, share: number): Random | null {
+  const random = seededRandom(seed)
+  return random.next() < share ? random : null
 }
 
 type Later = Pick<Traits, 'upkeepMs' | 'isChurning' | 'hasOnlookers' | 'garbledAtMount' | 'forgets'>

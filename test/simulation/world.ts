@@ -240,13 +240,11 @@ export class World {
       smallBytes: 300,
       largeBytes: this.#random.next() < 0.5 ? 3000 : 90_000,
       meanPauseMs: this.#random.next() < 0.5 ? 50 : 1500,
-      isChurning: this.#traits.isChurning,
+      ...this.#traits,
       isPressed: this.#traits.memoryBytes < 1 << 20,
-      copies: this.#traits.copies,
       isSole: () => this.#latest === process,
       hadTrouble: () => process.troubles + process.garbled > 0,
       hasFailed: () => volume.status.failure !== null,
-      forgets: this.#traits.forgets,
     })
     return { process, volume, filesystem, oracle, client, isLeaving: false }
   }
@@ -322,7 +320,7 @@ export class World {
     this.#calm()
     this.#bucket.rates = { ...NO_FAULTS, garbled: this.#traits.garbledAtMount }
     this.#bucket.garbledOnce ??= new Set()
-    const found = await this.#wait(explore(volume.filesystem), `reading all by ${name}`)
+    const found = await this.#wait(explore(volume.filesystem, this.#traits.xattrs !== null), `reading all by ${name}`)
     this.#bucket.garbledOnce = null
     this.#bucket.rates = rates
     this.#bucket.outageUntilMs = outageUntilMs
@@ -447,6 +445,7 @@ export class World {
       oracle,
       random: this.#random,
       graceMs: this.#traits.graceMs,
+      withXattrs: this.#traits.xattrs !== null,
       isStillTheirs: () => this.#latest === writer,
       open: async () =>
         openVolume({ ...(await this.#openOptions(process)), memoryBytes: ONLOOKER_MEMORY_BYTES, writer: null }),

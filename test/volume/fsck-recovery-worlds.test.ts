@@ -17,7 +17,7 @@ async function worldOf(objects: ReadonlyMap<string, { body: Buffer }>): Promise<
 /** Everything in the tree, a line for each inode. */
 async function treeOf(world: FsckWorld): Promise<string[]> {
   const { fs, volume } = await world.mount()
-  const { inodes, files } = await explore(fs)
+  const { inodes, files } = await explore(fs, false)
   await volume.close()
   return [...inodes.values()].map(({ names, ...inode }) => {
     const file = files.get(inode.ino)
