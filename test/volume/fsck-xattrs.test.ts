@@ -57,6 +57,20 @@ test('a table of no inode is emptied', async () => {
   expect(tree).toEqual(sample.tree)
 })
 
+test('a table that was emptied since the last checkpoint is none', async () => {
+  const { paths, fs, volume } = await world.mount()
+  for (const name of ['user.large', 'user.other']) {
+    for (const path of ['/a/f2', '/a/b'])
+      await paths.at(path, async (ino) => fs.removexattr!({ uid: 0, gid: 0, pid: 1 }, ino, Buffer.from(name)))
+  }
+  await paths.unlink('/a/f1')
+  await paths.unlink('/d/second')
+  await fs.orphansEmptied()
+  await volume.sync()
+  volume.abandon()
+  expect(damages(await world.check())).toEqual([])
+})
+
 test('an inode that knows nothing of its table keeps what stands in it', async () => {
   const tree = await mended((transaction, database) => {
     const found = sample.find(database, '/a/f2')

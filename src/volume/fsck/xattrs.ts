@@ -107,8 +107,9 @@ export async function checkXattrTables(context: CheckContext): Promise<void> {
     await inspector.scan(XATTRS, owner, (key, record) => table.add(key, record, 0, record.length))
     for (const name of table.names()) noteAcl(survey, owner, Buffer.from(name, 'latin1'))
     if (isDeleted(context, XATTRS, owner) || hasUnreadable(context, XATTRS, owner)) continue
-    if (state === undefined) judgeStray(context, owner)
-    else judgeTable(context, state, table)
+    if (state !== undefined) judgeTable(context, state, table)
+    // One that was emptied since the last checkpoint has pages still.
+    else if (table.records > 0) judgeStray(context, owner)
   }
   for (const [owner, state] of survey.xattrs)
     if (!owners.has(owner) && !hasUnreadable(context, XATTRS, owner))
@@ -187,6 +188,7 @@ function mendTable(repair: Repair, home: Home, table: TableCheck): Promise<void>
 
 /** What one table holds. */
 class TableCheck {
+  records = 0
   /** Records that are none, or not where they are looked for. */
   bad = 0
   readonly #keyOf: (name: Uint8Array) => number
@@ -199,11 +201,13 @@ class TableCheck {
   }
 
   clear(): void {
+    this.records = 0
     this.bad = 0
     this.#found.clear()
   }
 
   add(key: number, bytes: Buffer, start: number, end: number): void {
+    this.records++
     const found: XattrPiece | null = decodeXattrPiece(bytes, start, end)
     const base = found === null ? -1 : this.#keyOf(found.name)
     const name = found?.name.toString('latin1') ?? ''
