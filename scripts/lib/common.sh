@@ -49,21 +49,30 @@ require_packages() {
   rm -f "$log"
 }
 
-# Samba's server, its clients, python3's bindings and its modules. Debian's services are not started with it: who needs an
-# smbd runs one.
-require_samba() {
+# The same, of packages with services: Debian does not start them with it.
+require_packages_with_services() {
   local policy=/usr/sbin/policy-rc.d status=0
-  if ((EUID != 0)) || have smbd || [[ -e $policy ]]; then
+  if ((EUID != 0)) || [[ -e $policy ]]; then
     policy=
   else
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod +x "$policy"
   fi
-  (require_packages smbd:samba smbclient:smbclient /usr/lib/python3/dist-packages/samba:python3-samba ip:iproute2 \
-    unshare:util-linux nsenter:util-linux \
-    "/usr/lib/$(uname -m)-linux-gnu/samba/vfs/glusterfs_fuse.so:samba-vfs-modules") || status=$?
+  (require_packages "$@") || status=$?
   [[ -z $policy ]] || rm -f "$policy"
   return "$status"
+}
+
+# The programs of its server, and the user whose they are. Debian makes a cluster with them, and does not start it.
+require_postgresql() {
+  have pgbench || require_packages_with_services pgbench:postgresql
+}
+
+# Samba's server, its clients, python3's bindings and its modules: who needs an smbd runs one.
+require_samba() {
+  require_packages_with_services smbd:samba smbclient:smbclient /usr/lib/python3/dist-packages/samba:python3-samba \
+    ip:iproute2 unshare:util-linux nsenter:util-linux \
+    "/usr/lib/$(uname -m)-linux-gnu/samba/vfs/glusterfs_fuse.so:samba-vfs-modules"
 }
 
 # Whether node_modules is what package-lock.json says. Packages for other machines are not there, and need not be; what

@@ -147,10 +147,12 @@ export function removexattr(context: Context, caller: Caller, ino: Ino, name: Ui
     const node = metadata.nodeOf(ino)
     assertUnprotected(node.inode)
     if (isDenied(sort, caller, node.inode)) throw errnoError('EPERM')
-    if (sort === 'access' || sort === 'default') checkOwner(caller, node.inode)
+    const isAcl = sort === 'access' || sort === 'default'
+    if (isAcl) checkOwner(caller, node.inode)
     const edit = new XattrEdit(database, metadata.nameKeys, node.inode)
-    if (!edit.delete(name)) throw errnoError('ENODATA')
-    apply(context, node, edit)
+    if (edit.delete(name)) apply(context, node, edit)
+    // To have none is what whoever removes an ACL wants (posix_acl(5), ext4_set_acl).
+    else if (!isAcl) throw errnoError('ENODATA')
   })
 }
 
