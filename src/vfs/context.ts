@@ -3,7 +3,9 @@
 
 import type { Stream, StreamAttributes, Streams } from '../data/index.ts'
 import {
+  CAPABILITY_XATTR,
   encodeInode,
+  hasInlineXattr,
   IN_ORPHANS,
   type Ino,
   type Inode,
@@ -95,7 +97,7 @@ export interface Context {
   /** Of immutable and append-only files that somebody has open for writing: which of these they are. */
   readonly protectedWritten: Map<number, number>
   readonly served: Served
-  /** Files that got file capabilities while their stream was there: a write looks at their inode again. */
+  /** Files with file capabilities whose stream is there: a write looks at their inode again. */
   readonly capable: Set<number>
 }
 
@@ -128,7 +130,8 @@ export function entryOf(context: Context, node: Node, entryTtlSec = TTL_SEC): En
   return { attributes: visibleAttributes(context, node), entryTtlSec, attributeTtlSec: TTL_SEC }
 }
 
-/** The stream of a file, begun with what is recorded when there is none. In a turn in which nothing more is read. */
+/** The stream of a file, begun with what is recorded when there is none. In a turn in which nothing more is read. What changes bytes
+ *  has taken away the file's capabilities before; what sets times leaves them, and the next write must look for them. */
 export function openStream(context: Context, node: Node): Stream {
   const { ino, sizeBytes, mtime, ctime } = node.inode
   const { quotas, streams } = context
@@ -140,6 +143,7 @@ export function openStream(context: Context, node: Node): Stream {
     applyWith(context, transaction, use)
   }
   const stream = streams.get(ino) ?? streams.open(ino, recorded)
+  if (hasInlineXattr(node.inode, CAPABILITY_XATTR)) context.capable.add(ino)
   if (quotas.isActive) quotas.streamOpened(node, stream)
   return stream
 }

@@ -274,6 +274,15 @@ describe('file capabilities', () => {
     }
   })
 
+  test('go by a write after the times were set, whose stream did not look at the inode', async () => {
+    await remount()
+    await capable()
+    await paths.at('/f', (ino) => world.fs.setattr(ROOT, ino, { mtime: { sec: 1, nsec: 0 } }))
+    expect(await isCapable()).toBe(true)
+    await paths.write('/f', 'x', { flags: 1 })
+    expect(await isCapable()).toBe(false)
+  })
+
   test('go at a write through a handle that is open, and stay in the inode however much else there is', async () => {
     for (let i = 0; i < 4; i++) await set('/f', `user.${i}`, 'v'.repeat(240))
     await paths.at('/f', async (ino) => {
