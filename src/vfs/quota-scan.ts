@@ -86,14 +86,16 @@ async function scanInodes(
   quotas.ledger.scan = scan
   try {
     while (scan.end < END && mayGoOn()) {
-      const batch: Lying[] = []
-      while (scan.end < END && batch.length < STEPS_PER_BATCH * countingStep && mayGoOn()) {
-        for (const lying of await database.run(() => readTurn(context, scan))) batch.push(lying)
+      const batch: Lying[][] = []
+      let left = STEPS_PER_BATCH * countingStep
+      while (scan.end < END && left > 0 && mayGoOn()) {
+        const read = await database.run(() => readTurn(context, scan))
+        batch.push(read.sort(byPlace))
+        left -= read.length
         await background.turn()
       }
-      batch.sort((a, b) => a.directory - b.directory || a.key - b.key)
-      for (let first = 0; first < batch.length && mayGoOn(); first += countingStep) {
-        const inos = batch.slice(first, first + countingStep).map(({ ino }) => ino)
+      for (const inos of merged(batch, countingStep)) {
+        if (!mayGoOn()) return
         await database.run(() => lookAt(context, scan, inos))
         await background.turn()
       }
@@ -103,6 +105,29 @@ async function scanInodes(
   } finally {
     quotas.ledger.scan = null
     quotas.recountPending()
+  }
+}
+
+function byPlace(a: Lying, b: Lying): number {
+  return a.directory - b.directory || a.key - b.key
+}
+
+/** The inos of sorted lists in one order, so many at a time: to sort all of a batch would take a long turn. */
+function* merged(lists: readonly Lying[][], size: number): Generator<number[]> {
+  const at = lists.map(() => 0)
+  for (;;) {
+    const inos: number[] = []
+    while (inos.length < size) {
+      let next = -1
+      for (const [list, lying] of lists.entries()) {
+        const here = lying[at[list]!]
+        if (here !== undefined && (next < 0 || byPlace(here, lists[next]![at[next]!]!) < 0)) next = list
+      }
+      if (next < 0) break
+      inos.push(lists[next]![at[next]!++]!.ino)
+    }
+    if (inos.length === 0) return
+    yield inos
   }
 }
 

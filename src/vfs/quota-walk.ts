@@ -26,6 +26,7 @@ import {
   isDirectory,
   KEY_MAX,
   QUOTA_WALK,
+  QUOTA_WALK_BYTES,
   ROOT_INO,
   readAttributes,
   recordRealm,
@@ -68,8 +69,10 @@ interface WalkRow {
 
 function walkRows(database: Context['database'], from: number, limit: number): WalkRow[] {
   const rows: WalkRow[] = []
-  database.table(QUOTA_WALK).scan(from, Number.MAX_SAFE_INTEGER, (ino, bytes, start) => {
-    rows.push({ ino: ino as Ino, ...decodeQuotaWalk(bytes, start) })
+  database.table(QUOTA_WALK).scan(from, Number.MAX_SAFE_INTEGER, (ino, bytes, start, end) => {
+    // One that is damaged is of no realm, and goes.
+    const walk = end - start === QUOTA_WALK_BYTES ? decodeQuotaWalk(bytes, start) : { realm: 0, nextKey: 0 }
+    rows.push({ ino: ino as Ino, ...walk })
     return rows.length < limit
   })
   return rows

@@ -23,6 +23,7 @@ import {
   isDirectory,
   type Node,
   QUOTA_GID,
+  QUOTA_RECORD_BYTES,
   QUOTA_TREE,
   QUOTA_UID,
   QUOTA_WALK,
@@ -87,12 +88,17 @@ export class Quotas {
 
   /** Reads the rows, before the first operation. */
   async load(): Promise<void> {
-    const { database } = this.#context()
+    const { database, log } = this.#context()
     for (const table of [QUOTA_TREE, QUOTA_UID, QUOTA_GID]) {
       const rows = await database.run(() => {
         const found: [number, Quota][] = []
-        database.table(table).scan(0, Number.MAX_SAFE_INTEGER, (key, bytes, start) => {
-          found.push([key, decodeQuota(bytes, start)])
+        database.table(table).scan(0, Number.MAX_SAFE_INTEGER, (key, bytes, start, end) => {
+          if (end - start === QUOTA_RECORD_BYTES) found.push([key, decodeQuota(bytes, start)])
+          else
+            log(
+              'error',
+              `a quota is damaged and not kept (kind ${table}, row ${key}): cairnfs fsck --repair takes it out`,
+            )
           return true
         })
         return found

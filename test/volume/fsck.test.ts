@@ -16,6 +16,7 @@ import {
   putParent,
   QUOTA_TREE,
   QUOTA_UID,
+  QUOTA_WALK,
   ROOT_INO,
   S_IFDIR,
   S_IFREG,
@@ -378,6 +379,19 @@ describe('files and counters', () => {
     const report = await world.check()
     expect(damages(report).map(({ message }) => message)).toEqual([expect.stringContaining('uid 1000')])
     await expectMended({ kinds: ['wrong-quota'] })
+  })
+
+  test('damaged quotas, and what is known of those that are being counted, are taken out', async () => {
+    await world.plant((transaction) => {
+      transaction.put(QUOTA_UID, 0, 1000, Buffer.alloc(7))
+      transaction.put(QUOTA_WALK, 0, 2, Buffer.alloc(3))
+    })
+    await (await world.mount()).volume.close()
+    expect(damages(await world.check()).map(({ message }) => message)).toEqual([
+      expect.stringContaining('the quota of uid 1000'),
+      expect.stringContaining('of directory 2'),
+    ])
+    await expectMended({ kinds: ['damaged-record'] })
   })
 
   test('numbers in use beyond what root says are skipped', async () => {

@@ -8,6 +8,8 @@ import {
   QUOTA_RECORD_BYTES,
   QUOTA_TREE,
   QUOTA_UID,
+  QUOTA_WALK,
+  QUOTA_WALK_BYTES,
   type Quota,
   readAttributes,
 } from '../../meta/index.ts'
@@ -49,6 +51,15 @@ export class QuotaCount {
       this.#rows.set(kind, rows)
       this.#uses.set(kind, new Map([...rows.keys()].map((key) => [key, { bytes: 0, inodes: 0 }])))
     }
+    await inspector.scan(QUOTA_WALK, 0, (key, record) => {
+      if (record.length === QUOTA_WALK_BYTES) return
+      findings.damage('damaged-record', {
+        inode: key,
+        message: `what is yet to be counted of directory ${key} for a quota is damaged`,
+        remedy: 'it is taken out: remove the quotas around it and set them again',
+        fix: (repair) => repair.change((transaction) => transaction.delete(QUOTA_WALK, 0, key)),
+      })
+    })
   }
 
   /** Counts the inode at `at`, which lies in `realm`. */
