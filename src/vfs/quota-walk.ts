@@ -107,11 +107,11 @@ export function walkTurn(context: Context): void {
   else {
     const rows = walkRows(database, 0, DIRECTORIES_A_TURN)
     if (rows.length === 0) turn.use.patch(account, { isCounting: false })
+    // What is left of a tree whose limit was taken away again. It goes first: the same directories may be put there anew.
+    for (const { ino, realm } of rows) if (realm !== account.key) turn.transaction.delete(QUOTA_WALK, 0, ino)
     for (const { ino, realm, nextKey } of rows) {
       if (turn.isOver) break
-      // What is left of a tree whose limit was taken away again.
-      if (realm !== account.key) turn.transaction.delete(QUOTA_WALK, 0, ino)
-      else turn.visit(ino, nextKey)
+      if (realm === account.key) turn.visit(ino, nextKey)
     }
   }
   turn.use.afterwards(() => {
