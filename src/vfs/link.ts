@@ -54,7 +54,8 @@ export function link(
       return firstName(context, node, { directory, key }, newName)
     }
     if (inode.nlink >= LINK_MAX) throw errnoError('EMLINK')
-    if (quotas.isActive) inode.realm = quotas.realmForLink(node, directory)
+    const use = quotas.changes()
+    if (use !== null) inode.realm = quotas.linked(use, node, { directory, key })
 
     const now = clock.now()
     const transaction = database.transaction()
@@ -68,7 +69,7 @@ export function link(
     metadata.put(transaction, shared)
     transaction.put(DIRECTORY, newParent, key, encodeSharedDentry(newName, ino, inode.mode))
     directory.touch(transaction, now)
-    database.apply(transaction)
+    applyWith(context, transaction, use)
     metadata.places.move(ino, IN_SHARED, 0)
     writeback.changed()
     reference(context, shared)

@@ -374,7 +374,7 @@ export class Quotas {
     return here !== counted.key && ledger.treeAt(ino)?.key === here && ledger.around(here) === around
   }
 
-  /** A directory, or a file with one name, goes to a place in another directory, or in its own. */
+  /** A name goes to a place in another directory, or in its own. */
   renamed(
     use: UseChanges,
     transaction: Transaction,
@@ -382,10 +382,14 @@ export class Quotas {
     { directory, key }: { directory: DirectoryRecord; key: number },
   ): void {
     const { inode, home } = source
-    if (home === 'shared') return
     if (!isDirectory(inode.mode)) {
       const owner = this.ownerOf(source)
-      this.moved(use, inode, owner, { ...owner, realm: this.realmAt(directory, key) })
+      const realm = home === 'shared' ? this.#sharedRealm(owner.realm, directory, key) : this.realmAt(directory, key)
+      if (home === 'shared' && realm !== owner.realm) {
+        inode.realm = realm
+        this.#context().metadata.put(transaction, source)
+      }
+      this.moved(use, inode, owner, { ...owner, realm })
       return
     }
     // The walk may have passed where it goes to.
@@ -394,13 +398,23 @@ export class Quotas {
       transaction.put(QUOTA_WALK, 0, inode.ino, encodeQuotaWalk({ realm, nextKey: 0 }))
   }
 
-  /** The realm of a file that gets another name, in this directory. EXDEV; may fault. */
-  realmForLink(node: Node, directory: DirectoryRecord): number {
-    const realm = this.realmOf(node)
+  /** A file gets another name, here. Returns the realm it is in then. EXDEV; may fault. */
+  linked(use: UseChanges, node: Node, { directory, key }: { directory: DirectoryRecord; key: number }): number {
+    const owner = this.ownerOf(node)
     if (node.home === 'dentry')
       this.assertOneRealm(this.#context().metadata.directoryRecord(node.directory as Ino), directory)
-    else if (realm !== this.namesRealm(directory)) throw errnoError('EXDEV')
+    else if (owner.realm !== this.namesRealm(directory)) throw errnoError('EXDEV')
+    const realm = this.#sharedRealm(owner.realm, directory, key)
+    this.moved(use, node.inode, owner, { ...owner, realm })
     return realm
+  }
+
+  /** The realm of a file with several names that gets one here. In a tree that is being counted the walk may meet none of them
+   *  any more: where this place is counted, so is the file from then on. */
+  #sharedRealm(realm: number, directory: DirectoryRecord, key: number): number {
+    const { counted, ledger } = this
+    if (counted === null || realm !== ledger.around(counted.key)) return realm
+    return this.realmAt(directory, key) === counted.key ? counted.key : realm
   }
 
   /** What is left where an inode lies, as the nearest limits around it have it; null: nothing is limited. May fault. */
