@@ -49,7 +49,8 @@ export function setattr(
       handOver.assertQuiet(ino)
       if (quotas.isActive) quotas.checkSize(node, changes.sizeBytes)
     }
-    const owner = quotas.isActive ? quotas.ownerOf(node) : null
+    // What is in memory alone counts nowhere.
+    const owner = quotas.isActive && node.home !== 'removed' ? quotas.ownerOf(node) : null
 
     const now = clock.now()
     const ctime = changes.ctime ?? now

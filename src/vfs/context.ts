@@ -149,10 +149,11 @@ export function openStream(context: Context, node: Node): Stream {
 }
 
 /** A file that is in memory alone gets bytes, or a table: from now on there is something to be dropped when nobody uses it. The
- *  transaction is applied in this turn, with `use`. */
+ *  transaction is applied in this turn, with `use`. EDQUOT, ENOSPC, with nothing changed. */
 export function makeOrphan(context: Context, transaction: Transaction, use: UseChanges | null, inode: Inode): void {
   const { metadata, quotas, reaper, writeback } = context
   if (use !== null) quotas.made(use, inode, quotas.ledger.effective(inode.realm))
+  use?.check()
   transaction.put(ORPHANS, 0, inode.ino, encodeInode(inode))
   metadata.removed.delete(inode.ino)
   metadata.places.move(inode.ino, IN_ORPHANS, 0)

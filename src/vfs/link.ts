@@ -86,6 +86,8 @@ function firstName(context: Context, node: Node, { directory, key }: FreeName, n
   const transaction = database.transaction()
   const use = quotas.changes()
   if (use !== null) quotas.named(use, node, quotas.realmAt(directory, key))
+  // What is in memory alone is changed in place.
+  use?.check()
   if (node.home === 'orphan') transaction.delete(ORPHANS, 0, ino)
   inode.realm = 0
   inode.nlink = 1
