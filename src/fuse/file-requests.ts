@@ -3,9 +3,9 @@
 // Must stay true: bytes change only after set-ID bits that go with them have gone (set-id.ts). The kernel leaves these to us for
 // copies and for fallocate, and does not say who has CAP_FSETID: uid 0 is taken to have it.
 import { constants } from 'node:fs'
-import { errnoError, type MaybePromise } from '../platform/index.ts'
+import { errnoError, FsError, type MaybePromise } from '../platform/index.ts'
 import type { Filesystem, Handle, Ino } from '../vfs/index.ts'
-import type { RequestBuffer } from './codec.ts'
+import { encodeInvalidateInode, type RequestBuffer } from './codec.ts'
 import { type SetIdParts, withoutSetId } from './set-id.ts'
 import {
   CopyFileRangeIn,
@@ -23,6 +23,8 @@ import {
 export const O_DIRECT = constants.O_DIRECT
 const O_DSYNC = constants.O_DSYNC
 const LATE = { isLate: true }
+/** Of a search that ends with ENXIO. */
+const NOWHERE = Number.POSITIVE_INFINITY
 
 /** write(2). `keepsTimes`: the kernel keeps size and times of files that are written (WRITEBACK_CACHE), and says by SETATTR when
  *  they were. */
@@ -84,12 +86,45 @@ export function fallocate(parts: SetIdParts, r: RequestBuffer): MaybePromise<voi
 }
 
 /** lseek(2) for SEEK_DATA and SEEK_HOLE. */
-export function lseek(fs: Filesystem, r: RequestBuffer): MaybePromise<number> {
+export function lseek(parts: SetIdParts, r: RequestBuffer, keepsSize: boolean): MaybePromise<number> {
+  const { fs } = parts
   if (fs.lseek === undefined) throw errnoError('ENOSYS')
   r.need(LseekIn.sizeof)
   const at = InHeader.sizeof
   const whence = r.u32(at + LseekIn.whence)
   if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw errnoError('EINVAL')
-  const [handle, ino] = [r.u64(at + LseekIn.fh) as Handle, r.nodeid as Ino]
-  return fs.lseek(handle, ino, r.u64(at + LseekIn.offset), whence === SEEK_DATA ? 'data' : 'hole')
+  const what = whence === SEEK_DATA ? 'data' : 'hole'
+  const offset = r.u64(at + LseekIn.offset)
+  return seekAsKnown(parts, { handle: r.u64(at + LseekIn.fh) as Handle, ino: r.nodeid as Ino }, offset, what, keepsSize)
+}
+
+/** What programs have changed in mapped memory, or the kernel holds back, may lie in what is a hole to us; cp would not copy it.
+ *  So the kernel is asked to send what it has there before anybody hears of a hole. `keepsSize`: it may have more past the end. */
+async function seekAsKnown(
+  { fs, notify }: SetIdParts,
+  { handle, ino }: { handle: Handle; ino: Ino },
+  offset: number,
+  what: 'data' | 'hole',
+  keepsSize: boolean,
+): Promise<number> {
+  const seek = async (from: number, which: 'data' | 'hole'): Promise<number> => {
+    try {
+      return await fs.lseek!(handle, ino, from, which)
+    } catch (error) {
+      if (error instanceof FsError && error.code === 'ENXIO') return NOWHERE
+      throw error
+    }
+  }
+  let found = await seek(offset, what)
+  if (what === 'data' && found === offset) return found
+  const hole = what === 'hole' && found !== NOWHERE ? found : offset
+  const sizeBytes = keepsSize ? Number.MAX_SAFE_INTEGER : (await fs.getattr(ino, handle)).attributes.sizeBytes
+  if (hole < sizeBytes) {
+    const end = what === 'data' ? found : await seek(hole, 'data')
+    // Also where that fails there is an answer: the one that there was.
+    await notify(encodeInvalidateInode(ino, hole, end === NOWHERE ? 0 : end - hole))
+    found = await seek(offset, what)
+  }
+  if (found === NOWHERE) throw errnoError('ENXIO')
+  return found
 }

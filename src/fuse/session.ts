@@ -114,6 +114,7 @@ export class Session {
   #caller: Caller = { uid: 0, gid: 0, pid: 0 }
   #negotiated: Negotiated | undefined
   #xattrTerms: XattrTerms = { hasAcls: false, isExtended: false }
+  #flushing: Promise<unknown> = Promise.resolve()
   #onInitialized: ((negotiated: Negotiated) => void) | undefined
 
   /** Resolves when the kernel and we have agreed; never, when the connection ends before. */
@@ -147,6 +148,13 @@ export class Session {
     const value = await change
     await this.#forgetAttributes(r.nodeid as Ino)
     return value
+  }
+
+  /** One at a time: each may keep a thread of the pool until a WRITE is answered, and that may wait for others of them. */
+  readonly #flush = (message: Uint8Array): Promise<number> => {
+    const sent = this.#flushing.then(() => this.#port.notify([message]))
+    this.#flushing = sent.catch(() => 0)
+    return sent
   }
 
   readonly #forgetAttributes = (ino: Ino): Promise<void> =>
@@ -289,7 +297,7 @@ export class Session {
       case Opcode.FALLOCATE:
         return this.#then(r, this.#withNewTimes(r, fallocate(this.#parts, r)), this.#sendEmpty)
       case Opcode.LSEEK:
-        return this.#then(r, lseek(this.#fs, r), this.#sendU64)
+        return this.#then(r, lseek({ ...this.#parts, notify: this.#flush }, r, this.#keepsTimes), this.#sendU64)
       case Opcode.READDIR:
         return this.#directories.readdir(r, false)
       case Opcode.READDIRPLUS:

@@ -190,6 +190,28 @@ describeStores(
       await volume.unmount()
     })
 
+    test.each([
+      ['', []],
+      [' with -o writeback', ['-o', 'writeback']],
+    ])('cp finds what a program has changed in mapped memory, or holds open, in a hole%s', async (_, mount) => {
+      const volume = await volumes.create(kind, { mount })
+      const folder = volumes.harness.folder()
+      const program = volume.run(python('mapped.py', `1000 ${folder}`))
+      await until(() => existsSync(join(folder, 'changed')), 'a change of mapped memory')
+      const held =
+        'import os, time; f = os.open("held", os.O_CREAT | os.O_WRONLY); os.pwrite(f, b"x", 1 << 20); time.sleep(4)'
+      const holder = volume.run(`python3 -c '${held}'`)
+      expect(
+        await volume.shell(
+          `until [ -e held ]; do sleep 0.1; done; sleep 1; cp mapped copy; tr -d '\\0' <copy | wc -c; cp held copy; tr -d '\\0' <copy`,
+        ),
+      ).toBe('1000\nx')
+      writeFileSync(join(folder, 'stop'), '')
+      await Promise.all([program, holder])
+      expect(await volume.shell('cp held copy; cmp held copy; cp mapped copy; cmp mapped copy')).toBe('')
+      await volume.unmount()
+    })
+
     test('freezing is refused', async () => {
       const volume = await volumes.create(kind)
       expect((await volume.run('fsfreeze -f .')).stderr).toContain('Operation not supported')
