@@ -1,5 +1,6 @@
 // Quotas by name, for people.
 import { DIRECTORY, dentryName, type Ino, QUOTA_UID, ROOT_INO } from '../meta/index.ts'
+import { printable } from '../platform/index.ts'
 import type { Context } from './context.ts'
 import { type Account, isTree, isVolume } from './quota-ledger.ts'
 
@@ -14,7 +15,7 @@ async function nameOf(context: Context, account: Account): Promise<string> {
   const { directory } = account.quota
   try {
     const names = await context.database.run(() => pathOf(context, directory as Ino))
-    return `the quota of /${names.map((name) => name.toString()).join('/')}`
+    return `the quota of /${names.map(printable).join('/')}`
   } catch {
     // A page of its parents cannot be had now: whoever looks for them is told.
     return `the quota of the directory with inode ${directory}`

@@ -22,13 +22,13 @@ import {
   S_IFMT,
   SHARED,
 } from '../../meta/index.ts'
-import { crc32c, readU64 } from '../../platform/index.ts'
+import { crc32c, printable, readU64 } from '../../platform/index.ts'
 import { type CheckContext, isUnreadable } from './context.ts'
 import { isDeleted } from './deleted.ts'
 import { checkFile, checkTableFiles, type TableFile } from './files.ts'
 import type { Fix } from './findings.ts'
 import type { QuotaCount } from './quotas.ts'
-import { dentryProblem, inodeProblem, isNameAllowed, printable } from './records.ts'
+import { dentryProblem, inodeProblem, isNameAllowed } from './records.ts'
 import { type DirectoryState, SharedState } from './survey.ts'
 import { checkInlineXattrs } from './xattrs.ts'
 

@@ -1,8 +1,8 @@
 // Paths of inodes, for people: as far as the tables lead from an inode up to the root.
 import { DIRECTORY, dentryIno, dentryName, ROOT_INO } from '../../meta/index.ts'
-import { FsError } from '../../platform/index.ts'
+import { FsError, printable } from '../../platform/index.ts'
 import type { CheckContext } from './context.ts'
-import { dentryProblem, printable } from './records.ts'
+import { dentryProblem } from './records.ts'
 import type { Edge } from './survey.ts'
 
 const DEPTH_MAX = 4096

@@ -28,7 +28,6 @@ const INLINE_EXTENT_BYTES = 32
 const TYPES = new Set([S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK])
 const SLASH = 0x2f
 const DOT = 0x2e
-const BACKSLASH = 0x5c
 
 /** What is wrong with the inode in `bytes[at, end)`; null: nothing. */
 export function inodeProblem(bytes: Buffer, at: number, end: number): string | null {
@@ -79,16 +78,4 @@ export function isNameAllowed(bytes: Buffer, start: number): boolean {
   const name = dentryName(bytes, start)
   if (name.includes(SLASH) || name.includes(0)) return false
   return !(name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT)))
-}
-
-/** A name for messages: what is no printable text as \x and two digits. */
-export function printable(name: Buffer): string {
-  const text = name.toString()
-  const isText = Array.from(text, (character) => character.codePointAt(0)!).every(
-    (point) => point > 0x1f && point !== 0x7f && point !== 0xfffd && point !== BACKSLASH,
-  )
-  if (isText) return text
-  const isPlain = (byte: number) => byte > 0x1f && byte < 0x7f && byte !== BACKSLASH
-  const escaped = (byte: number) => `\\x${byte.toString(16).padStart(2, '0')}`
-  return Array.from(name, (byte) => (isPlain(byte) ? String.fromCharCode(byte) : escaped(byte))).join('')
 }
