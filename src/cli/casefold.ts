@@ -55,6 +55,8 @@ function check(dir: string, result: number): void {
     case EROFS:
       throw new CommandError(`${dir} is on a read-only mount: mount it for writing`)
     default:
-      throw new CommandError(`${dir} cannot ignore case (${getSystemErrorName(result)}): is it on a mount of cairnfs?`)
+      throw new CommandError(
+        `${dir} cannot ignore case (${getSystemErrorName(result)}): is it on a mount of cairnfs, and not through fuse-native?`,
+      )
   }
 }

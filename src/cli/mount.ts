@@ -30,13 +30,17 @@ export function mountCommand(): Command {
       '\nOf mount(8): ro, rw, suid, nosuid, dev, nodev, exec, noexec, sync, dirsync and\n' +
         'noatime are observed (for root the default is suid,dev, for others nosuid,nodev);\n' +
         '_netdev, nofail, user, x-* and the like are understood. Times of reading are never\n' +
-        'kept. Sizes are bytes, or K M G T (KiB MiB GiB TiB), powers of 1024.\n' +
+        'kept. mount -o remount, after cairnfs install-helper, changes those that are observed;\n' +
+        'everything else takes an unmount. Sizes are bytes, or K M G T (KiB MiB GiB TiB),\n' +
+        'powers of 1024.\n' +
         '\nExamples:\n' +
         '  cairnfs mount file:///var/lib/vol /mnt/vol\n' +
         '  cairnfs mount s3://bucket/prefix /mnt/vol --endpoint http://127.0.0.1:9000 --path-style\n' +
         '  cairnfs mount s3://bucket /mnt/vol -o ro,memory=4G,credentials_file=/etc/cairnfs/keys\n' +
         '  cairnfs mount s3://bucket /mnt/vol --cache-dir /var/cache/cairnfs --cache-size 50G\n' +
+        '  cairnfs mount s3://bucket /mnt/vol -o acl      # then setfacl(1) and getfacl(1) work\n' +
         '  cairnfs mount -f --log-level debug s3://bucket /mnt/vol\n' +
+        '  mount -o remount,ro /mnt/vol                   # all is in the store when it returns\n' +
         '\nIn /etc/fstab, after cairnfs install-helper:\n' +
         '  s3://bucket/prefix /mnt/vol cairnfs _netdev,credentials_file=/etc/cairnfs/keys 0 0',
     )

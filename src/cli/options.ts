@@ -333,10 +333,12 @@ function readBinding(values: Values, isRoot: boolean): Pick<MountSettings, 'bind
   if (!BINDINGS.includes(binding)) throw new UsageError(`--binding: '${binding}' is none of ${BINDINGS.join(', ')}`)
   if (binding === 'kernel') return { binding, allowOther: isRoot || values.has('allow-other') }
   for (const name of ['writeback', 'acl']) {
-    if (values.has(name)) throw new UsageError(`--${name}: fuse-native does not have it`)
+    if (values.has(name)) throw new UsageError(`--${name}: fuse-native does not have it: mount with one of the two`)
   }
   if (!values.has('allow-other')) return { binding, allowOther: false }
-  throw new UsageError('--allow-other: fuse-native does not say who asks, so that only who mounts is let in')
+  throw new UsageError(
+    '--allow-other: fuse-native does not say who asks, so that only who mounts is let in: mount with one of the two',
+  )
 }
 
 function readCacheSettings(values: Values): MountSettings['cache'] {

@@ -23,19 +23,22 @@ import { VERSION } from './version.ts'
 /** Runs the command line `argv` (as process.argv). Resolves to the exit status. */
 export async function runCairnfs(argv: readonly string[]): Promise<number> {
   quietWarnings()
-  const word = argv[2]
-  let isCommand = false
-  endOnUncaught((error) => reportFailure(error, isCommand ? `cairnfs ${word}` : 'cairnfs'))
+  let name = 'cairnfs'
+  endOnUncaught((error) => reportFailure(error, name))
   try {
     const program = makeProgram()
-    isCommand = program.commands.some((command) => command.name() === word)
-    if (word !== undefined && !word.startsWith('-') && !isCommand) {
-      throw new CommandError(`there is no command '${word}': see cairnfs --help`)
+    let command = program
+    for (const word of argv.slice(2)) {
+      if (command.commands.length === 0 || word.startsWith('-')) break
+      const found = command.commands.find((one) => one.name() === word)
+      if (found === undefined) throw new CommandError(`there is no command '${word}': see ${name} --help`)
+      command = found
+      name += ` ${word}`
     }
     await program.parseAsync([...argv])
     return Number(process.exitCode ?? 0)
   } catch (error) {
-    return reportFailure(error, isCommand ? `cairnfs ${word}` : 'cairnfs')
+    return reportFailure(error, name)
   }
 }
 
@@ -60,10 +63,6 @@ export function makeProgram(): Command {
         '  cairnfs umount /mnt/vol\n' +
         '\ncairnfs COMMAND --help tells the rest.',
     )
-    .action(() => {
-      process.stdout.write(program.helpInformation())
-      throw new CommandError('no command given: see cairnfs --help')
-    })
   for (const command of [
     formatCommand(),
     mountCommand(),
@@ -82,8 +81,17 @@ export function makeProgram(): Command {
     for (const part of [command, ...command.commands])
       part.copyInheritedSettings(program).helpOption('-h, --help', 'show this').helpCommand(false)
     program.addCommand(command)
+    if (command.commands.length > 0) withoutCommand(command, `cairnfs ${command.name()}`)
   }
-  return program
+  return withoutCommand(program, 'cairnfs')
+}
+
+/** What a command that has others below it says where none of them is given. */
+function withoutCommand(command: Command, name: string): Command {
+  return command.action(() => {
+    process.stdout.write(command.helpInformation())
+    throw new CommandError(`no command given: see ${name} --help`)
+  })
 }
 
 /** Warnings of Node and of libraries (the SDK on the age of Node, say) are no output of ours. */

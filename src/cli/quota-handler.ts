@@ -75,7 +75,7 @@ export function nameOf(target: QuotaTarget): string {
     case 'volume':
       return 'the volume'
     case 'tree':
-      return `/${target.directory.join('/')}`
+      return target.directory.length === 0 ? 'the root directory' : `/${target.directory.join('/')}`
     default:
       return `${target.kind} ${target.id}`
   }

@@ -1,6 +1,7 @@
 // `cairnfs quota`: limits on what a directory tree, a uid, a gid or the whole volume may take.
 import { relative, sep } from 'node:path'
 import { Command } from 'commander'
+import type { MountEntry } from '../fuse/index.ts'
 import type { ControlClient } from './control-client.ts'
 import { CommandError, UsageError } from './errors.ts'
 import type { QuotaCommand, QuotaLine, QuotaTarget } from './quota-protocol.ts'
@@ -9,6 +10,7 @@ import { formatSize, ofOption, parseCount, parseSize } from './units.ts'
 const POLL_MS = 500
 /** A uid or gid is at most this; the highest number stands for none. */
 const ID_MAX = 0xffff_fffe
+const NOTHING = 'nothing is limited\n'
 
 interface TargetOptions {
   uid?: number
@@ -50,12 +52,14 @@ function setCommand(): Command {
     .summary('set a limit, or change it')
     .description(
       'Sets limits on the directory tree below DIR, or on what --uid, --gid or --volume name. What is there already is counted ' +
-        'first, in the background where it is much, also after a crash: the limits bind when that is done. Meanwhile ' +
-        'directories, and files with several names, cannot be moved into the tree or out of it (EXDEV: mv copies them).',
+        'first, in the background where it is much, also after a crash: the limits bind when that is done. Directories, and ' +
+        'files with several names, cannot be moved into a tree or out of it (EXDEV: mv copies them). A limit below what is ' +
+        'used takes nothing away, but lets nothing be added. Where no limit is left its use goes on being counted: ' +
+        'cairnfs quota remove ends that.',
     )
     .option(
       '--bytes <SIZE>',
-      'at most so much in all: bytes, or KiB, MiB, GiB, TiB; none: no limit',
+      'at most so much in all: bytes, or K M G T (KiB MiB GiB TiB); none: no limit',
       limitOf('bytes', parseSize),
     )
     .option(
@@ -103,7 +107,7 @@ function getCommand(): Command {
       asking(path, async (ask, target) => {
         const lines = await ask({ command: 'quota', action: 'get', target: target(options) })
         if (options.json) print(lines[0])
-        else process.stdout.write(tableOf(lines))
+        else process.stdout.write(await tableOf(lines))
       }),
     )
 }
@@ -112,7 +116,8 @@ function listCommand(): Command {
   return new Command('list')
     .summary('show all limits of a volume')
     .description(
-      'Shows every limit of the volume that DIR is on, and what is used of it. Paths are below its root directory.',
+      'Shows every limit of the volume that DIR is on, and what is used of it. Paths are below its root directory; what is not ' +
+        'printable in them shows as \\x and two digits.',
     )
     .argument('<DIR>', 'a directory on a mount of cairnfs')
     .option('--json', 'one JSON array, for programs')
@@ -121,7 +126,7 @@ function listCommand(): Command {
       asking(path, async (ask) => {
         const lines = await ask({ command: 'quota', action: 'list' })
         if (json) print(lines)
-        else process.stdout.write(lines.length === 0 ? 'nothing is limited\n' : tableOf(lines))
+        else process.stdout.write(lines.length === 0 ? NOTHING : await tableOf(lines))
       }),
     )
 }
@@ -146,7 +151,8 @@ function checkCommand(): Command {
     .summary('count everything again, and compare')
     .description(
       'Counts what there is against every limit of the volume that DIR is on, while it is in use, and compares it with what is ' +
-        'kept of it. Where they differ it exits with status 1; cairnfs fsck --repair then puts it right.',
+        'kept of it in the tables: bytes that are not in the store yet count in neither. Where they differ it exits with ' +
+        'status 1; cairnfs fsck --repair then puts it right.',
     )
     .argument('<DIR>', 'a directory on a mount of cairnfs')
     .option('--json', 'one JSON array, for programs')
@@ -163,10 +169,11 @@ function checkCommand(): Command {
             const { counted, recorded } = line
             const kept = `${recorded!.bytes} bytes and ${recorded!.inodes} inodes`
             process.stdout.write(
-              `${nameOf(line)}: ${kept} are kept, there are ${counted!.bytes} and ${counted!.inodes}\n`,
+              `${await nameOf(line)}: ${kept} are kept, there are ${counted!.bytes} and ${counted!.inodes}\n`,
             )
           }
-          process.stdout.write(`${lines.length - wrong.length} of ${lines.length} are right\n`)
+          const right = `${lines.length - wrong.length} of ${lines.length} are right`
+          process.stdout.write(lines.length === 0 ? NOTHING : `${right}\n`)
         }
         if (wrong.length > 0) process.exitCode = 1
       }),
@@ -174,8 +181,9 @@ function checkCommand(): Command {
 }
 
 function withTarget(command: Command): Command {
-  const id = (name: string) =>
+  const id = (name: 'uid' | 'gid') =>
     ofOption(name, (text) => {
+      if (!/^\d+$/.test(text)) throw new UsageError(`'${text}' is not a number: ${NUMBERS[name]}`)
       const value = parseCount(text, 0)
       if (value > ID_MAX) throw new UsageError(`'${text}' is too large`)
       return value
@@ -186,6 +194,8 @@ function withTarget(command: Command): Command {
     .option('--gid <N>', 'what this gid has in the whole volume', id('gid'))
     .option('--volume', 'the whole volume')
 }
+
+const NUMBERS = { uid: 'id -u NAME tells that of a user', gid: 'getent group NAME tells that of a group' }
 
 /** Commander takes null for no value at all. */
 function limitOf(name: string, parse: (text: string) => number): (text: string) => number | 'none' {
@@ -211,7 +221,10 @@ async function asking(
   const { ControlClient } = await import('./control-client.ts')
   const { findMountOf, MOUNT_TYPE } = await import('../fuse/index.ts')
   const real = await realpath(path).catch((error: Error) => {
-    throw new CommandError(`${path} cannot be reached: check the path`, 1, { cause: error })
+    const remedy = path.includes('\ufffd')
+      ? 'for names that are not UTF-8 use setfattr -n ceph.quota.max_bytes -v BYTES, and ceph.quota.max_files'
+      : 'check the path'
+    throw new CommandError(`${path} cannot be reached: ${remedy}`, 1, { cause: error })
   })
   const entry = findMountOf(real)
   if (entry?.type !== MOUNT_TYPE)
@@ -224,12 +237,22 @@ async function asking(
     .filter((part) => part !== '')
   try {
     await use(
-      (command) => askLines(client, command),
+      (command) => {
+        assertChangeable(entry, command)
+        return askLines(client, command)
+      },
       (options) => targetOf(options, directory),
     )
   } finally {
     client.close()
   }
+}
+
+/** The daemon does not hear of a mount that `mount -o remount,ro` has made read-only. */
+function assertChangeable({ mountpoint, options, superOptions }: MountEntry, { action }: QuotaCommand): void {
+  const isReadOnly = [options, superOptions].some((words) => words.split(',').includes('ro'))
+  if (isReadOnly && (action === 'set' || action === 'remove'))
+    throw new CommandError(`${mountpoint} is mounted read-only, and takes no changes: mount it for writing`)
 }
 
 async function askLines(client: ControlClient, command: QuotaCommand): Promise<QuotaLine[]> {
@@ -265,15 +288,17 @@ function print(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`)
 }
 
-function nameOf({ kind, path, id }: QuotaLine): string {
-  return kind === 'volume' ? 'the volume' : kind === 'tree' ? path! : `${kind} ${id}`
+async function nameOf({ kind, path, id }: QuotaLine): Promise<string> {
+  const { printable } = await import('../platform/index.ts')
+  return kind === 'volume' ? 'the volume' : kind === 'tree' ? printable(Buffer.from(path!)) : `${kind} ${id}`
 }
 
 const HEADS = ['quota', 'bytes', 'limit', 'used', 'inodes', 'limit', 'used', '']
 
-function tableOf(lines: readonly QuotaLine[]): string {
-  const rows = lines.map((line) => [
-    nameOf(line),
+async function tableOf(lines: readonly QuotaLine[]): Promise<string> {
+  const names = await Promise.all(lines.map(nameOf))
+  const rows = lines.map((line, at) => [
+    names[at]!,
     formatSize(line.bytes.used),
     line.bytes.limit === null ? '-' : formatSize(line.bytes.limit),
     shareOf(line.bytes),

@@ -124,6 +124,7 @@ describe('mount -o remount', () => {
       grep ' ${mountpoint} ' /proc/self/mountinfo
       ${program.cairnfs} status ${mountpoint} --json | grep -o '"dirtyBytes":[0-9]*'
       touch ${mountpoint}/new || true
+      ${program.cairnfs} quota set ${mountpoint} --volume --bytes 1M || true
       cat ${mountpoint}/file
       mount -o remount,rw,noexec ${mountpoint}
       echo two >${mountpoint}/file
@@ -132,7 +133,7 @@ describe('mount -o remount', () => {
     const [busy, readOnly, dirty, text, writable] = result.stdout.trimEnd().split('\n')
     expect(busy).toBe('status 1')
     expect(result.stderr).toMatch(
-      /^mount\.cairnfs: \S+ is in use: files are open for writing.*\n.*Read-only file system\n$/,
+      /^mount\.cairnfs: \S+ is in use: files are open for writing.*\n.*Read-only file system\ncairnfs quota set: \S+ is mounted read-only.*\n$/,
     )
     expect(readOnly).toMatch(/ ro,nodev.* - fuse\.cairnfs /)
     expect([dirty, text]).toEqual(['"dirtyBytes":0', 'one'])

@@ -114,8 +114,23 @@ describeStores('quotas', (kind) => {
       'one of them',
     )
     expect(await failing(volume, ['quota', 'set', at('absent'), '--bytes', '1'])).toContain('absent cannot be reached')
-    expect(await failing(volume, ['quota', 'get', at('')])).toContain('there is no quota on /: cairnfs quota list')
+    expect(await failing(volume, ['quota', 'get', at('')])).toContain(
+      'there is no quota on the root directory: cairnfs quota list',
+    )
     expect(await failing(volume, ['quota', 'list', '/proc'])).toContain('is not on a mount of cairnfs')
+    expect(await failing(volume, ['quota', 'set', at(''), '--uid', 'root', '--bytes', '1'])).toContain(
+      "--uid: 'root' is not a number: id -u NAME",
+    )
+    expect(await failing(volume, ['quota', 'set', at('\ufffd'), '--bytes', '1'])).toContain('use setfattr')
+    expect(await failing(volume, ['quota'])).toContain('no command given: see cairnfs quota --help')
+    expect(await failing(volume, ['quota', 'sett'])).toContain("there is no command 'sett': see cairnfs quota --help")
+    expect(await failing(volume, ['quota', 'set', at(''), '--byte', '1'])).toContain('see cairnfs quota set --help')
+    expect(await volume.cairnfs(['quota', 'check', at('')])).toBe('nothing is limited\n')
+    await volume.shell("mkdir 'two\nlines'")
+    await volume.cairnfs(['quota', 'set', at('two\nlines'), '--inodes', '9'])
+    expect(await volume.cairnfs(['quota', 'list', at('')])).toMatch(/^\/two\\x0alines .*\n$/m)
+    expect(await shown(volume, ['quota', 'list', at('')])).toMatchObject([{ path: '/two\nlines' }])
+    await volume.shell("rmdir 'two\nlines'")
     expect(await volume.cairnfs(['quota', '--help'])).toContain('Examples:')
     expect(await volume.cairnfs(['quota', 'set', '--help'])).toContain('Examples:')
     await volume.cairnfs(['quota', 'set', at(''), '--inodes', '100'])
