@@ -7,6 +7,9 @@ import { errnoError } from '../platform/index.ts'
 import type { Database, Transaction } from '../tables/index.ts'
 import { type Account, binds, isVolume, type Owner, type QuotaLedger } from './quota-ledger.ts'
 
+/** Sizes add up exactly to here. More may be found by counting, of sparse files: it is not kept. */
+export const BYTES_MOST = Number.MAX_SAFE_INTEGER
+
 interface Delta extends Amount {
   tallyBytes: number
   tallyInodes: number
@@ -135,17 +138,18 @@ export class UseChanges {
     const isWrong = bytesUsed < 0 || inodesUsed < 0
     if (isWrong) this.#host.onWrong(account)
     if (patch?.isRemoved && !quota.isCounting && inodesUsed === 0) return null
-    return { ...quota, bytesUsed: Math.max(0, bytesUsed), inodesUsed: Math.max(0, inodesUsed), ...patch }
+    const bytesKept = Math.min(Math.max(0, bytesUsed), BYTES_MOST)
+    return { ...quota, bytesUsed: bytesKept, inodesUsed: Math.max(0, inodesUsed), ...patch }
   }
 }
 
-/** Throws where an account has no room for so much more. */
+/** Throws where an account has no room for so much more. Where bytes are not limited, numbers end all the same. */
 export function assertRoom(ledger: QuotaLedger, account: Account, moreBytes: number, moreInodes: number): void {
   if ((moreBytes <= 0 && moreInodes <= 0) || !binds(account)) return
   const { bytesLimit, inodesLimit } = account.quota
   const { bytes, inodes } = ledger.visibleUse(account)
   const isOver =
-    (moreBytes > 0 && bytesLimit !== null && bytes + moreBytes > bytesLimit) ||
+    (moreBytes > 0 && bytes + moreBytes > (bytesLimit ?? BYTES_MOST)) ||
     (moreInodes > 0 && inodesLimit !== null && inodes + moreInodes > inodesLimit)
   if (isOver) throw errnoError(isVolume(account) ? 'ENOSPC' : 'EDQUOT')
 }

@@ -32,7 +32,7 @@ import {
 import { errnoError } from '../platform/index.ts'
 import type { Transaction } from '../tables/index.ts'
 import type { Context } from './context.ts'
-import { type Amount, assertRoom, type ChangesHost, UseChanges } from './quota-changes.ts'
+import { type Amount, assertRoom, BYTES_MOST, type ChangesHost, UseChanges } from './quota-changes.ts'
 import { type Account, binds, type Owner, QuotaLedger, VOLUME_REALM } from './quota-ledger.ts'
 import { warnOf } from './quota-warnings.ts'
 
@@ -278,8 +278,8 @@ export class Quotas {
     const visible = this.#visibleBytes(node)
     for (const account of ledger.accountsOf(this.#files.get(node.inode.ino)?.owner ?? this.ownerOf(node))) {
       const { bytesLimit } = account.quota
-      if (bytesLimit === null || !binds(account)) continue
-      most = Math.min(most, visible + Math.max(0, bytesLimit - ledger.visibleUse(account).bytes))
+      if (!binds(account)) continue
+      most = Math.min(most, visible + Math.max(0, (bytesLimit ?? BYTES_MOST) - ledger.visibleUse(account).bytes))
     }
     return most
   }
