@@ -12,6 +12,7 @@ import { accountsToCount, countAll, type Recount, recountAll } from './quota-sca
 import { beginWalk, walkTurn } from './quota-walk.ts'
 
 const ROOM_POLL_MS = 10
+const NO_CHANGES = 'the volume takes no changes now, or is being unmounted'
 
 interface CheckRequest {
   resolve: (recounts: Recount[]) => void
@@ -52,7 +53,12 @@ export class QuotaCounter {
 
   stop(): void {
     this.#stopped = true
-    for (const { reject } of this.#checks.splice(0)) reject(new FsError('EIO', 'the volume is being unmounted'))
+    this.#refuseChecks(new FsError('EIO', 'the volume is being unmounted'))
+  }
+
+  /** Whoever waits for a check is not kept waiting by what comes before it. */
+  #refuseChecks(error: unknown): void {
+    for (const { reject } of this.#checks.splice(0)) reject(error)
   }
 
   /** Resolves when nothing is being counted. */
@@ -91,7 +97,9 @@ export class QuotaCounter {
         else if (accounts.length > 0) await this.#countAccounts(accounts, options)
         else await this.#check(options)
       }
+      if (!this.#mayGoOn()) this.#refuseChecks(new FsError('EIO', NO_CHANGES))
     } catch (error) {
+      this.#refuseChecks(error)
       log('error', `quotas are not counted now (it goes on after a later commit): ${(error as Error).message}`)
     }
   }
@@ -134,7 +142,7 @@ export class QuotaCounter {
     const requests = this.#checks.splice(0)
     try {
       const recounts = await recountAll(this.#context(), options)
-      if (recounts === null) throw new FsError('EIO', 'the volume takes no changes now, or is being unmounted')
+      if (recounts === null) throw new FsError('EIO', NO_CHANGES)
       for (const { resolve } of requests) resolve(recounts)
     } catch (error) {
       for (const { reject } of requests) reject(error)

@@ -1,5 +1,6 @@
-// Quotas where numbers end.
+// Quotas where numbers end, and where the store fails.
 import { expect, test } from 'vitest'
+import { ROOT_INO } from '../../src/vfs/index.ts'
 import { expectExact } from './quota-recount.ts'
 import { CALLER, errnoOf, mount, Paths } from './world.ts'
 
@@ -39,4 +40,20 @@ test('what is larger than any number is counted as far as there are numbers, and
   }
   await world.fs.sync()
   await world.unmount()
+})
+
+test('a check that waits for what cannot be counted fails', async () => {
+  const world = await mount({ countingStep: 1 })
+  const paths = new Paths(world.fs)
+  for (let at = 0; at < 200; at++) await paths.mkdir(`/${at}`)
+  await world.fs.quotas.set({ kind: 'tree', ino: ROOT_INO }, {})
+  const checked = errnoOf(() => world.fs.quotas.check())
+  world.store.putIfAbsent = async () => {
+    throw new Error('the store is full')
+  }
+  await paths.mkdir('/more')
+  expect(await errnoOf(() => world.fs.sync())).toBe('EIO')
+  expect((await world.fs.quotas.list())[0]!.isCounting).toBe(true)
+  await world.fs.quotas.counted()
+  expect(await Promise.race([checked, world.clock.yield().then(() => 'waits')])).toBe('EIO')
 })
