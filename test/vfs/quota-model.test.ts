@@ -80,8 +80,8 @@ const change: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 2,
-    arbitrary: fc.tuple(directory, size, path, fc.boolean()).map(([at, length, to, isLinked]) => ({
-      name: `file without a name in ${at}, write ${length}${isLinked ? `, link to ${to}` : ''}`,
+    arbitrary: fc.tuple(directory, id, size, path, fc.boolean()).map(([at, uid, length, to, isLinked]) => ({
+      name: `file of ${uid} without a name in ${at}, write ${length}${isLinked ? `, link to ${to}` : ''}`,
       isMany: true,
       run: async ({ paths, world, open }: Real) => {
         await paths.at(at, async (parent) => {
@@ -89,6 +89,7 @@ const change: fc.Arbitrary<Step> = fc.oneof(
           const { ino } = entry.attributes
           open.push({ ino, handle: opened.handle })
           try {
+            await world.fs.setattr(CALLER, ino, { uid })
             await world.fs.write(opened.handle, ino, 0, Buffer.alloc(length, 3))
             if (!isLinked) return
             await paths.in(to, (directory, name) => world.fs.link(CALLER, ino, directory, name))
