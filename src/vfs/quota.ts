@@ -201,13 +201,16 @@ export class Quotas {
   /** A file that was made without a name gets one. In whatever realm that is: it has no other. */
   named(use: UseChanges, { inode, home }: Node, realm: number): void {
     const { ino, uid, gid } = inode
-    this.orphanUsed(ino, true)
+    const file = this.#files.get(ino)
+    const owner = { realm, uid, gid }
     if (home === 'removed') this.made(use, inode, realm)
-    else this.moved(use, inode, { realm: this.ledger.effective(inode.realm), uid, gid }, { realm, uid, gid })
+    else this.moved(use, inode, { realm: this.ledger.effective(inode.realm), uid, gid }, owner)
+    // Where nobody has it open, it comes to count again.
+    if (file?.isDoomed) use.add(owner, ino, { bytes: 0, inodes: 0, pendingBytes: file.visibleBytes, pendingInodes: 1 })
     use.afterwards(() => {
-      const file = this.#files.get(ino)
       if (file === undefined) return
       file.isOrphan = false
+      file.isDoomed = false
       this.streamRecorded(ino)
     })
   }
@@ -258,8 +261,14 @@ export class Quotas {
 
   /** The same of any file. May fault. */
   checkSize(node: Node, sizeBytes: number): void {
-    const moreBytes = sizeBytes - this.#visibleBytes(node)
-    if (moreBytes > 0) this.#checkGrowth(this.#files.get(node.inode.ino)?.owner ?? this.ownerOf(node), moreBytes)
+    if (sizeBytes <= this.#visibleBytes(node)) return
+    const moreBytes = sizeBytes - this.#countedBytes(node)
+    this.#checkGrowth(this.#files.get(node.inode.ino)?.owner ?? this.ownerOf(node), moreBytes)
+  }
+
+  /** What is in memory alone counts, with its size, when that is to change. */
+  #countedBytes(node: Node): number {
+    return node.home === 'removed' ? 0 : this.#visibleBytes(node)
   }
 
   #visibleBytes({ inode }: Node): number {
@@ -276,10 +285,12 @@ export class Quotas {
     const { ledger } = this
     let most = Number.MAX_SAFE_INTEGER
     const visible = this.#visibleBytes(node)
+    const counted = this.#countedBytes(node)
     for (const account of ledger.accountsOf(this.#files.get(node.inode.ino)?.owner ?? this.ownerOf(node))) {
       const { bytesLimit } = account.quota
       if (!binds(account)) continue
-      most = Math.min(most, visible + Math.max(0, (bytesLimit ?? BYTES_MOST) - ledger.visibleUse(account).bytes))
+      const room = (bytesLimit ?? BYTES_MOST) - ledger.visibleUse(account).bytes
+      most = Math.min(most, Math.max(visible, counted + room))
     }
     return most
   }
