@@ -4,7 +4,7 @@
 // is imported before a subcommand needs it (`cairnfs --help` costs a process start and commander).
 import { Command, CommanderError } from 'commander'
 import { casefoldCommand } from './casefold.ts'
-import { CommandError, describeError } from './errors.ts'
+import { CommandError, codeOf, describeError } from './errors.ts'
 import { formatCommand } from './format.ts'
 import { USAGE_STATUS as FSCK_USAGE_STATUS, fsckCommand } from './fsck.ts'
 import { gcCommand } from './gc.ts'
@@ -36,9 +36,9 @@ export async function runCairnfs(argv: readonly string[]): Promise<number> {
       name += ` ${word}`
     }
     await program.parseAsync([...argv])
-    return Number(process.exitCode ?? 0)
+    return Number(process.exitCode ?? 0) || reportOutput(name)
   } catch (error) {
-    return reportFailure(error, name)
+    return reportFailure(error, name) || reportOutput(name)
   }
 }
 
@@ -97,6 +97,13 @@ function withoutCommand(command: Command, name: string): Command {
 /** Warnings of Node and of libraries (the SDK on the age of Node, say) are no output of ours. */
 function quietWarnings(): void {
   process.removeAllListeners('warning')
+}
+
+/** Tells that what was to be printed is lost. Who stops reading from a pipe has what he wanted. */
+function reportOutput(name: string): number {
+  const code = codeOf(process.stdout.errored)
+  if (code === undefined || code === 'EPIPE') return 0
+  return reportFailure(new CommandError(`standard output cannot be written (${code}): send it elsewhere`), name)
 }
 
 function reportFailure(error: unknown, name: string): number {

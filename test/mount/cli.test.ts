@@ -182,6 +182,13 @@ describe('the end of a mount', () => {
 })
 
 describe('cairnfs status and sync', () => {
+  it('fail where what they print is lost, but not where nobody reads on', async () => {
+    const lost = await harness.run(`${program.cairnfs} --help >/dev/full`)
+    expect(lost).toMatchObject({ status: 1, stderr: expect.stringMatching(/^cairnfs: standard output .*ENOSPC.*\n$/) })
+    const cut = await harness.run(`set -o pipefail; ${program.cairnfs} --help | true`)
+    expect(cut).toMatchObject({ status: 0, stderr: '' })
+  })
+
   it('tells what programs ask for, and counts requests that were sent', async () => {
     const volume = await formatted()
     await volume.mount('--commit 600')
