@@ -50,6 +50,8 @@ export interface MountStatus {
   readOnly: boolean
   /** What speaks with the kernel. */
   binding: string
+  /** The kernel keeps back what is written, until a file is closed or synced. */
+  writeback: boolean
   uptimeSec: number
   /** Written and not yet in the store. */
   dirtyBytes: number

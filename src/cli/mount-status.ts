@@ -47,6 +47,7 @@ export function describeMount({
     log: logFile,
     readOnly: status.readOnly,
     binding: order.settings.binding,
+    writeback: order.settings.writeback,
     uptimeSec: Math.round(performance.now() - startedMs) / 1000,
     dirtyBytes: status.dirtyBytes,
     journal: {

@@ -38,9 +38,9 @@ export function statusCommand(): Command {
     })
 }
 
-/** Where it is not the usual one. */
-function bindingOf({ binding }: MountStatus): string {
-  return binding === 'kernel' ? '' : `, through ${binding}`
+/** What is not as usual. */
+function waysOf({ binding, writeback }: MountStatus): string {
+  return `${binding === 'kernel' ? '' : `, through ${binding}`}${writeback ? ', with -o writeback' : ''}`
 }
 
 function modeOf({ readOnly, failure }: MountStatus): string {
@@ -54,7 +54,7 @@ export function formatStatus(status: MountStatus): string {
   const rows: [string, string][] = [
     ['volume', `${status.volume.name} (${status.volume.uuid})`],
     ['store', status.store],
-    ['mounted', `${status.mountpoint}, ${modeOf(status)}${bindingOf(status)}`],
+    ['mounted', `${status.mountpoint}, ${modeOf(status)}${waysOf(status)}`],
     ['daemon', `pid ${status.pid}, cairnfs ${status.version}, up ${formatDuration(status.uptimeSec * 1000)}`],
     ...logRow(status),
     ['dirty', `${formatSize(status.dirtyBytes)} not in the store yet`],

@@ -14,6 +14,7 @@ function statusAt(uptimeSec: number, amount: number): MountStatus {
     log: '/var/log/cairnfs/vol.log',
     readOnly: false,
     binding: 'kernel',
+    writeback: false,
     uptimeSec,
     dirtyBytes: 3 << 20,
     journal: { objects: 0, bytes: 0, unacknowledgedBytes: 0, replayedCommits: 0 },

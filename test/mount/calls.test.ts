@@ -238,6 +238,7 @@ describeStores(
 
     test('with -o writeback: what was closed survives a sync and a crash, what was synced a crash alone', async () => {
       const volume = await volumes.create(kind, { mount: ['-o', 'writeback,commit=600'] })
+      expect(await volume.cairnfs(['status', volume.mountpoint])).toContain(', for writing, with -o writeback\n')
       await volume.shell('echo closed >closed; echo aside >aside; mv aside closed2; ls -l >/dev/null')
       await volume.sync()
       await volume.shell(`python3 -c 'import os; fd = os.open("synced", os.O_CREAT | os.O_WRONLY)
