@@ -17,7 +17,7 @@ export async function answerQuota(
 ): Promise<void> {
   if (!('target' in command)) {
     const reports = await (command.action === 'list' ? quotas.list() : quotas.check())
-    for (const report of reports) await show(lineOf(report))
+    for (const line of reports.map(lineOf).sort(inOrder)) await show(line)
     return
   }
   const { action, target } = command
@@ -97,6 +97,15 @@ function explained(error: unknown, target: QuotaTarget): unknown {
     default:
       return error
   }
+}
+
+const KINDS: readonly QuotaTarget['kind'][] = ['tree', 'volume', 'uid', 'gid']
+
+/** A tree before those in it, uids by number. */
+function inOrder(one: QuotaLine, other: QuotaLine): number {
+  const byKind = KINDS.indexOf(one.kind) - KINDS.indexOf(other.kind)
+  const [path, otherPath] = [one.path ?? '', other.path ?? '']
+  return byKind || (path < otherPath ? -1 : Number(path > otherPath)) || (one.id ?? 0) - (other.id ?? 0)
 }
 
 function lineOf(report: QuotaReport | QuotaCheck): QuotaLine {

@@ -121,7 +121,15 @@ function listCommand(): Command {
     )
     .argument('<DIR>', 'a directory on a mount of cairnfs')
     .option('--json', 'one JSON array, for programs')
-    .addHelpText('after', '\nExample:\n  cairnfs quota list /mnt/vol')
+    .addHelpText(
+      'after',
+      '\nWith --json each is {"kind": "tree", "path": "/projects", "bytes": {"used": 0, "limit": 1048576},\n' +
+        '"inodes": {"used": 1, "limit": null}, "counting": false}: "kind" is tree, volume, uid or gid, the latter two with\n' +
+        '"id" for "path"; "limit" null: none; "counting": its use is not known yet, and it does not bind.\n' +
+        '\nExamples:\n' +
+        '  cairnfs quota list /mnt/vol\n' +
+        "  cairnfs quota list /mnt/vol --json | jq -r '.[] | select(.counting) | .path'",
+    )
     .action((path: string, { json }: { json?: boolean }) =>
       asking(path, async (ask) => {
         const lines = await ask({ command: 'quota', action: 'list' })

@@ -67,9 +67,10 @@ describeStores('quotas', (kind) => {
       'mkdir -p d/e; for i in $(seq 300); do echo $i >d/$i; echo $i >d/e/$i; done; chown -R 1234:4321 d/e',
     )
     for (const of of [
-      [at('d')],
       [at('d/e')],
+      [at('d')],
       [at(''), '--uid', '1234'],
+      [at(''), '--uid', '77'],
       [at(''), '--gid', '4321'],
       [at(''), '--volume'],
     ])
@@ -80,12 +81,14 @@ describeStores('quotas', (kind) => {
     )
     // 9 of 2 bytes, 90 of 3, 201 of 4.
     const sum = 9 * 2 + 90 * 3 + 201 * 4
+    expect([...used.keys()]).toEqual(['/d', '/d/e', 'volume', 77, 1234, 4321])
     expect(Object.fromEntries(used)).toEqual({
       '/d': [2 * sum, 602],
       '/d/e': [sum, 301],
       1234: [sum, 301],
       4321: [sum, 301],
       volume: [2 * sum, 603],
+      77: [0, 0],
     })
     expect(await volume.cairnfs(['quota', 'list', at('d')])).toMatch(
       /^quota +bytes +limit +used +inodes.*\n(.*\n)*uid 1234 .* 1 TiB +0 %/m,
@@ -96,9 +99,9 @@ describeStores('quotas', (kind) => {
     await volume.cairnfs(['quota', 'set', at(''), '--uid', '1234', '--bytes', String(sum)])
     expect((await volume.run('chown 1234 d/1')).stderr).toContain('Disk quota exceeded')
     await volume.shell('rm d/e/300; chown 1234 d/1')
-    expect(await volume.cairnfs(['quota', 'check', at('')])).toBe('5 of 5 are right\n')
+    expect(await volume.cairnfs(['quota', 'check', at('')])).toBe('6 of 6 are right\n')
     await volume.remountCold()
-    expect(await volume.cairnfs(['quota', 'check', at('')])).toBe('5 of 5 are right\n')
+    expect(await volume.cairnfs(['quota', 'check', at('')])).toBe('6 of 6 are right\n')
     await volume.unmount()
     expect(await failing(volume, ['fsck', volume.store.name, ...volume.store.options])).toContain('no failure')
   })
