@@ -32,9 +32,7 @@ export class QuotaCounter {
   /** There may be something to count. */
   begin(): void {
     if (this.#working !== null || this.#stopped || !this.#hasWork()) return
-    this.#working = this.#work().finally(() => {
-      this.#working = null
-    })
+    this.#working = this.#work()
   }
 
   /** A round of write-back succeeded. */
@@ -101,6 +99,9 @@ export class QuotaCounter {
     } catch (error) {
       this.#refuseChecks(error)
       log('error', `quotas are not counted now (it goes on after a later commit): ${(error as Error).message}`)
+    } finally {
+      // In the turn in which there was nothing more to do: what comes after it begins anew.
+      this.#working = null
     }
   }
 

@@ -1,4 +1,4 @@
-// Counting a tree that is in use.
+// Counting a tree that is in use, and checks that follow each other.
 import { expect, test } from 'vitest'
 import type { Ino } from '../../src/vfs/index.ts'
 import { expectExact } from './quota-recount.ts'
@@ -47,5 +47,19 @@ test('files with several names count however their names move meanwhile', async 
     expect(await inodesUsed(world, ino), `after ${turns} turns`).toBe(8)
     await expectExact(world, `counted after ${turns} turns`)
     await world.abandon()
+  }
+})
+
+test('a check that is asked for as another one ends is made', async () => {
+  const world = await mount()
+  for (let ticks = 0; ticks < 20; ticks++) {
+    await world.fs.quotas.check()
+    for (let tick = 0; tick < ticks; tick++) await Promise.resolve()
+    const checked = world.fs.quotas.check().then(() => 'made')
+    const late = async () => {
+      for (let turn = 0; turn < 50; turn++) await world.clock.yield()
+      return 'waits'
+    }
+    expect(await Promise.race([checked, late()]), `after ${ticks} ticks`).toBe('made')
   }
 })
