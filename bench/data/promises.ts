@@ -27,6 +27,8 @@ const TRIP_MS = 30
 const TRIPS = 2
 /** By which times of single requests differ from round to round, in round trips: 15 ms. */
 const TRIPS_NOISE = 0.5
+/** A shorter file is over before the daemon has warmed up, and says nothing of a GiB. */
+const LARGE_BYTES = GIB / 4
 /** What resident memory may have beyond --memory. */
 const RSS_BEYOND_BYTES = 200 * MIB
 /** What is no peer. */
@@ -148,6 +150,7 @@ function aheadOfPeers(workload: string): Promised['see'] {
 
 function cpu(workload: string, mostSec: number): Promised['see'] {
   return (results) => {
+    if (results.scale.sizeBytes < LARGE_BYTES) return null
     const perGib = (system: string): number | null => {
       const verdict = measured(results, { system, workload })
       if (verdict === null) return null

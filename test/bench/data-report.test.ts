@@ -160,6 +160,8 @@ describe('promises of data', () => {
 
   test('are left out when their work was not measured', () => {
     expect(reportDataPromises(results([]))).toBeNull()
+    const scale = { ...results([]).scale, sizeBytes: 10 * 2 ** 20 }
+    expect(reportDataPromises(results([of('cairnfs', 'write', 1)], { scale })) ?? '').not.toContain('for a GiB')
     expect(rowsOf([of('cairnfs', 'tree', 4)], 'JuiceFS')).toEqual([])
     expect(rowsOf([of('cairnfs', 'tree', 4), of('juicefs', 'tree', 40, { outcome: 'failed' })], 'JuiceFS')).toEqual([])
   })
