@@ -81,7 +81,7 @@ export function quotaAdmin(context: Context): QuotaAdmin {
       if (context.kernelWritesBack) {
         const remedy = 'mount it without -o writeback'
         throw new FsError(
-          'EINVAL',
+          'EOPNOTSUPP',
           `quotas hold for what is written at once, which here the kernel keeps back: ${remedy}`,
         )
       }

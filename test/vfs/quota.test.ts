@@ -434,6 +434,14 @@ describe('counting what is there', () => {
   })
 })
 
+test('are not to be had where the kernel writes back', async () => {
+  const { fs, unmount } = await mount({ kernelWritesBack: true })
+  const attribute = { name: bytes('ceph.quota.max_bytes'), value: bytes('5'), flags: 0 }
+  expect(await errnoOf(() => fs.quotas.set({ kind: 'volume' }, { bytes: 5 }))).toBe('EOPNOTSUPP')
+  expect(await errnoOf(() => fs.setxattr!({ uid: 0, gid: 0, pid: 1 }, ROOT_INO, attribute))).toBe('EOPNOTSUPP')
+  await unmount()
+})
+
 test('xattrs show and set the limits of a tree, by names of ours and of CephFS', async () => {
   const { world, paths } = await begin()
   const root = { uid: 0, gid: 0, pid: 1 }
