@@ -34,7 +34,9 @@ export function statusCommand(): Command {
       const source = await askStatus(dir)
       const status = await source.status()
       source.close()
-      process.stdout.write(options.json ? `${JSON.stringify(status)}\n` : formatStatus(status))
+      process.stdout.write(
+        options.json ? `${JSON.stringify(status)}\n` : formatStatus(status, source.isReadOnlyToKernel),
+      )
     })
 }
 
@@ -43,18 +45,19 @@ function waysOf({ binding, writeback }: MountStatus): string {
   return `${binding === 'kernel' ? '' : `, through ${binding}`}${writeback ? ', with -o writeback' : ''}`
 }
 
-function modeOf({ readOnly, failure }: MountStatus): string {
+function modeOf({ readOnly, failure }: MountStatus, isReadOnlyToKernel: boolean): string {
   if (readOnly) return 'read-only'
-  return failure === null ? 'for writing' : 'takes no changes now: see failure'
+  if (failure !== null) return 'takes no changes now: see failure'
+  return isReadOnlyToKernel ? 'read-only since mount -o remount,ro' : 'for writing'
 }
 
 /** The status as lines for people. */
-export function formatStatus(status: MountStatus): string {
+export function formatStatus(status: MountStatus, isReadOnlyToKernel = status.readOnly): string {
   const { journal, checkpoint, cache, clean, requests } = status
   const rows: [string, string][] = [
     ['volume', `${status.volume.name} (${status.volume.uuid})`],
     ['store', status.store],
-    ['mounted', `${status.mountpoint}, ${modeOf(status)}${waysOf(status)}`],
+    ['mounted', `${status.mountpoint}, ${modeOf(status, isReadOnlyToKernel)}${waysOf(status)}`],
     ['daemon', `pid ${status.pid}, cairnfs ${status.version}, up ${formatDuration(status.uptimeSec * 1000)}`],
     ...logRow(status),
     ['dirty', `${formatSize(status.dirtyBytes)} not in the store yet`],

@@ -122,6 +122,7 @@ describe('mount -o remount', () => {
       exec 9>&-
       mount -o remount,ro ${mountpoint}
       grep ' ${mountpoint} ' /proc/self/mountinfo
+      ${program.cairnfs} status ${mountpoint} | grep -o 'read-only since.*'
       ${program.cairnfs} status ${mountpoint} --json | grep -o '"dirtyBytes":[0-9]*'
       touch ${mountpoint}/new || true
       ${program.cairnfs} quota set ${mountpoint} --volume --bytes 1M || true
@@ -130,13 +131,13 @@ describe('mount -o remount', () => {
       echo two >${mountpoint}/file
       grep ' ${mountpoint} ' /proc/self/mountinfo
       umount ${mountpoint}`)
-    const [busy, readOnly, dirty, text, writable] = result.stdout.trimEnd().split('\n')
+    const [busy, readOnly, shown, dirty, text, writable] = result.stdout.trimEnd().split('\n')
     expect(busy).toBe('status 1')
     expect(result.stderr).toMatch(
       /^mount\.cairnfs: \S+ is in use: files are open for writing.*\n.*Read-only file system\ncairnfs quota set: \S+ is mounted read-only.*\n$/,
     )
     expect(readOnly).toMatch(/ ro,nodev.* - fuse\.cairnfs /)
-    expect([dirty, text]).toEqual(['"dirtyBytes":0', 'one'])
+    expect([shown, dirty, text]).toEqual(['read-only since mount -o remount,ro', '"dirtyBytes":0', 'one'])
     expect(writable).toMatch(/ rw,nodev,noexec.* - fuse\.cairnfs /)
     expect(volume.leftOvers()).toEqual([])
   })
