@@ -73,7 +73,7 @@ export const FLAWS: readonly Flaw[] = [
   },
   {
     what: 'shows what was there when it was first asked',
-    says: /was not there|leaves out/,
+    says: /was not there|leaves out|did not lead to/,
     put: (readdir) => {
       const first = new Map<Ino, Promise<Entry[]>>()
       return async (ino, cookie, plus, sink) => {
