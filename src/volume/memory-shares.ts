@@ -5,7 +5,7 @@
 //   1/4   changes of the tables since the last checkpoint: at this much a checkpoint begins (DESIGN section 4).
 //   3/16  pages of the tables.
 //   3/16  what was read of segments: blocks of files, and the neighbours of pages. Lent to it: of dirty data all that is not
-//         dirty, of changes a sixteenth, less an eighth of --memory, 64 MiB at most: so that it has 9/16 of 1 GiB where nobody writes. Writers take theirs back
+//         dirty, of changes a sixteenth, less 3/16 of --memory, 64 MiB at most: so that it has 9/16 of 1 GiB where nobody writes. Writers take theirs back
 //         as they fill it; what is freed is not given back to the system at once, and what is withheld is for that.
 //
 // Must stay true: the shares add up to the whole; what is lent and what is used of a share never exceed it by more than the
@@ -24,8 +24,8 @@ export interface MemoryShares {
 export function lentBytes(shares: MemoryShares, used: { dirtyBytes: number; changeBytes: number }): number {
   const ofDirty = Math.max(0, shares.dirtyBytes - used.dirtyBytes)
   const ofChanges = Math.max(0, Math.min(shares.changeBytes / 4, shares.changeBytes - used.changeBytes))
-  // Dirty data has 6 of 16 parts: an eighth is a third of that.
-  const withheldBytes = Math.min(WITHHELD_MAX_BYTES, shares.dirtyBytes / 3)
+  // Dirty data has 6 of 16 parts: 3 of 16 are half of that.
+  const withheldBytes = Math.min(WITHHELD_MAX_BYTES, shares.dirtyBytes / 2)
   return Math.max(0, ofDirty + ofChanges - withheldBytes)
 }
 

@@ -41,7 +41,7 @@ with open("${name}", "wb") as f:
     // More than its own 3/16.
     const { blockBytes } = (await volume.status()).cache
     expect(blockBytes).toBeGreaterThan(64 * MIB)
-    expect(blockBytes).toBeLessThanOrEqual(96 * MIB)
+    expect(blockBytes).toBeLessThanOrEqual(112 * MIB)
     await volume.shell(`python3 -c '${READ_DIRECTLY}' & ${write('more', 400)}; wait`)
     peaks.both = peakMib(volume)
     process.stderr.write(`memory: ${kind.title}: ${JSON.stringify(peaks)} MiB\n`)

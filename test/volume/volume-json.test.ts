@@ -77,12 +77,12 @@ it('the shares of the memory add up to the whole', () => {
   }
 })
 
-it('what was read may take half of the memory or five eighths less 64 MiB, and no more than others leave', () => {
+it('what was read may take seven sixteenths of the memory or five eighths less 64 MiB, and no more than others leave', () => {
   for (const bytes of [64 << 20, 256 << 20, 2 ** 30]) {
     const shares = shareMemory(bytes)
     const { dirtyBytes, changeBytes, pageBytes, blockBytes } = shares
     const most = blockBytes + lentBytes(shares, { dirtyBytes: 0, changeBytes: 0 })
-    expect(most).toBe(Math.max(blockBytes, (bytes * 5) / 8 - Math.min(bytes / 8, 64 << 20)))
+    expect(most).toBe(Math.max(blockBytes, (bytes * 5) / 8 - Math.min((bytes * 3) / 16, 64 << 20)))
     expect(lentBytes(shares, { dirtyBytes, changeBytes })).toBe(0)
     expect(lentBytes(shares, { dirtyBytes: 2 * dirtyBytes, changeBytes: 2 * changeBytes })).toBe(0)
     for (const dirty of [0, 0.3, 0.9, 1]) {
