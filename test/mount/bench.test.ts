@@ -173,7 +173,7 @@ describe.skipIf(reason !== null)(`npm run bench -- data${reason === null ? '' : 
   test('measures cairnfs beside the raw client and ext4, reports it, and leaves nothing', async () => {
     const json = join(folder, 'data.json')
     const work = 'write,read-cold,read-warm,first-byte,small,fsync-each,tree,tree-read,tree-rm,many'
-    const sizes = ['--size', '9M', '--files', '100', '--many', '50', '--latency', '20']
+    const sizes = ['--size', '9M', '--files', '100', '--many', '50', '--latency', '20', '--systems', 'cairnfs,raw,ext4']
     const options = [...sizes, '--workloads', work, '--without-peers', '--json', json]
     const { status, stdout, stderr } = await bench(['data', ...options])
     expect({ status, stderr }).toMatchObject({ status: 0 })
