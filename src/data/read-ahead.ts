@@ -5,8 +5,8 @@
 // parts of an archive. The window is how far ahead of its reader a run is fetched: a segment at first, for with any part of
 // it all of it comes. It grows by the fourfold each time the reader has to wait for what was asked for, and halves when that
 // was not wanted; but it is never more than twice what was read in order so far: whoever reads the head of a file, and for
-// whom the kernel reads on, costs two segments. More is asked for as soon as there is room for another segment (half a window, where that is less): with
-// half of a large window empty, half of the requests would not be under way.
+// whom the kernel reads on, costs two segments. More is asked for as soon as there is room for another segment (half a
+// window, where that is less): with half of a large window empty, half of the requests would not be under way.
 //
 // All who read at the same time share what there is room for (ReadAheadRoom): what pushes out what others have not read yet
 // is fetched twice.

@@ -13,7 +13,7 @@
 // - Every reference that the filesystem counts (lookup, and what makes a name) is held by the memory, an open file, a hidden
 //   name or an operation under way, and given back by that.
 // - Names are text here. One that is not UTF-8 comes with U+FFFD in it, and is refused: it cannot be told from others.
-import { errnoError } from '../platform/index.ts'
+import { errnoError, FsError } from '../platform/index.ts'
 import { type Attributes, type Caller, type Filesystem, type Ino, ROOT_INO } from '../vfs/index.ts'
 
 const DIRECTORIES_MAX = 1000
@@ -137,7 +137,14 @@ export class NativePaths {
   /** A directory with a hidden file is not empty: with it, libfuse would lose the way to the file. */
   async #refuseIfHiding(path: string): Promise<void> {
     if (this.#hidden.size === 0) return
-    const ino = await this.at(path, (attributes) => attributes.ino).catch(() => null)
+    let ino: Ino
+    try {
+      ino = await this.at(path, (attributes) => attributes.ino)
+    } catch (error) {
+      // What is not there hides nothing. Of what cannot be looked at nobody knows.
+      if (error instanceof FsError && error.code === 'ENOENT') return
+      throw error
+    }
     for (const key of this.#hidden.keys()) if (key.startsWith(`${ino}/`)) throw errnoError('ENOTEMPTY')
   }
 

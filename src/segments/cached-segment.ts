@@ -22,7 +22,7 @@ export interface ReadWish {
   /** Memory of data is used again. */
   kind: SegmentKind
   /** When the rest of the segment is bought.
-   *  `near`: with a miss that lies near to what is held, or when the rent is paid.
+   *  `near`: with a miss that lies near to what is held, when the rent is paid, or with the first one on credit (breadth.ts).
    *  `rent`: when the rent is paid, by a GET of its own, or with a miss that goes on where something held ends.
    *  `always`: with any second miss. `now`: at once.
    *  `never`: no fetch of another priority grows by the windows either. */

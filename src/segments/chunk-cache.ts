@@ -3,7 +3,8 @@
 //
 // Windows and rent-or-buy: a first miss in a segment fetches an aligned window around it. The next one (for data: when
 // it is near, or the rent is paid: rent.ts) fetches all that is missing of the segment in one GET, or as much as its share of
-// the cache is (breadth.ts). So a cold walk costs two GETs per segment. Readers in no order get what they ask for (`rent`), and the rest in the background when that has cost as
+// the cache is (breadth.ts). So a cold walk costs two GETs per segment, and one where those before were used up: then the
+// first miss buys. Readers in no order get what they ask for (`rent`), and the rest in the background when that has cost as
 // much. Who knows what he will read rents it all (`never`), in fetches of their own.
 //
 // Must stay true:

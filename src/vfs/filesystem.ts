@@ -209,8 +209,8 @@ export interface Filesystem {
   /** The flags of an inode, as FS_IOC_GETFLAGS gives them (<linux/fs.h>). Optional: the transport then answers ENOTTY. */
   getFlags?(ino: Ino): MaybePromise<number>
   /** FS_IOC_SETFLAGS, as chattr(1) calls it. FS_CASEFOLD_FL: names that fold alike are one in that directory, and in those made
-   *  in it; ENOTDIR, ENOTEMPTY where there are names already. FS_IMMUTABLE_FL, FS_APPEND_FL: EPERM without CAP_LINUX_IMMUTABLE, which
-   *  uid 0 is taken to have; they hold for root too, as chattr(1) says. EOPNOTSUPP for other flags. */
+   *  in it; ENOTDIR, ENOTEMPTY where there are names already. FS_IMMUTABLE_FL, FS_APPEND_FL: EPERM without
+   *  CAP_LINUX_IMMUTABLE, which uid 0 is taken to have; they hold for root too, as chattr(1) says. EOPNOTSUPP for others. */
   setFlags?(caller: Caller, ino: Ino, flags: number): MaybePromise<void>
 
   /** Extended attributes: user.*, trusted.* (uid 0 alone sees and changes them), security.*, and the POSIX ACLs as

@@ -5,8 +5,9 @@
 //   1/4   changes of the tables since the last checkpoint: at this much a checkpoint begins (DESIGN section 4).
 //   3/16  pages of the tables.
 //   3/16  what was read of segments: blocks of files, and the neighbours of pages. Lent to it: of dirty data all that is not
-//         dirty, of changes a sixteenth, less 3/16 of --memory, 64 MiB at most: so that it has 9/16 of 1 GiB where nobody writes. Writers take theirs back
-//         as they fill it; what is freed is not given back to the system at once, and what is withheld is for that.
+//         dirty, of changes a sixteenth, less 3/16 of --memory, 64 MiB at most: so that it has 9/16 of 1 GiB where nobody
+//         writes. Writers take theirs back as they fill it; what is freed is not given back to the system at once, and what
+//         is withheld is for that.
 //
 // Must stay true: the shares add up to the whole; what is lent and what is used of a share never exceed it by more than the
 // sixteenth (changes take theirs back at the next insertion).
