@@ -3,7 +3,7 @@
 //
 // Must stay true: this process never touches a mount (see harness.ts).
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { compile, MountHarness, type RunResult, type Server, shellQuote, until } from './harness.ts'
@@ -194,11 +194,13 @@ describeStores(
 more" ]
         rm d/f; ! rmdir d 2>/dev/null; exec 3>&- 4>&-; until rmdir d; do sleep 0.1; done; sync -f .`)
       const ready = join(harness.folder(), 'ready')
-      const open = volume.run(`echo lost >f; exec 3<f; rm f; touch ${ready}; sleep 5`)
+      const hold = `touch ${ready}; while [ -e ${ready} ]; do sleep 0.05; done`
+      const open = volume.run(`echo lost >f; exec 3<f; rm f; ${hold}`)
       await until(() => existsSync(ready), 'an open file without a name')
       expect(await volume.shell('ls -A')).toBe('')
       await volume.sync()
       await volume.crash()
+      rmSync(ready)
       await open
       await volume.mount()
       expect(await volume.shell('ls -A')).toBe('')
