@@ -1,7 +1,7 @@
 // Debian's programs as judges of a filesystem: each finds by itself what is wrong, by checksums, or by knowing what a call
 // must do. All run inside the mount, as children under the watchdog.
 import { expect } from 'vitest'
-import type { TestVolume } from './volume-fixture.ts'
+import type { StoreKind, TestVolume } from './volume-fixture.ts'
 
 export interface Lengths {
   /** How much fio writes and verifies in each of its jobs. */
@@ -14,6 +14,8 @@ export interface Lengths {
 
 export interface Judge {
   name: string
+  /** The kind of store that it judges in the brief form. */
+  briefly: StoreKind['title']
   judge(volume: TestVolume, lengths: Lengths): Promise<void>
 }
 
@@ -52,6 +54,7 @@ const FIO_JOBS: readonly [name: string, options: string][] = [
 export const JUDGES: readonly Judge[] = [
   {
     name: 'fio reads what it wrote, sequential and random, buffered, direct and mapped',
+    briefly: 'MinIO',
     async judge(volume, { fioMiB }) {
       for (const [index, [name, options]] of FIO_JOBS.entries()) {
         const job = `--name=job${index} --size=${fioMiB}m --verify=crc32c --verify_fatal=1 --end_fsync=1 ${options}`
@@ -69,6 +72,7 @@ export const JUDGES: readonly Judge[] = [
   },
   {
     name: "stress-ng's stressors of filesystems find nothing",
+    briefly: 'a local folder',
     async judge(volume, { stressSec, stressors }) {
       // One after the other, two processes of each: together they take the seconds given.
       const each = Math.max(1, Math.round(stressSec / stressors.length))
@@ -85,6 +89,7 @@ export const JUDGES: readonly Judge[] = [
   },
   {
     name: 'dbench does what a file server is asked to do',
+    briefly: 'MinIO',
     async judge(volume, { dbenchSec }) {
       const script = `mkdir dbench; dbench --directory=dbench --timelimit=${dbenchSec} --loadfile=/usr/share/dbench/client.txt 4`
       const told = await volume.run(`${script} 2>&1`, PATIENT)
@@ -95,6 +100,7 @@ export const JUDGES: readonly Judge[] = [
   },
   {
     name: 'xfs_io allocates, punches, seeks and copies ranges',
+    briefly: 'a local folder',
     async judge(volume) {
       const said = async (...commands: string[]) => {
         const options = commands.map((command) => `-c '${command}'`).join(' ')
@@ -122,6 +128,7 @@ export const JUDGES: readonly Judge[] = [
   },
   {
     name: 'flock(1) keeps two shells apart',
+    briefly: 'MinIO',
     async judge(volume) {
       const held =
         "flock lock -c 'touch held; while [ -e held ]; do sleep 0.05; done' & while [ ! -e held ]; do sleep 0.05; done"
@@ -134,6 +141,7 @@ export const JUDGES: readonly Judge[] = [
   },
   {
     name: 'postgres finds all its checksums right after pgbench, and after a remount',
+    briefly: 'a local folder',
     async judge(volume, { pgbenchSec }) {
       // Its server refuses to be root's.
       await volume.shell('mkdir pg; chown postgres pg')
@@ -160,6 +168,7 @@ export const JUDGES: readonly Judge[] = [
   },
   {
     name: 'rsync -aHAX carries a tree with everything in it there and back',
+    briefly: 'MinIO',
     async judge(volume) {
       await volume.shell(`
         mkdir -p from/sub/deep from/empty

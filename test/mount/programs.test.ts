@@ -14,7 +14,7 @@ import {
   readManifest,
 } from './programs/manifest.ts'
 import { transactionsComeBack, transactionsSurviveACrash } from './programs/sqlite.ts'
-import { describeStores, type TestVolume, Volumes } from './volume-fixture.ts'
+import { brieflyOn, describeStores, type TestVolume, Volumes } from './volume-fixture.ts'
 
 const NODE_MODULES = join(import.meta.dirname, '../../node_modules')
 const TSC = 'node node_modules/typescript/bin/tsc'
@@ -67,11 +67,6 @@ describeStores('programs work', (kind) => {
     await gitWorks(volume, { repository: repositoryIn(folder), objects: OBJECTS, timeoutMs: LONG_MS })
   })
 
-  test.each(['WAL', 'DELETE'] as const)('SQLite, journal mode %s: every transaction comes back', async (mode) => {
-    const volume = await volumes.create(kind)
-    await transactionsComeBack(volume, { mode, count: TRANSACTIONS, timeoutMs: LONG_MS })
-  })
-
   test.each(['WAL', 'DELETE'] as const)(
     'SQLite, journal mode %s: committed transactions survive kill -9',
     async (mode) => {
@@ -81,46 +76,64 @@ describeStores('programs work', (kind) => {
       await transactionsSurviveACrash(volume, { mode, after: 60, logFolder })
     },
   )
-
-  test('cp -a copies within the volume, and out of it again', async () => {
-    const volume = await volumes.create(kind)
-    await volume.shell(`cp -a ${tree} one; cp -a one two; cp -a two ${folder}/out`, { timeoutMs: LONG_MS })
-    const original = await manifest(tree)
-    const ignore = OF_THE_COPY
-    expect(differences(original, await manifest(join(volume.mountpoint, 'two')), { ignore })).toEqual([])
-    expect(differences(original, await manifest(join(folder, 'out')), { ignore })).toEqual([])
-    await scratch.shell(`rm -rf ${folder}/out`)
-  })
-
-  test('rsync -a: a second run itemizes nothing, also after a cold remount', async () => {
-    const volume = await volumes.create(kind)
-    const first = await volume.shell(`rsync -aiHS ${tree}/ copy/`, { timeoutMs: LONG_MS })
-    expect(first.split('\n').length).toBeGreaterThan(1500)
-    expect(await volume.shell(`rsync -aiHS ${tree}/ copy/`)).toBe('')
-    await volume.remountCold()
-    expect(await volume.shell(`rsync -aiHS ${tree}/ copy/`)).toBe('')
-    // By contents, and the other way round.
-    expect(await volume.shell(`rsync -aiHSc --delete ${tree}/ copy/; rsync -aiHSc --delete copy/ ${tree}/`)).toBe('')
-    expect(
-      differences(await manifest(tree), await manifest(join(volume.mountpoint, 'copy')), { ignore: OF_THE_COPY }),
-    ).toEqual([])
-    // What changes is noticed, and only that.
-    await volume.shell('printf X >> copy/planted/one-byte')
-    expect(await volume.shell(`rsync -ai ${tree}/ copy/`)).toMatch(/^\S+ planted\/one-byte\n$/)
-  })
-
-  test('mv, find, du, tar and rm -rf do what they do on the local disk', async () => {
-    await doesTheSame(await volumes.create(kind), COMMANDS)
-  })
-
-  test('make and cc build static and shared programs that run, and rebuild what changed', async () => {
-    await doesTheSame(await volumes.create(kind), C_BUILD)
-  })
-
-  test('tsc, copied into the volume, compiles a project there', async () => {
-    await doesTheSame(await volumes.create(kind), TS_BUILD)
-  })
 })
+
+// What they ask for does not depend on the store.
+describeStores(
+  'programs work',
+  (kind) => {
+    test.each(['WAL', 'DELETE'] as const)('SQLite, journal mode %s: every transaction comes back', async (mode) => {
+      const volume = await volumes.create(kind)
+      await transactionsComeBack(volume, { mode, count: TRANSACTIONS, timeoutMs: LONG_MS })
+    })
+
+    test('mv, find, du, tar and rm -rf do what they do on the local disk', async () => {
+      await doesTheSame(await volumes.create(kind), COMMANDS)
+    })
+
+    test('tsc, copied into the volume, compiles a project there', async () => {
+      await doesTheSame(await volumes.create(kind), TS_BUILD)
+    })
+  },
+  brieflyOn('a local folder'),
+)
+
+describeStores(
+  'programs work',
+  (kind) => {
+    test('cp -a copies within the volume, and out of it again', async () => {
+      const volume = await volumes.create(kind)
+      await volume.shell(`cp -a ${tree} one; cp -a one two; cp -a two ${folder}/out`, { timeoutMs: LONG_MS })
+      const original = await manifest(tree)
+      const ignore = OF_THE_COPY
+      expect(differences(original, await manifest(join(volume.mountpoint, 'two')), { ignore })).toEqual([])
+      expect(differences(original, await manifest(join(folder, 'out')), { ignore })).toEqual([])
+      await scratch.shell(`rm -rf ${folder}/out`)
+    })
+
+    test('rsync -a: a second run itemizes nothing, also after a cold remount', async () => {
+      const volume = await volumes.create(kind)
+      const first = await volume.shell(`rsync -aiHS ${tree}/ copy/`, { timeoutMs: LONG_MS })
+      expect(first.split('\n').length).toBeGreaterThan(1500)
+      expect(await volume.shell(`rsync -aiHS ${tree}/ copy/`)).toBe('')
+      await volume.remountCold()
+      expect(await volume.shell(`rsync -aiHS ${tree}/ copy/`)).toBe('')
+      // By contents, and the other way round.
+      expect(await volume.shell(`rsync -aiHSc --delete ${tree}/ copy/; rsync -aiHSc --delete copy/ ${tree}/`)).toBe('')
+      expect(
+        differences(await manifest(tree), await manifest(join(volume.mountpoint, 'copy')), { ignore: OF_THE_COPY }),
+      ).toEqual([])
+      // What changes is noticed, and only that.
+      await volume.shell('printf X >> copy/planted/one-byte')
+      expect(await volume.shell(`rsync -ai ${tree}/ copy/`)).toMatch(/^\S+ planted\/one-byte\n$/)
+    })
+
+    test('make and cc build static and shared programs that run, and rebuild what changed', async () => {
+      await doesTheSame(await volumes.create(kind), C_BUILD)
+    })
+  },
+  brieflyOn('MinIO'),
+)
 
 /** Fails where a command that must not work does. */
 const FAILS = 'fails() { if "$@" 2>> $OUTSIDE/errors; then echo "$* did not fail"; exit 1; fi; }'

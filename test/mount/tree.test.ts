@@ -13,9 +13,19 @@ import {
   PROGRAMS,
   readManifest,
 } from './programs/manifest.ts'
-import { describeStores, STORE_KINDS, type TestVolume, Volumes } from './volume-fixture.ts'
+import {
+  brieflyOn,
+  describeStores,
+  isFull,
+  STORE_KINDS,
+  type StoreKind,
+  type TestVolume,
+  Volumes,
+} from './volume-fixture.ts'
 
 const FILES = 10_500
+/** Through fuse-native, which is slow. */
+const FILES_BRIEFLY = 3000
 const REAL = join(import.meta.dirname, '../../node_modules')
 /** Under the load of others; alone it takes seconds. */
 const COPY_MS = 240_000
@@ -40,33 +50,47 @@ async function manifest(path: string): Promise<Manifest> {
   return readManifest(out)
 }
 
-describeStores('a tree of more than 10,000 files is the same after unmount and cold remount', (kind) => {
-  async function comesBack(copy: (volume: TestVolume) => Promise<unknown>): Promise<void> {
-    const original = await manifest(source)
-    expect([...original.values()].filter((fields) => fields.get('type') === 'file').length).toBeGreaterThan(10_000)
+/** A copy that is made in a new volume is the same as the tree, and again from a cold mount. */
+async function comesBack(kind: StoreKind, copy: (volume: TestVolume) => Promise<unknown>): Promise<void> {
+  const original = await manifest(source)
+  expect([...original.values()].filter((fields) => fields.get('type') === 'file').length).toBeGreaterThan(10_000)
 
-    const volume = await volumes.create(kind)
-    await copy(volume)
-    const target = join(volume.mountpoint, 'tree')
-    const before = await manifest(target)
-    expect(differences(original, before, { ignore: OF_THE_COPY })).toEqual([])
-    expect(holesKept(before)).toBe(true)
+  const volume = await volumes.create(kind)
+  await copy(volume)
+  const target = join(volume.mountpoint, 'tree')
+  const before = await manifest(target)
+  expect(differences(original, before, { ignore: OF_THE_COPY })).toEqual([])
+  expect(holesKept(before)).toBe(true)
 
-    await volume.remountCold()
-    // Inode numbers, blocks and the times of change and access too: nothing but the daemon has changed.
-    expect(differences(before, await manifest(target), { directorySizes: true })).toEqual([])
-  }
+  await volume.remountCold()
+  // Inode numbers, blocks and the times of change and access too: nothing but the daemon has changed.
+  expect(differences(before, await manifest(target), { directorySizes: true })).toEqual([])
+}
 
-  test('copied by cp -a', () => comesBack((volume) => volume.shell(`cp -a ${source} tree`, { timeoutMs: COPY_MS })))
+const THE_SAME = 'a tree of more than 10,000 files is the same after unmount and cold remount'
 
-  test('unpacked by tar', () =>
-    comesBack((volume) =>
-      volume.shell(
-        `mkdir tree; tar -C ${source} --format=posix --sparse -cf - . | tar -C tree --numeric-owner -xpf - --warning=no-timestamp`,
-        { timeoutMs: COPY_MS },
-      ),
-    ))
-})
+describeStores(
+  THE_SAME,
+  (kind) => {
+    test('copied by cp -a', () =>
+      comesBack(kind, (volume) => volume.shell(`cp -a ${source} tree`, { timeoutMs: COPY_MS })))
+  },
+  brieflyOn('a local folder'),
+)
+
+describeStores(
+  THE_SAME,
+  (kind) => {
+    test('unpacked by tar', () =>
+      comesBack(kind, (volume) =>
+        volume.shell(
+          `mkdir tree; tar -C ${source} --format=posix --sparse -cf - . | tar -C tree --numeric-owner -xpf - --warning=no-timestamp`,
+          { timeoutMs: COPY_MS },
+        ),
+      ))
+  },
+  brieflyOn('MinIO'),
+)
 
 /** fuse-native carries names as text and times in milliseconds from 1970 on: what is left of the tree must be the same. */
 describeStores(
@@ -74,7 +98,8 @@ describeStores(
   (kind) => {
     test('copied by cp -a', async () => {
       const utf8 = join(folder, 'utf8')
-      await scratch.shell(`cp -a ${source} ${utf8}; python3 ${PROGRAMS}/only-utf8.py ${utf8}`, { timeoutMs: COPY_MS })
+      const make = `python3 ${PROGRAMS}/make-tree.py ${utf8} ${REAL} ${isFull ? FILES : FILES_BRIEFLY}`
+      await scratch.shell(`${make}; python3 ${PROGRAMS}/only-utf8.py ${utf8}`, { timeoutMs: COPY_MS })
       const original = inMilliseconds(await manifest(utf8))
       const volume = await volumes.create(kind, { mount: ['--binding', 'fuse-native'] })
       await volume.shell(`cp -a ${utf8} tree`, { timeoutMs: COPY_MS })

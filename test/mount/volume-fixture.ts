@@ -32,7 +32,7 @@ export interface TestStore {
 }
 
 export interface StoreKind {
-  title: string
+  title: 'a local folder' | 'MinIO'
   /** Why there is none here. */
   missing: string | null
   create(harness: MountHarness): Promise<TestStore>
@@ -61,6 +61,16 @@ export const STORE_KINDS: readonly StoreKind[] = [
     },
   },
 ]
+
+/** With `scripts/test --full`; docs/TESTING.md says what is brief otherwise. */
+export const isFull = process.env.CAIRNFS_TEST_FULL === 'true'
+
+/** The kind of store with this title, where that is to be had, for what does not depend on it; every kind with `--full`. */
+export function brieflyOn(title: StoreKind['title']): readonly StoreKind[] {
+  const wanted = STORE_KINDS.filter((kind) => kind.title === title && kind.missing === null)
+  if (isFull) return STORE_KINDS
+  return wanted.length > 0 ? wanted : STORE_KINDS.filter(({ missing }) => missing === null)
+}
 
 /** The same tests over every kind of store, or over those given. Where there is none they are skipped, and the reason is
  *  printed. */
