@@ -1,24 +1,32 @@
-// Projects: `unit` needs nothing but Node; `s3` needs a MinIO (CAIRNFS_TEST_S3); `mount` and `mount-alone` need /dev/fuse
-// and a built dist/; `long` is what `scripts/test --full` adds. scripts/test provides all of it.
+// Projects: `unit` needs nothing but Node; `s3` needs a MinIO (CAIRNFS_TEST_S3); `mount`, `mount-beside` and `mount-alone` need
+// /dev/fuse and a built dist/; `long` is what `scripts/test --full` adds. scripts/test provides all of it.
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
-/** Mount tests that others would disturb: by dropping the kernel's caches while they count requests or CPU time or list
- *  a directory, by their own requests to MinIO, by runtime files of the same user, by building dist/ anew. The others wait
- *  for much of their time and share nothing: two files run at a time. */
-const ALONE = [
-  ...['acl', 'bench', 'budgets', 'cli-user', 'listing', 'read-budgets', 'readdir', 'samba', 'transport', 'xattr'].map(
-    (name) => `test/mount/${name}.test.ts`,
-  ),
+const mountTests = (...names: string[]) => names.map((name) => `test/mount/${name}.test.ts`)
+
+/** Those that count what MinIO is asked for: who is slow to answer is asked twice. */
+const ALONE = mountTests('budgets', 'read-budgets')
+/** Mount tests that other mount tests would disturb: by dropping the kernel's caches while they count the kernel's requests or
+ *  list a directory, by runtime files of the same user, by building dist/ anew. Unit tests do nothing of that: scripts/test
+ *  runs these, which wait for much of their time, beside those. */
+const BESIDE = [
+  ...mountTests('acl', 'bench', 'cli-user', 'listing', 'readdir', 'samba', 'transport', 'xattr'),
   'test/docs/**/*.test.ts',
 ]
-/** Those that take a minute or more: begun last, they would run on beside nothing. */
-const LONG_FILES = /\/test\/mount\/(programs|conformance|cli-unreachable|errors|kills|faults)\.test\.ts$/
+/** Those that take longest, the longest first: begun last, they would run on beside nothing. */
+const LONG_FILES = [
+  ...mountTests('programs', 'kills', 'tree', 'errors', 'calls', 'differential', 'cli-unreachable', 'faults', 'binding'),
+  ...mountTests('conformance', 'judges', 'memory'),
+]
 
 class LongFilesFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const isLong = ({ moduleId }: TestSpecification) => LONG_FILES.test(moduleId)
-    return (await super.sort(files)).sort((a, b) => Number(isLong(b)) - Number(isLong(a)))
+    const place = ({ moduleId }: TestSpecification) => {
+      const index = LONG_FILES.findIndex((path) => moduleId.endsWith(`/${path}`))
+      return index < 0 ? LONG_FILES.length : index
+    }
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b))
   }
 }
 
@@ -29,6 +37,7 @@ const patient = { testTimeout: 600_000, hookTimeout: 120_000 }
 const oneAtATime = { ...patient, fileParallelism: false }
 
 export default defineConfig({
+  cacheDir: process.env.CAIRNFS_VITE_CACHE ?? 'node_modules/.vite',
   test: {
     maxWorkers: 2,
     sequence: { sequencer: LongFilesFirst },
@@ -37,7 +46,8 @@ export default defineConfig({
         exclude: ['test/s3/**', 'test/mount/**', 'test/docs/**', 'test/long/**', 'node_modules/**'],
       }),
       project('s3', ['test/s3/**/*.test.ts'], oneAtATime),
-      project('mount', ['test/mount/**/*.test.ts'], { ...patient, exclude: ALONE }),
+      project('mount', ['test/mount/**/*.test.ts'], { ...patient, exclude: [...ALONE, ...BESIDE] }),
+      project('mount-beside', BESIDE, oneAtATime),
       project('mount-alone', ALONE, oneAtATime),
       project('long', ['test/long/**/*.test.ts'], { ...oneAtATime, testTimeout: 3_600_000 }),
     ],

@@ -10,6 +10,7 @@
 run_name=
 run_folder=
 run_child=
+run_beside=
 compiled_before=
 
 begin_run() {
@@ -37,10 +38,34 @@ run() {
   return "$status"
 }
 
+# Runs a function beside what follows, up to `join_beside`. What it prints comes then, in one piece, and so does what it adds to
+# failed_steps and skipped_parts.
+begin_beside() {
+  (
+    failed_steps=() skipped_parts=()
+    "$@" || failed_steps+=("$1: ended with $?")
+    printf 'failed_steps+=(%s)\nskipped_parts+=(%s)\n' "${failed_steps[*]@Q}" "${skipped_parts[*]@Q}" >"$run_folder/beside.sh"
+  ) >"$run_folder/beside.log" 2>&1 &
+  run_beside=$!
+}
+
+join_beside() {
+  wait "$run_beside" || true
+  run_beside=
+  cat "$run_folder/beside.log" >&2
+  if [[ -e $run_folder/beside.sh ]]; then
+    . "$run_folder/beside.sh"
+  else
+    failed_steps+=('what ran beside the others: it did not come to its end')
+  fi
+}
+
 end_run() {
   trap '' HUP INT TERM
   trap - EXIT
   set +e
+  # Or it would begin its next part.
+  [[ -z $run_beside ]] || kill -KILL "$run_beside" 2>/dev/null
   # Daemons get the time to unmount and to remove their sockets, while their store still answers.
   signal_run TERM
   local deadline=$((SECONDS + 4))
