@@ -3,7 +3,8 @@
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
-const mountTests = (...names: string[]) => names.map((name) => `test/mount/${name}.test.ts`)
+const tests = (...names: string[]) => names.map((name) => `test/${name}.test.ts`)
+const mountTests = (...names: string[]) => tests(...names.map((name) => `mount/${name}`))
 
 /** Those that count what MinIO is asked for: who is slow to answer is asked twice. */
 const ALONE = mountTests('budgets', 'read-budgets')
@@ -16,8 +17,10 @@ const BESIDE = [
 ]
 /** Those that take longest, the longest first: begun last, they would run on beside nothing. */
 const LONG_FILES = [
-  ...mountTests('programs', 'kills', 'tree', 'errors', 'calls', 'differential', 'cli-unreachable', 'faults', 'binding'),
+  ...mountTests('programs', 'kills', 'tree', 'errors', 'calls', 'cli-unreachable', 'faults', 'differential', 'binding'),
   ...mountTests('conformance', 'judges', 'memory'),
+  ...tests('simulation/power', 'simulation/simulation', 'tables/crash', 'tables/tree-model', 'tables/mend'),
+  ...tests('volume/fsck-worlds', 'simulation/mutations', 'simulation/evidence'),
 ]
 
 class LongFilesFirst extends BaseSequencer {
