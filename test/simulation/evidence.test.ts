@@ -5,9 +5,10 @@ import { createMemoryStore } from '../../src/store/memory.ts'
 import { recoverRoot } from '../../src/tables/index.ts'
 import { salvageTenures } from '../../src/tables/salvage.ts'
 import { readVolumeJson } from '../../src/volume/index.ts'
+import { seedsToTry } from '../seeds.ts'
 import { play } from './world.ts'
 
-const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 40)
+const SEEDS = seedsToTry({ briefly: 20, atLength: 40 })
 
 test(`a volume in use, or left by a crash, is never seen as damaged (${SEEDS} seeds)`, async () => {
   let looks = 0

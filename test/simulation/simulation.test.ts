@@ -1,10 +1,11 @@
 // The promises of DESIGN section 5 in simulated worlds (world.ts). CAIRNFS_SIM_SEED=n plays one seed and prints it.
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { seedsToTry } from '../seeds.ts'
 import { play } from './world.ts'
 
 const ONE = process.env.CAIRNFS_SIM_SEED
-const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 200)
+const SEEDS = seedsToTry({ briefly: 100, atLength: 200 })
 /** So that a run tells of several flaws at once. */
 const FAILURES_MAX = 5
 

@@ -4,10 +4,11 @@ import { expect, test } from 'vitest'
 import { seededRandom } from '../../src/platform/index.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import { type Database, formatDatabase, openDatabase, openDatabaseReadOnly } from '../../src/tables/index.ts'
+import { seedsToTry } from '../seeds.ts'
 import { contentOf, crashing, digest, live, type Model, type World } from './crash-world.ts'
 import { setUp, uuid } from './world.ts'
 
-const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 200)
+const SEEDS = seedsToTry({ briefly: 100, atLength: 200 })
 
 test(`what is recovered is a prefix of the transactions, no shorter than what was acknowledged (${SEEDS} seeds)`, async () => {
   let lost = 0

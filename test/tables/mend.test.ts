@@ -14,6 +14,7 @@ import {
   type WritableDatabase,
 } from '../../src/tables/index.ts'
 import { encodeRoot, ROOT_KEY, ROWS } from '../../src/tables/root.ts'
+import { seedsToTry } from '../seeds.ts'
 import {
   apply,
   type Content,
@@ -35,7 +36,7 @@ import {
 } from './damage.ts'
 import { ALONE, HOOKS, MANY, REFERENCES, uuid } from './world.ts'
 
-const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 25)
+const SEEDS = seedsToTry({ briefly: 15, atLength: 25 })
 
 /** With commits behind the last checkpoint; its writer died. */
 async function volume(): Promise<{ store: ObjectStore; content: Content }> {

@@ -7,10 +7,11 @@ import { FsError, type Random, seededRandom } from '../../src/platform/index.ts'
 import { type ObjectStore, StoreError } from '../../src/store/index.ts'
 import { ROOT_INO } from '../../src/vfs/index.ts'
 import { FaultyDatabase } from '../meta/faulty-database.ts'
+import { seedsToTry } from '../seeds.ts'
 import { checkConsistency } from './consistency.ts'
 import { CALLER, formatVolume, mount, Paths, type World } from './world.ts'
 
-const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 150)
+const SEEDS = seedsToTry({ briefly: 75, atLength: 150 })
 const FIRST_SEED = Number(process.env.CAIRNFS_TEST_SEED ?? 1)
 
 /** Passes calls on, some late, until the crash; then what is under way takes effect or not, and nothing succeeds. */

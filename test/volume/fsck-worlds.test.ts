@@ -1,10 +1,11 @@
 // In simulated worlds, at whatever moment a volume is looked at (left by a crash, in use, with writers that were overtaken
 // still at work), fsck finds no damage; mending a copy of it finds nothing to mend, and leaves it well.
 import { expect, test } from 'vitest'
+import { seedsToTry } from '../seeds.ts'
 import { play } from '../simulation/world.ts'
 import { damages, FsckWorld } from './fsck-world.ts'
 
-const SEEDS = Number(process.env.CAIRNFS_TEST_SEEDS ?? 40)
+const SEEDS = seedsToTry({ briefly: 20, atLength: 40 })
 
 test(`a volume in use, or left by a crash, is clean (${SEEDS} seeds)`, async () => {
   let replayed = 0
