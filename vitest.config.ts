@@ -6,8 +6,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const tests = (...names: string[]) => names.map((name) => `test/${name}.test.ts`)
 const mountTests = (...names: string[]) => tests(...names.map((name) => `mount/${name}`))
 
-/** Those that count what MinIO is asked for: who is slow to answer is asked twice. */
-const ALONE = mountTests('budgets', 'read-budgets')
+/** Those that count what MinIO is asked for, where who is slow to answer is asked twice, or every READ of the kernel's. */
+const ALONE = mountTests('budgets', 'random-read', 'read-budgets')
 /** Mount tests that other mount tests would disturb: by dropping the kernel's caches while they count the kernel's requests or
  *  list a directory, by runtime files of the same user, by building dist/ anew. Unit tests do nothing of that: scripts/test
  *  runs these, which wait for much of their time, beside those. */
