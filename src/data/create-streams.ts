@@ -33,6 +33,8 @@ export interface StreamsOptions {
   onPressure: () => void
   /** Called when another MiB has become dirty: who was lent that memory is to give it back. */
   onGrown?: () => void
+  /** Memory for writes comes in pieces of this; 1 MiB unless told. */
+  slabBytes?: number
   /** An early upload failed (its bytes stay dirty), or unnamed segments could not be deleted: both are tried again. */
   onError?: (error: unknown) => void
 }
@@ -53,7 +55,7 @@ class AllStreams implements OwnedStreams, StreamHost {
   readonly takeSegmentId: () => SegmentId
   readonly #options: StreamsOptions
   readonly #streams = new Map<number, FileStream>()
-  readonly #pool: SlabPool
+  readonly slabs: SlabPool
   readonly #early = new PQueue({ concurrency: EARLY_UPLOADS })
   /** When each early piece under way ends; never rejects. */
   readonly #ends = new Map<Piece, Promise<void>>()
@@ -73,7 +75,7 @@ class AllStreams implements OwnedStreams, StreamHost {
     this.#options = options
     this.maxPieceBytes = options.maxPieceBytes
     this.takeSegmentId = options.takeSegmentId
-    this.#pool = new SlabPool({ keepBytes: options.dirtyLimitBytes / 4 })
+    this.slabs = new SlabPool({ keepBytes: options.dirtyLimitBytes / 4, slabBytes: options.slabBytes })
   }
 
   get(ino: number): Stream | undefined {
@@ -161,7 +163,7 @@ class AllStreams implements OwnedStreams, StreamHost {
 
   newGeneration(stream: FileStream): Generation {
     return new Generation({
-      pool: this.#pool,
+      pool: this.slabs,
       onDirty: (deltaBytes) => {
         stream.dirtyBytes += deltaBytes
         this.#dirtyBytes += deltaBytes

@@ -11,6 +11,7 @@ import { type DataRange, joinRanges, type SegmentId, sliceRange } from '../segme
 import { joinExtents } from './extents.ts'
 import { eachMemoryPart, type Generation, type Piece } from './generation.ts'
 import { SequentialSpans } from './sequential-spans.ts'
+import type { Slab } from './slab.ts'
 import type {
   DirtyRun,
   Extent,
@@ -105,14 +106,14 @@ export class FileStream implements Stream {
     return this.#frozen?.sinceMs ?? this.#touched?.sinceMs ?? Number.POSITIVE_INFINITY
   }
 
-  write(offset: number, data: Uint8Array, now: Timespec): void {
+  write(offset: number, data: Uint8Array, now: Timespec, slab?: Slab): void {
     if (data.length === 0) return
     const end = offset + data.length
     assert(offset >= 0 && Number.isSafeInteger(end), `write to ${offset}`)
     this.#touch()
     this.#mtime = now
     this.#ctime = now
-    this.#active.write(offset, data)
+    this.#active.write(offset, data, slab)
     if (end > this.#sizeBytes) this.#sizeBytes = end
     this.#spans.add(offset, end)
     const { maxPieceBytes } = this.#host

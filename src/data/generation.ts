@@ -14,7 +14,7 @@
 import assert from 'node:assert'
 import type { DataRange, SegmentId } from '../segments/index.ts'
 import { RunMap } from './run-map.ts'
-import type { Region, SlabPool } from './slab.ts'
+import type { Region, Slab, SlabPool } from './slab.ts'
 
 /** How much a run that is being appended to reserves beyond what is written, at most. */
 const RESERVE_BYTES_MAX = 256 * 1024
@@ -83,9 +83,10 @@ export class Generation {
     return this.#pieceRuns
   }
 
-  /** Copies `data` in, over bytes in memory in place. */
-  write(offset: number, data: Uint8Array): void {
+  /** Copies `data` in, over bytes in memory in place. If it is all of `slab`, that may be adopted instead. */
+  write(offset: number, data: Uint8Array, slab?: Slab): void {
     const end = offset + data.length
+    if (slab !== undefined && data.length === slab.bytes.length && this.#adopt(offset, data, slab)) return
     const last = this.#lastWritten
     let at = offset
     if (last !== null && last.start + last.length === offset && this.runs.last === last) at += this.#append(last, data)
@@ -265,6 +266,24 @@ export class Generation {
     return take
   }
 
+  /** Whether nothing is in the way. */
+  #adopt(start: number, data: Uint8Array, slab: Slab): boolean {
+    assert(data.buffer === slab.bytes.buffer && data.byteOffset === slab.bytes.byteOffset)
+    const end = start + data.length
+    if (this.#pieceRuns > 0) this.#discard(start, end, true)
+    const run = this.runs.seek(start)
+    if (run !== undefined && run.start < end) return false
+    this.#insert(start, this.#hooks.pool.adopt(slab), data.length)
+    return true
+  }
+
+  #insert(start: number, region: Region, length: number): void {
+    const run: Run = { start, length, at: 0, region, piece: null }
+    this.runs.insert(run)
+    this.#lastWritten = run
+    this.#hooks.onDirty(length)
+  }
+
   /** Fills the gap before the cursor from `start` on. */
   #fillGap(start: number, data: Uint8Array): void {
     const previous = this.runs.previous
@@ -276,10 +295,7 @@ export class Generation {
       const length = Math.min(region.capacity, data.length - at)
       region.slab.bytes.set(data.subarray(at, at + length), region.start)
       region.filled = length
-      const run: Run = { start: start + at, length, at: 0, region, piece: null }
-      this.runs.insert(run)
-      this.#lastWritten = run
-      this.#hooks.onDirty(length)
+      this.#insert(start + at, region, length)
       at += length
     }
   }

@@ -12,4 +12,5 @@ export {
   ReadAheadRoom,
   type RunSpan,
 } from './read-ahead.ts'
+export type { Slab } from './slab.ts'
 export * from './stream.ts'

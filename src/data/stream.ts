@@ -17,6 +17,7 @@
 // way to the store; a truncated or dropped stream's bytes are never uploaded if they had not left yet.
 import type { Timespec } from '../platform/index.ts'
 import type { DataRange, SegmentId } from '../segments/index.ts'
+import type { Slab, SlabPool } from './slab.ts'
 
 /** A part of a file and where its bytes lie. `fileOffset` up to 2^53. */
 export interface Extent {
@@ -91,8 +92,9 @@ export interface Stream {
   /** When the first unrecorded change was made (monotonic ms). */
   readonly dirtySinceMs: number
 
-  /** Copies `data` in. Grows the size. Sets mtime and ctime to `now`. */
-  write(offset: number, data: Uint8Array, now: Timespec): void
+  /** Takes `data`: copies it, or keeps `slab`, which then has one holder more, where it lies at the beginning of that. Grows the
+   *  size. Sets mtime and ctime to `now`. */
+  write(offset: number, data: Uint8Array, now: Timespec, slab?: Slab): void
   /** Makes `range.lengthBytes` at `offset` what lies at `range`, in a segment that a record names or named in this turn.
    *  Grows the size. Sets mtime and ctime to `now`. */
   share(offset: number, range: DataRange, now: Timespec): void
@@ -133,6 +135,8 @@ export interface Streams {
   [Symbol.iterator](): Iterator<Stream>
   /** Dirty bytes of all streams: what counts against the dirty limit. */
   readonly dirtyBytes: number
+  /** Memory for what is written: whoever reads it from somewhere may read it into a slab, for `Stream.write` to keep. */
+  readonly slabs: Pick<SlabPool, 'take' | 'letGo' | 'dropSpare'>
   /** Whether a writer must wait; `roomForWrite` resolves when it need not any more. Waiting asks for write-back through
    *  the `onPressure` callback given at construction. */
   readonly isFull: boolean

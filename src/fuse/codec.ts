@@ -6,6 +6,7 @@
 // - No allocation per request but the views handed to the filesystem (names, data).
 // - A u64 is read and written as two u32; above 2^53 the number is rounded. Uniques, which only travel back, are copied
 //   as halves.
+import type { Slab } from '../data/index.ts'
 import { type Address, FsError, libc, type Timespec } from '../platform/index.ts'
 import type { Attributes, DirectorySink, Entry, FilesystemStatistics, Ino, SetAttributes } from '../vfs/index.ts'
 import {
@@ -26,9 +27,12 @@ import {
   StatfsOut,
   Statx,
   StatxOut,
+  WriteIn,
 } from './wire.ts'
 
 const TWO_32 = 4294967296
+/** What stands before a WRITE's data. */
+const WRITE_HEAD_BYTES = InHeader.sizeof + WriteIn.sizeof
 /** Of a cookie's high half: 2^53 is the largest. Above it stands a listing's generation, of 9 bits; the last is the sign. */
 const COOKIE_HIGH_BITS = 22
 export const GENERATIONS = 512
@@ -58,6 +62,8 @@ export interface NamePair {
 export class RequestBuffer {
   readonly bytes: Buffer
   readonly address: Address
+  /** Where a WRITE's data begin: whoever takes them may keep it. */
+  readonly slab: Slab | null
   /** Bytes of the request; the rest of `bytes` is left over from earlier ones. */
   length = 0
   /** Set once a reply was sent (or none is due), so that no request is answered twice. */
@@ -66,9 +72,13 @@ export class RequestBuffer {
   // LOOKUP's names all begin at the same place: one view for each length, made when first needed.
   readonly #lookupNames: (Uint8Array | undefined)[] = []
 
-  constructor(capacityBytes: number) {
-    this.bytes = Buffer.from(new ArrayBuffer((capacityBytes + 7) & ~7))
-    this.#words = new Uint32Array(this.bytes.buffer)
+  /** `slab`: where it is to lie, instead of in memory of its own. */
+  constructor(capacityBytes: number, slab: Slab | null = null) {
+    this.slab = slab
+    if (slab === null) this.bytes = Buffer.from(new ArrayBuffer((capacityBytes + 7) & ~7))
+    else this.bytes = Buffer.from(slab.bytes.buffer, slab.bytes.byteOffset - WRITE_HEAD_BYTES, capacityBytes)
+    const { buffer, byteOffset, length } = this.bytes
+    this.#words = new Uint32Array(buffer, byteOffset, length >> 2)
     this.address = libc().addressOf(this.bytes)
   }
 

@@ -8,7 +8,8 @@
 // pool and needs nothing to wake it at the end.
 //
 // Must stay true:
-// - A request buffer belongs to its operation until the operation's promise settles; the loop then reads into another.
+// - A request buffer belongs to its operation until the operation's promise settles; the loop then reads into another. Where the
+//   operation has kept the slab that it lies in, it is not read into again.
 //   At most 1,024 operations and 64 MiB of their requests are held: beyond that the device is left unread until one
 //   settles. None of them may therefore wait for another request.
 // - The loop runs in callbacks of Node's own (setImmediate), so that microtasks run after it; koffi's poll callback
@@ -18,8 +19,9 @@
 import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { type Address, FsError, libc, putIovec, type ReadableWatch } from '../platform/index.ts'
+import type { Filesystem } from '../vfs/index.ts'
 import { type ReplyBuffer, RequestBuffer } from './codec.ts'
-import { REQUEST_CAPACITY_BYTES } from './negotiation.ts'
+import { REQUEST_CAPACITY_BYTES, TRANSFER_MAX_BYTES } from './negotiation.ts'
 import type { ReplyPort } from './session.ts'
 import type { EndReason } from './transport.ts'
 
@@ -33,6 +35,8 @@ const SPARE_BUFFERS = 8
 /** Reads that fail in a way we do not know: so many in a row end the loop. */
 const STRANGE_ERRORS_MAX = 100
 const IOV_MAX = 1024
+/** For what a request has besides its data. */
+const ROOM_BYTES = REQUEST_CAPACITY_BYTES - TRANSFER_MAX_BYTES
 
 const { EAGAIN, EINTR, ENOENT, ENODEV, ECONNABORTED } = constants.errno
 
@@ -44,7 +48,8 @@ export class DeviceLoop implements ReplyPort {
   readonly #fd: number
   #handle: RequestHandler | undefined
   readonly #watch: ReadableWatch
-  #request = new RequestBuffer(REQUEST_CAPACITY_BYTES)
+  readonly #slabs: Filesystem['slabs']
+  #request: RequestBuffer
   readonly #spare: RequestBuffer[] = []
   readonly #vector = Buffer.from(new ArrayBuffer(IOV_MAX * 16))
   readonly #vectorWords = new Uint32Array(this.#vector.buffer)
@@ -68,9 +73,11 @@ export class DeviceLoop implements ReplyPort {
     this.#rejectEnded = reject
   })
 
-  /** Takes over `fd`, an open /dev/fuse that is mounted. */
-  constructor(fd: number) {
+  /** Takes over `fd`, an open /dev/fuse that is mounted. `slabs`: memory for requests, which a WRITE may keep. */
+  constructor(fd: number, slabs?: Filesystem['slabs']) {
     this.#fd = fd
+    this.#slabs = slabs
+    this.#request = this.#newRequest()
     this.#libc.setNonBlocking(fd)
     this.#watch = this.#libc.watchReadable(fd, () => this.#schedule())
   }
@@ -97,8 +104,16 @@ export class DeviceLoop implements ReplyPort {
     if (parts.length >= IOV_MAX) parts = [Buffer.concat(parts)]
     putIovec(this.#vectorWords, 0, head.address, headBytes)
     let count = 1
+    // Many lie in one piece of memory: a segment, in blocks.
+    let memory: ArrayBufferLike | null = null
+    let base = 0
     for (const part of parts) {
-      if (part.length > 0) putIovec(this.#vectorWords, count++, this.#libc.addressOf(part), part.length)
+      if (part.length === 0) continue
+      if (part.buffer !== memory) {
+        memory = part.buffer
+        base = this.#libc.addressOf(part) - part.byteOffset
+      }
+      putIovec(this.#vectorWords, count++, (base + part.byteOffset) as Address, part.length)
     }
     return this.#libc.writev(this.#fd, this.#vectorAddress, count)
   }
@@ -137,7 +152,7 @@ export class DeviceLoop implements ReplyPort {
         this.#pause()
         return false
       }
-      const result = this.#libc.read(this.#fd, this.#request.address, REQUEST_CAPACITY_BYTES)
+      const result = this.#libc.read(this.#fd, this.#request.address, this.#request.bytes.length)
       if (result > 0) {
         this.#emptySinceMs = 0
         this.#strangeErrors = 0
@@ -160,17 +175,21 @@ export class DeviceLoop implements ReplyPort {
     const request = this.#request
     request.length = lengthBytes
     const pending = this.#handle!(request)
-    if (pending === undefined) return
+    if (pending === undefined) {
+      if (isKept(request)) this.#request = this.#inPlaceOf(request)
+      return
+    }
     this.#outstanding++
     this.#outstandingBytes += lengthBytes
-    this.#request = this.#spare.pop() ?? new RequestBuffer(REQUEST_CAPACITY_BYTES)
+    this.#request = this.#spare.pop() ?? this.#newRequest()
     pending.then(() => this.#settled(request, lengthBytes))
   }
 
   #settled(request: RequestBuffer, lengthBytes: number): void {
     this.#outstanding--
     this.#outstandingBytes -= lengthBytes
-    if (this.#spare.length < SPARE_BUFFERS) this.#spare.push(request)
+    if (this.#spare.length < SPARE_BUFFERS) this.#spare.push(isKept(request) ? this.#inPlaceOf(request) : request)
+    else if (request.slab !== null) this.#slabs!.letGo(request.slab)
     if (this.#end !== undefined) {
       this.#conclude()
       return
@@ -182,6 +201,17 @@ export class DeviceLoop implements ReplyPort {
     // Whoever was answered is likely to ask again at once.
     this.#emptySinceMs = 0
     if (!this.#paused) this.#schedule()
+  }
+
+  #newRequest(): RequestBuffer {
+    const slab = this.#slabs?.take()
+    return new RequestBuffer(slab === undefined ? REQUEST_CAPACITY_BYTES : slab.bytes.length + ROOM_BYTES, slab)
+  }
+
+  /** Its data were kept. */
+  #inPlaceOf(request: RequestBuffer): RequestBuffer {
+    this.#slabs!.letGo(request.slab!)
+    return this.#newRequest()
   }
 
   #isFull(): boolean {
@@ -226,4 +256,8 @@ export class DeviceLoop implements ReplyPort {
     if ('reason' in end) this.#resolveEnded(end.reason)
     else this.#rejectEnded(end.error)
   }
+}
+
+function isKept({ slab }: RequestBuffer): boolean {
+  return slab !== null && slab.holders > 1
 }

@@ -22,7 +22,6 @@ import {
 /** The machine's own: the kernel passes flags as the caller gave them. */
 export const O_DIRECT = constants.O_DIRECT
 const O_DSYNC = constants.O_DSYNC
-const LATE = { isLate: true }
 /** Of a search that ends with ENXIO. */
 const NOWHERE = Number.POSITIVE_INFINITY
 
@@ -38,7 +37,9 @@ export function write(parts: SetIdParts, r: RequestBuffer, keepsTimes: boolean):
   const writeFlags = r.u32(at + WriteIn.writeFlags)
   const flags = r.u32(at + WriteIn.flags)
   const ahead = (writeFlags & WRITE_KILL_SUIDGID) !== 0 ? { endBytes: offset + data.length } : null
-  const how = keepsTimes && (writeFlags & WRITE_CACHE) !== 0 ? LATE : undefined
+  const isLate = keepsTimes && (writeFlags & WRITE_CACHE) !== 0
+  const slab = r.slab !== null && data.length === r.slab.bytes.length ? r.slab : undefined
+  const how = isLate || slab !== undefined ? { isLate, slab } : undefined
   return withoutSetId(parts, ino, ahead, () => {
     const taken = fs.write(handle, ino, offset, data, how)
     return (flags & O_DIRECT) !== 0 && (flags & O_DSYNC) !== 0 ? synced(fs, handle, ino, taken) : taken

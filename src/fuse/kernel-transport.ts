@@ -28,7 +28,8 @@ async function mount(filesystem: Filesystem, request: MountRequest): Promise<Mou
     log.warn({ mountpoint: request.mountpoint }, 'took away the mount of a cairnfs process that died')
   }
   const path = checkMountpoint(request.mountpoint)
-  const loop = new DeviceLoop(await attach({ path, source: request.source, flags, allowOther: request.allowOther }))
+  const fd = await attach({ path, source: request.source, flags, allowOther: request.allowOther })
+  const loop = new DeviceLoop(fd, filesystem.slabs)
   const registry = request.registry ?? new Registry()
   const { acls = false, writeback = false } = request
   const readOnly = flags.readOnly === true

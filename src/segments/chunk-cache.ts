@@ -395,8 +395,9 @@ export class ChunkCache {
         signal: fetch.abort.signal,
       })
       const costMs = ended(body.length, this.#clock.monotonicMs())
-      // Where it was tried more than once, what the others got is left to the collector.
+      // Where it was tried more than once, somebody may still write to what the others got.
       const isOurs = given.length === 1 && given[0] === body
+      if (isOurs) given.pop()
       const chunk = new Chunk({ serial: ++this.#serial, segment: held.id, start, body }, isOurs ? this.#memory : null)
       chunk.isForNeighbours = fetch.isForNeighbours
       for (let i = 0; i < fetch.waiting; i++) chunk.hold()
@@ -412,6 +413,7 @@ export class ChunkCache {
       const why = missing ? 'is missing' : `cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`
       throw new FsError('EIO', `${key} ${why}`, { cause })
     } finally {
+      for (const { buffer } of given) this.#memory.drop(buffer)
       this.#release(held)
     }
   }

@@ -4,6 +4,7 @@
 // Must stay true: memory is used again only when the cache has forgotten its chunk and nobody holds it; never when views of it
 // were lent, for then nobody knows who reads them.
 import assert from 'node:assert'
+import { dropUncounted, uncountedMemory } from '../platform/index.ts'
 import type { SegmentId } from './segment-store.ts'
 
 export class Chunk {
@@ -62,6 +63,7 @@ export class Chunk {
 
   /** Views of it go to somebody who will not say when he is done. */
   lend(): void {
+    this.#memory?.drop(this.body.buffer)
     this.#memory = null
   }
 
@@ -107,7 +109,7 @@ export class ChunkMemory {
   readonly #slabBytes: number
   readonly #keptMax: number
   readonly #slabs = new WeakSet<ArrayBufferLike>()
-  #free: ArrayBuffer[] = []
+  #free: ArrayBufferLike[] = []
 
   /** Of slabs that nobody uses at most `keptMax` are kept. */
   constructor({ slabBytes, keptMax }: { slabBytes: number; keptMax: number }) {
@@ -118,15 +120,21 @@ export class ChunkMemory {
   allocate(lengthBytes: number): Buffer {
     if (lengthBytes > this.#slabBytes || lengthBytes < this.#slabBytes * SLAB_SHARE_MIN)
       return Buffer.allocUnsafeSlow(lengthBytes)
-    const slab = this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#slabBytes).buffer
+    const slab = this.#free.pop() ?? uncountedMemory(this.#slabBytes)
     this.#slabs.add(slab)
     return Buffer.from(slab, 0, lengthBytes)
   }
 
   /** Takes a slab back; any other memory is left to the collector. */
   free({ buffer }: Buffer): void {
-    if (!this.#slabs.has(buffer) || this.#free.length >= this.#keptMax) return
-    assert(!this.#free.includes(buffer as ArrayBuffer), 'a slab is freed once')
-    this.#free.push(buffer as ArrayBuffer)
+    if (!this.#slabs.has(buffer)) return
+    assert(!this.#free.includes(buffer), 'a slab is freed once')
+    if (this.#free.length < this.#keptMax) this.#free.push(buffer)
+    else this.drop(buffer)
+  }
+
+  /** Somebody has views of it, and will not say when he is done. */
+  drop(memory: ArrayBufferLike): void {
+    if (this.#slabs.delete(memory)) dropUncounted(memory.byteLength)
   }
 }

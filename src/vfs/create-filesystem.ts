@@ -177,6 +177,7 @@ export function createFilesystem(options: FilesystemOptions): MountedFilesystem 
     lookup: reading((_caller, parent, name) => lookup(context, parent, name)),
     forget: (ino, count) => forget(context, ino, count),
     getattr: reading((ino, _handle, caller) => getattr(context, ino, caller)),
+    slabs: streams.slabs,
     setattr: changing((caller, ino, changes) => setattr(context, caller, ino, changes)),
     dropSetId: changing((ino, ahead) => dropSetId(context, ino, ahead)),
     readlink: reading((ino) => readlink(context, ino)),

@@ -9,6 +9,7 @@
 // - Names are bytes, not text: any but "/" and NUL, 1 to 255 of them.
 // - The kernel checks modes (default_permissions); the implementation does what the kernel cannot: existence, types,
 //   emptiness, setgid inheritance, names' lengths, limits.
+import type { Slab, Streams } from '../data/index.ts'
 import type { Attributes, Ino } from '../meta/index.ts'
 import type { MaybePromise, Timespec } from '../platform/index.ts'
 import type { Lease } from '../segments/index.ts'
@@ -87,6 +88,8 @@ export interface DirectorySink {
 export interface WriteOptions {
   /** The program wrote some time ago, and was let. When that was comes by setattr: the times stay. */
   readonly isLate?: boolean
+  /** The data lies in it, from its beginning on, and nothing else: it may be kept, and has one holder more then. */
+  readonly slab?: Slab | undefined
 }
 
 /** A change of a file's bytes that is to come. */
@@ -118,6 +121,8 @@ export interface FilesystemStatistics {
 }
 
 export interface Filesystem {
+  /** Memory for what is written: WriteOptions.slab. */
+  readonly slabs?: Streams['slabs']
   /** Finds `name` in `parent`. ENOENT when there is none: `negativeTtlSec` says how long the kernel may believe that.
    *  Each Entry given out counts one reference, until `forget`. "." is `parent` itself, a file too, and ".." the directory that
    *  holds it: so are file handles found again; `parent` may then be any number, and ESTALE says that there is no such inode. */

@@ -205,7 +205,7 @@ export function write(
   if (dirty !== undefined) {
     if (!isLate) assertAppends(context, ino, { offset, sizeBytes: dirty.attributes.sizeBytes })
     if (quotas.isActive) quotas.checkStreamSize(ino, end)
-    dirty.write(offset, data, isLate ? dirty.attributes.mtime : clock.now())
+    dirty.write(offset, data, isLate ? dirty.attributes.mtime : clock.now(), how?.slab)
     writeback.streamChanged(dirty)
     return data.length
   }
@@ -217,7 +217,7 @@ export function write(
     if (quotas.isActive) quotas.checkSize(node, end)
     dropCapabilityOf(context, node)
     const stream = openStream(context, node)
-    stream.write(offset, data, isLate ? stream.attributes.mtime : clock.now())
+    stream.write(offset, data, isLate ? stream.attributes.mtime : clock.now(), how?.slab)
     writeback.streamChanged(stream)
     return data.length
   })

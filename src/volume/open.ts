@@ -189,7 +189,11 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     onPressure: () => filesystem.writeBackUnderPressure(),
     onError: (error) => log('warn', (error as Error).message),
   })
-  spareBytes = () => lentBytes(shares, { dirtyBytes: streams.dirtyBytes, changeBytes: database.status.changeBytes })
+  spareBytes = () => {
+    // Memory for writes that nobody uses now is somebody else's first.
+    streams.slabs.dropSpare()
+    return lentBytes(shares, { dirtyBytes: streams.dirtyBytes, changeBytes: database.status.changeBytes })
+  }
   const filesystem = createFilesystem({
     database,
     streams,

@@ -84,7 +84,7 @@ describe('Generation', () => {
     const { slab } = first!.region!
     generation.release({ named: false, poison: false })
     expect(dirty).toBe(0)
-    expect(slab.regions).toBe(0)
+    expect(slab.holders).toBe(0)
   })
 })
 

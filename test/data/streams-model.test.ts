@@ -8,6 +8,7 @@ import { BLOCK_BYTES, type SegmentId } from '../../src/segments/index.ts'
 import { World } from './world.ts'
 
 const FILE_BYTES = 6 * BLOCK_BYTES
+const SLAB_BYTES = 2 * BLOCK_BYTES
 
 const offset = fc.oneof(
   fc.nat(FILE_BYTES),
@@ -16,7 +17,7 @@ const offset = fc.oneof(
 )
 const length = fc.oneof(
   fc.integer({ min: 1, max: 5000 }),
-  fc.constantFrom(4096, BLOCK_BYTES, 2 * BLOCK_BYTES),
+  fc.constantFrom(4096, BLOCK_BYTES, SLAB_BYTES),
   fc.integer({ min: 1, max: 3 * BLOCK_BYTES }),
 )
 const ino = fc.integer({ min: 1, max: 2 })
@@ -46,6 +47,9 @@ class File {
   constructor(readonly ino: number) {}
 }
 
+/** Slabs that were kept in place of a copy, in all runs. */
+let adopted = 0
+
 class Run {
   readonly world: World
   readonly files = new Map<number, File>()
@@ -54,7 +58,7 @@ class Run {
   time = 0
 
   constructor(maxPieceBytes: number) {
-    this.world = new World({ maxPieceBytes })
+    this.world = new World({ maxPieceBytes, slabBytes: SLAB_BYTES })
     for (const ino of [1, 2]) this.files.set(ino, new File(ino))
   }
 
@@ -65,12 +69,16 @@ class Run {
   }
 
   write(file: File, at: number, lengthBytes: number): void {
-    const data = Buffer.alloc(lengthBytes)
+    const { slabs } = this.world.streams
+    const slab = lengthBytes === SLAB_BYTES ? slabs.take() : undefined
+    const data = slab?.bytes ?? Buffer.alloc(lengthBytes)
     this.seed += 1
     for (let i = 0; i < lengthBytes; i++) data[i] = 1 + ((this.seed * 31 + i * 7 + (i >> 8)) % 255)
     const now = { sec: ++this.time, nsec: 0 }
-    this.stream(file).write(at, data, now)
-    data.fill(0xee)
+    this.stream(file).write(at, data, now, slab)
+    if (slab !== undefined && slab.holders > 1) adopted += 1
+    else data.fill(0xee)
+    if (slab !== undefined) slabs.letGo(slab)
     const wanted = Buffer.alloc(Math.max(file.bytes.length, at + lengthBytes))
     file.bytes.copy(wanted)
     for (let i = 0; i < lengthBytes; i++) wanted[at + i] = 1 + ((this.seed * 31 + i * 7 + (i >> 8)) % 255)
@@ -278,5 +286,7 @@ for (const [blocks, numRuns] of [
       }),
       { numRuns },
     )
+    expect(adopted).toBeGreaterThan(numRuns / 2)
+    adopted = 0
   }, 300_000)
 }

@@ -159,6 +159,66 @@ describe('full runs leave early', () => {
   })
 })
 
+describe('a slab that was read into', () => {
+  const filled = (world: World, seed: number) => {
+    const slab = world.streams.slabs.take()
+    slab.bytes.set(pattern(slab.bytes.length, seed))
+    return slab
+  }
+  const seen = (stream: Stream) =>
+    Buffer.concat(
+      stream.plan(0, 4 * MIB, []).map((part) => (part.kind === 'memory' ? part.bytes : Buffer.alloc(lengthOf(part)))),
+    )
+
+  test('is kept in place of a copy, until what it holds is recorded', () => {
+    const world = new World({ maxPieceBytes: 8 * MIB })
+    const stream = world.streams.open(7, fresh)
+    const slab = filled(world, 1)
+    stream.write(10, slab.bytes, at(2), slab)
+    expect(slab.holders).toBe(2)
+    const [part] = stream.plan(10, MIB, []) as [ReadPart & { kind: 'memory' }]
+    expect([part.bytes.buffer === slab.bytes.buffer, part.bytes.byteOffset]).toEqual([true, slab.bytes.byteOffset])
+    expect(world.streams.dirtyBytes).toBe(MIB)
+    world.streams.slabs.letGo(slab)
+    stream.write(10 + MIB, pattern(100, 2), at(2))
+    stream.write(12, pattern(100, 3), at(2))
+    const frozen = stream.freeze()!
+    frozen.place(world.place(stream.ino, frozen.runs))
+    frozen.changes()
+    stream.recorded()
+    expect(slab.holders).toBe(0)
+    expect(world.streams.slabs.take().bytes.buffer).toBe(slab.bytes.buffer)
+  })
+
+  test('is copied where something in memory lies in the way, or it is not full, and is its owner’s again', () => {
+    const { world, stream } = setup()
+    stream.write(MIB, pattern(100, 1), at(2))
+    const wanted = Buffer.alloc(2 * MIB + 7)
+    wanted.set(pattern(100, 1), MIB)
+    const slab = filled(world, 2)
+    stream.write(7, slab.bytes, at(2), slab)
+    wanted.set(slab.bytes, 7)
+    stream.write(MIB + 7, slab.bytes.subarray(0, 4096), at(2), slab)
+    wanted.set(slab.bytes.subarray(0, 4096), MIB + 7)
+    expect(slab.holders).toBe(1)
+    slab.bytes.fill(0xee)
+    expect(seen(stream).equals(wanted.subarray(0, MIB + 7 + 4096))).toBe(true)
+    world.streams.slabs.letGo(slab)
+    expect(() => world.streams.slabs.letGo(slab)).toThrow('let go once')
+  })
+
+  test('goes when others want the memory, but for a part', () => {
+    const { world } = setup(16 * MIB)
+    const { slabs } = world.streams
+    const taken = Array.from({ length: 10 }, () => slabs.take())
+    for (const slab of taken) slabs.letGo(slab)
+    slabs.dropSpare()
+    const buffers = new Set(taken.map(({ bytes }) => bytes.buffer))
+    const again = Array.from({ length: 10 }, () => slabs.take())
+    expect(again.filter(({ bytes }) => buffers.has(bytes.buffer)).length).toBe(4)
+  })
+})
+
 describe('generations', () => {
   test('bytes of a file stay its own after another file cut its newest run off and was recorded', () => {
     const world = new World({ maxPieceBytes: 8 * MIB })

@@ -39,7 +39,7 @@ export class World {
   #nextId = 1
   #yields: (() => void)[] = []
 
-  constructor(options: { maxPieceBytes: number; dirtyLimitBytes?: number }) {
+  constructor(options: { maxPieceBytes: number; dirtyLimitBytes?: number; slabBytes?: number }) {
     const world = this
     const clock: Clock = {
       now: () => ({ sec: 0, nsec: 0 }),
@@ -51,6 +51,7 @@ export class World {
     this.streams = createStreams({
       maxPieceBytes: options.maxPieceBytes,
       dirtyLimitBytes: options.dirtyLimitBytes ?? 1 << 30,
+      ...(options.slabBytes === undefined ? {} : { slabBytes: options.slabBytes }),
       clock,
       segments: {
         dataPacker: (takeId) => {

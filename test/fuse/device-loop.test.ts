@@ -5,6 +5,7 @@ import { Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type Region, SlabPool } from '../../src/data/slab.ts'
 import { DeviceLoop } from '../../src/fuse/device-loop.ts'
 import { Session } from '../../src/fuse/session.ts'
 import { Registry } from '../../src/observe/index.ts'
@@ -102,6 +103,47 @@ test('data in many parts, some empty, arrives joined', async () => {
     const { payload } = await read(100_000)
     expect(payload.equals(Buffer.concat(parts))).toBe(true)
   }
+})
+
+test('what a WRITE keeps of its slab is not read into again, at once or later', async () => {
+  const slabs = new SlabPool({ keepBytes: 0, slabBytes: 8192 })
+  const [ours, theirs] = libc().socketpair() as [number, number]
+  loop.stop()
+  peer.destroy()
+  loop = new DeviceLoop(ours, slabs)
+  peer = new Socket({ fd: theirs })
+  peer.on('data', (data) => {
+    received = Buffer.concat([received, data])
+  })
+  const memory = serve()
+  await ask(init())
+  const kept: Region[] = []
+  let waits: Promise<void> | null = null
+  memory.write = (_handle, _ino, _offset, data, how) => {
+    if (how?.slab !== undefined) kept.push(slabs.adopt(how.slab))
+    return waits === null ? data.length : waits.then(() => data.length)
+  }
+  const writeOf = (fill: number, size: number) =>
+    request(16, 1, u64(0, 0), u32(size, 0), u64(0), u32(0, 0), Buffer.alloc(size, fill))
+  expect((await ask(writeOf(1, 8192))).payload.readUInt32LE(0)).toBe(8192)
+  expect((await ask(writeOf(2, 8191))).payload.readUInt32LE(0)).toBe(8191)
+  expect((await ask(GETATTR)).error).toBe(0)
+  let release = () => {}
+  waits = new Promise((resolve) => {
+    release = resolve
+  })
+  peer.write(writeOf(3, 8192))
+  while (loop.outstanding === 0) await new Promise((resolve) => setImmediate(resolve))
+  waits = null
+  expect((await ask(writeOf(4, 8192))).payload.readUInt32LE(0)).toBe(8192)
+  release()
+  expect((await reply()).payload.readUInt32LE(0)).toBe(8192)
+  for (let i = 0; i < 3; i++) expect((await ask(writeOf(5, 5000))).error).toBe(0)
+  expect(kept.map(({ slab }) => [slab.holders, slab.bytes[0], slab.bytes[8191]])).toEqual([
+    [1, 1, 1],
+    [1, 3, 3],
+    [1, 4, 4],
+  ])
 })
 
 test('a peer that is gone ends the loop, after the operations under way', async () => {

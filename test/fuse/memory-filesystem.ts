@@ -18,6 +18,7 @@ import type {
   OpenFlags,
   SetAttributes,
   SetXattr,
+  WriteOptions,
 } from '../../src/vfs/index.ts'
 
 const S_IFMT = 0o170000
@@ -226,7 +227,7 @@ export class MemoryFilesystem implements Filesystem {
     return have === end - offset ? parts : [...parts, Buffer.alloc(end - offset - have)]
   }
 
-  write(_handle: Handle, ino: Ino, offset: number, data: Uint8Array): MaybePromise<number> {
+  write(_handle: Handle, ino: Ino, offset: number, data: Uint8Array, _how?: WriteOptions): MaybePromise<number> {
     const node = this.#node(ino)
     if (data.length === 0) return 0
     const end = offset + data.length

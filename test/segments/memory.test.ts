@@ -301,7 +301,11 @@ test('slabs hold bodies of five eighths of their size and more, and few are kept
 
 test('a chunk is given back when it is forgotten and nobody holds it, once', () => {
   const freed: Buffer[] = []
-  const memory = { free: (body: Buffer) => freed.push(body) } as unknown as ChunkMemory
+  const dropped: ArrayBufferLike[] = []
+  const memory = {
+    free: (body: Buffer) => freed.push(body),
+    drop: (bytes: ArrayBufferLike) => dropped.push(bytes),
+  } as unknown as ChunkMemory
   const chunk = () => new Chunk({ serial: 1, segment: 1 as SegmentId, start: 0, body: Buffer.alloc(1) }, memory)
   const [held, lent, forgotten] = [chunk(), chunk(), chunk()]
   held.hold()
@@ -311,7 +315,9 @@ test('a chunk is given back when it is forgotten and nobody holds it, once', () 
   expect(freed).toEqual([held.body])
   expect(() => held.release()).toThrow('released once')
   lent.lend()
+  lent.lend()
   lent.forget()
+  expect(dropped).toEqual([lent.body.buffer])
   forgotten.hold()
   forgotten.release()
   expect(freed.length).toBe(1)
