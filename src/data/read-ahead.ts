@@ -4,7 +4,7 @@
 // behind or 16 MiB ahead of the furthest one still belongs to it. A file may have several at once: several threads, or the
 // parts of an archive. The window is how far ahead of its reader a run is fetched: a segment at first, for with any part of
 // it all of it comes. It grows by the fourfold each time the reader has to wait for what was asked for, and halves when that
-// was not wanted; but it is never more than four times what was read in order so far: whoever reads the head of a file, and for
+// was not wanted; but it is never more than twice what was read in order so far: whoever reads the head of a file, and for
 // whom the kernel reads on, costs two segments. More is asked for as soon as there is room for another segment (half a
 // window, where that is less): with half of a large window empty, half of the requests would not be under way.
 //
@@ -20,7 +20,7 @@ const SEGMENT_BYTES = 8 * 1024 * 1024
 const FIRST_WINDOW_BYTES = SEGMENT_BYTES
 const GROWTH = 4
 /** So many times what was read. */
-const TRUST = 4
+const TRUST = 2
 /** However many read. */
 const LEAST_WINDOW_BYTES = 1024 * 1024
 const BACK_BYTES = 1024 * 1024
