@@ -19,6 +19,8 @@ const EARLY_UPLOADS = 16
 /** A waiting writer is let in for this much room: the largest write of the kernel. */
 const ROOM_PER_WRITER_BYTES = 1024 * 1024
 const UNNAMED_GRACE_MS = 60_000
+/** Of slabs that nobody uses when others want the memory: what is withheld from them at most (volume/memory-shares.ts). */
+const KEPT_BYTES_MAX = 64 << 20
 
 export interface StreamsOptions {
   /** Full runs of this many bytes leave early: the segment store's. */
@@ -75,7 +77,8 @@ class AllStreams implements OwnedStreams, StreamHost {
     this.#options = options
     this.maxPieceBytes = options.maxPieceBytes
     this.takeSegmentId = options.takeSegmentId
-    this.slabs = new SlabPool({ keepBytes: options.dirtyLimitBytes / 4, slabBytes: options.slabBytes })
+    const keepBytes = Math.min(options.dirtyLimitBytes / 4, KEPT_BYTES_MAX)
+    this.slabs = new SlabPool({ keepBytes, slabBytes: options.slabBytes })
   }
 
   get(ino: number): Stream | undefined {

@@ -268,11 +268,12 @@ export class Generation {
 
   /** Whether nothing is in the way. */
   #adopt(start: number, data: Uint8Array, slab: Slab): boolean {
-    assert(data.buffer === slab.bytes.buffer && data.byteOffset === slab.bytes.byteOffset)
+    assert(data.buffer === slab.bytes.buffer && data.byteOffset === slab.bytes.byteOffset && slab.holders === 1)
     const end = start + data.length
     if (this.#pieceRuns > 0) this.#discard(start, end, true)
     const run = this.runs.seek(start)
     if (run !== undefined && run.start < end) return false
+    if (this.#lastWritten?.region) this.#hooks.pool.trim(this.#lastWritten.region)
     this.#insert(start, this.#hooks.pool.adopt(slab), data.length)
     return true
   }

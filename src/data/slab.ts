@@ -140,5 +140,5 @@ function newSlab(lengthBytes: number): Slab {
 }
 
 function drop({ bytes }: Slab): void {
-  dropUncounted(bytes.buffer.byteLength)
+  dropUncounted(bytes.buffer)
 }

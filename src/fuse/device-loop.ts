@@ -32,6 +32,8 @@ const OUTSTANDING_MAX = 1024
 const OUTSTANDING_MAX_BYTES = 64 << 20
 /** Request buffers kept for the next operation that waits; of each 1 MiB only what was written is resident. */
 const SPARE_BUFFERS = 8
+/** Most requests that lie in slabs: what waits for long would keep whole ones from others. */
+const SLABS_MAX = SPARE_BUFFERS + 1
 /** Reads that fail in a way we do not know: so many in a row end the loop. */
 const STRANGE_ERRORS_MAX = 100
 const IOV_MAX = 1024
@@ -49,6 +51,7 @@ export class DeviceLoop implements ReplyPort {
   #handle: RequestHandler | undefined
   readonly #watch: ReadableWatch
   readonly #slabs: Filesystem['slabs']
+  #takenSlabs = 0
   #request: RequestBuffer
   readonly #spare: RequestBuffer[] = []
   readonly #vector = Buffer.from(new ArrayBuffer(IOV_MAX * 16))
@@ -176,7 +179,7 @@ export class DeviceLoop implements ReplyPort {
     request.length = lengthBytes
     const pending = this.#handle!(request)
     if (pending === undefined) {
-      if (isKept(request)) this.#request = this.#inPlaceOf(request)
+      if (this.#isDone(request)) this.#request = this.#inPlaceOf(request)
       return
     }
     this.#outstanding++
@@ -188,8 +191,8 @@ export class DeviceLoop implements ReplyPort {
   #settled(request: RequestBuffer, lengthBytes: number): void {
     this.#outstanding--
     this.#outstandingBytes -= lengthBytes
-    if (this.#spare.length < SPARE_BUFFERS) this.#spare.push(isKept(request) ? this.#inPlaceOf(request) : request)
-    else if (request.slab !== null) this.#slabs!.letGo(request.slab)
+    if (this.#isDone(request) || this.#spare.length === SPARE_BUFFERS) this.#letGo(request)
+    else this.#spare.push(request)
     if (this.#end !== undefined) {
       this.#conclude()
       return
@@ -204,14 +207,27 @@ export class DeviceLoop implements ReplyPort {
   }
 
   #newRequest(): RequestBuffer {
-    const slab = this.#slabs?.take()
-    return new RequestBuffer(slab === undefined ? REQUEST_CAPACITY_BYTES : slab.bytes.length + ROOM_BYTES, slab)
+    if (this.#slabs === undefined || this.#takenSlabs === SLABS_MAX) return new RequestBuffer(REQUEST_CAPACITY_BYTES)
+    this.#takenSlabs++
+    const slab = this.#slabs.take()
+    return new RequestBuffer(slab.bytes.length + ROOM_BYTES, slab)
   }
 
-  /** Its data were kept. */
+  /** Not to be read into again: somebody has its slab, or may have; or it has none, and there may be one now. */
+  #isDone({ slab }: RequestBuffer): boolean {
+    if (slab !== null) return slab.holders > 1 || !slab.reusable
+    return this.#slabs !== undefined && (this.#takenSlabs < SLABS_MAX || this.#spare.length > 0)
+  }
+
   #inPlaceOf(request: RequestBuffer): RequestBuffer {
-    this.#slabs!.letGo(request.slab!)
-    return this.#newRequest()
+    this.#letGo(request)
+    return this.#spare.pop() ?? this.#newRequest()
+  }
+
+  #letGo({ slab }: RequestBuffer): void {
+    if (slab === null) return
+    this.#takenSlabs--
+    this.#slabs!.letGo(slab)
   }
 
   #isFull(): boolean {
@@ -256,8 +272,4 @@ export class DeviceLoop implements ReplyPort {
     if ('reason' in end) this.#resolveEnded(end.reason)
     else this.#rejectEnded(end.error)
   }
-}
-
-function isKept({ slab }: RequestBuffer): boolean {
-  return slab !== null && slab.holders > 1
 }

@@ -4,12 +4,13 @@
 //
 // Must stay true: whoever drops such memory says so (`dropUncounted`). Else nothing tells the collector that it is worth while.
 
-/** Zeros; no page of it is resident before it is written. */
+/** Zeros. */
 export function uncountedMemory(lengthBytes: number): SharedArrayBuffer {
   return new SharedArrayBuffer(lengthBytes)
 }
 
-/** Memory that was not counted is left to the collector: it counts as much now, of memory that nobody touches. */
-export function dropUncounted(lengthBytes: number): void {
-  Buffer.allocUnsafeSlow(lengthBytes)
+/** Memory that was not counted is left to the collector. It counts from now on: as much memory, that nobody touches, goes when it
+ *  goes. Memory of its own would be young, and gone with its count at the next scavenge, which does not look at what is old. */
+export function dropUncounted(memory: ArrayBufferLike): void {
+  Object.assign(memory, { counted: Buffer.allocUnsafeSlow(memory.byteLength) })
 }

@@ -60,6 +60,8 @@ export interface ChunkCacheOptions {
   cacheBytes: number
   /** How much more it may hold now, of what others do not use; asked at each insertion. Whoever needs it back calls `giveWay`. */
   spareBytes?: (() => number) | undefined
+  /** It has begun to use what others leave. */
+  onBorrowed?: (() => void) | undefined
   /** GETs at a time. */
   fetches: number
   segmentSizeBytes: number
@@ -83,6 +85,7 @@ export class ChunkCache {
   readonly #breadth = new Breadth()
   #budgetBytes: number
   readonly #spareBytes: () => number
+  readonly #onBorrowed: () => void
   #bytes = 0
   #serial = 0
 
@@ -92,6 +95,7 @@ export class ChunkCache {
     this.#segmentSizeBytes = options.segmentSizeBytes
     this.#budgetBytes = options.cacheBytes
     this.#spareBytes = options.spareBytes ?? (() => 0)
+    this.#onBorrowed = options.onBorrowed ?? (() => {})
     this.#memory = new ChunkMemory({ slabBytes: options.segmentSizeBytes, keptMax: KEPT_SLABS_MAX })
     this.#queue = new PQueue({ concurrency: options.fetches })
     // Not `max`, which would set room for all of them aside at once.
@@ -444,6 +448,7 @@ export class ChunkCache {
     this.#segments.set(held.id, held)
     this.#bytes += chunk.memoryBytes
     this.#lru.set(chunk.serial, chunk)
+    if (this.#bytes > this.#budgetBytes) this.#onBorrowed()
     this.#shrink()
   }
 

@@ -135,6 +135,6 @@ export class ChunkMemory {
 
   /** Somebody has views of it, and will not say when he is done. */
   drop(memory: ArrayBufferLike): void {
-    if (this.#slabs.delete(memory)) dropUncounted(memory.byteLength)
+    if (this.#slabs.delete(memory)) dropUncounted(memory)
   }
 }

@@ -54,6 +54,8 @@ export interface SegmentStoreOptions {
   cacheBytes: number
   /** How much more the cache may hold at the moment. */
   spareBytes?: () => number
+  /** Called with each insertion that uses it. */
+  onBorrowed?: () => void
   /** PUTs at a time; 20 unless told. */
   uploads?: number
   /** GETs at a time; 20 unless told. */
@@ -111,8 +113,8 @@ class PackedSegmentStore implements TunableSegmentStore {
     this.#volumeUuid = volumeUuid
     const onPut = (id: SegmentId, bytes: number) => this.#sizes.set(id, { bytes, isExact: true })
     this.#uploader = new Uploader({ store, volumeUuid, segmentSizeBytes, uploads, log, onPut })
-    const { spareBytes } = options
-    this.#cache = new ChunkCache({ store, cacheBytes, spareBytes, fetches, segmentSizeBytes, clock })
+    const { spareBytes, onBorrowed } = options
+    this.#cache = new ChunkCache({ store, cacheBytes, spareBytes, onBorrowed, fetches, segmentSizeBytes, clock })
     this.maxPieceBytes = this.#uploader.maxPieceBytes
   }
 

@@ -147,6 +147,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     segmentSizeBytes: identity.json.segmentSize,
     cacheBytes: shares.blockBytes,
     spareBytes: () => spareBytes(),
+    onBorrowed: () => dropSpareSlabs(),
     uploads: options.uploads ?? parallelism,
     fetches: parallelism,
     clock,
@@ -155,6 +156,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
   })
   // Nothing is lent before it is known what is used.
   let spareBytes = () => 0
+  let dropSpareSlabs = () => {}
   const databaseOptions: DatabaseOptions = {
     store,
     segments,
@@ -189,11 +191,8 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
     onPressure: () => filesystem.writeBackUnderPressure(),
     onError: (error) => log('warn', (error as Error).message),
   })
-  spareBytes = () => {
-    // Memory for writes that nobody uses now is somebody else's first.
-    streams.slabs.dropSpare()
-    return lentBytes(shares, { dirtyBytes: streams.dirtyBytes, changeBytes: database.status.changeBytes })
-  }
+  spareBytes = () => lentBytes(shares, { dirtyBytes: streams.dirtyBytes, changeBytes: database.status.changeBytes })
+  dropSpareSlabs = () => streams.slabs.dropSpare()
   const filesystem = createFilesystem({
     database,
     streams,

@@ -207,6 +207,21 @@ describe('a slab that was read into', () => {
     expect(() => world.streams.slabs.letGo(slab)).toThrow('let go once')
   })
 
+  test('takes nothing from what was reserved for the one before', () => {
+    const world = new World({ maxPieceBytes: 8 * MIB })
+    const stream = world.streams.open(7, fresh)
+    let end = 0
+    for (let i = 0; i < 6; i++) {
+      const slab = filled(world, i)
+      stream.write(end, slab.bytes, at(2), slab)
+      world.streams.slabs.letGo(slab)
+      stream.write(end + MIB, pattern(4096, i), at(2))
+      end += MIB + 4096
+    }
+    const buffers = stream.plan(0, end, []).map((part) => (part.kind === 'memory' ? part.bytes.buffer : null))
+    expect(new Set(buffers).size).toBe(7)
+  })
+
   test('goes when others want the memory, but for a part', () => {
     const { world } = setup(16 * MIB)
     const { slabs } = world.streams
