@@ -33,7 +33,13 @@ with open("${name}", "wb") as f:
     for i in range(${mib}): f.write(part)
     os.fsync(f.fileno())'`
     await volume.shell(write('large', 1024))
-    const peaks = { written: peakMib(volume), read: 0, both: 0 }
+    const peaks = { written: peakMib(volume), inTurns: 0, read: 0, both: 0 }
+    // What writers leave readers take, and the other way round: memory that nobody uses any more must go.
+    for (let i = 0; i < 8; i++) {
+      await volume.shell(write('turns', 90))
+      await volume.shell(`dd if=large of=/dev/null bs=1M skip=${i * 100} count=100 iflag=direct status=none`)
+    }
+    peaks.inTurns = peakMib(volume)
     await volume.remountCold()
     await volume.shell('cat large > /dev/null')
     await volume.shell(`python3 -c '${READ_DIRECTLY}'`)
