@@ -67,19 +67,24 @@ function work(workload: string, temperature: 'cold' | 'warm', entries: number, w
   return { workload, temperature, entries, title: `${what}: ${formatCount(entries)} files` }
 }
 
-function dotsOf({ systems, stepLimitSec }: Results, measurements: readonly Measurement[]): Dot[] {
+/** Of one piece of work, measured in rounds: a dot for each system that has a time, or none within the limit. */
+export function dotsOf<M extends Pick<Measurement, 'system' | 'outcome' | 'seconds' | 'cost'>>(
+  { systems, stepLimitSec }: Pick<Results, 'systems' | 'stepLimitSec'>,
+  measurements: readonly M[],
+): Dot[] {
+  const of = (id: string) => measurements.filter(({ system }) => system === id)
   return systems.flatMap(({ id, title: label }): Dot[] => {
     const kind =
       id === 'cairnfs' || id === 'cairnfs-native' || id === 'grown'
         ? 'ours'
-        : id === 'bucket' || id === 'ext4'
+        : id === 'bucket' || id === 'ext4' || id === 'raw'
           ? 'mark'
           : 'peer'
-    const measured = measuredOf(measurements, { system: id })
+    const measured = measuredOf(of(id), {})
     if (measured !== null) {
       return [{ label, seconds: measured.seconds, text: formatSeconds(measured.seconds.median), kind }]
     }
-    const isOver = judgeRounds(select(measurements, { system: id })).kind === 'over limit'
+    const isOver = judgeRounds(of(id)).kind === 'over limit'
     return isOver ? [{ label, seconds: null, text: `> ${stepLimitSec} s`, kind }] : []
   })
 }

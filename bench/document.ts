@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { drawResults } from './chart.ts'
+import { drawDataResults } from './data/chart.ts'
 import { writeDataReport } from './data/report.ts'
 import type { DataResults } from './data/results.ts'
 import { writeReport } from './report.ts'
@@ -12,32 +13,38 @@ import { type SmbResults, writeSmbReport } from './smb/smb.ts'
 const SAMBA = 'docs/SAMBA.md'
 const DOCUMENT = 'docs/BENCHMARKS.md'
 const README = 'README.md'
-/** Of its heading in the document. */
-const ANCHOR = 'large-directories-beside-others'
+/** Of their headings in the document. */
+const ANCHORS = { listing: 'large-directories-beside-others', data: 'reading-and-writing-beside-others' }
 
 /** The files that were written, from the top of the repository. */
 export function writeDocument(repository: string, results: Results): string[] {
-  const { benchmark } = results
-  const chart = drawResults(results)
+  return writeWithChart(repository, 'listing', { report: writeReport(results), chart: drawResults(results) })
+}
+
+/** The same for `data`. */
+export function writeDataDocument(repository: string, results: DataResults): string[] {
+  return writeWithChart(repository, 'data', {
+    report: writeDataReport(results),
+    chart: drawDataResults(results),
+  })
+}
+
+function writeWithChart(
+  repository: string,
+  benchmark: keyof typeof ANCHORS,
+  { report, chart }: { report: string; chart: string | null },
+): string[] {
   const chartName = `${benchmark}.svg`
   const picture = (folder: string) => `![Times of cairnfs and its peers, as a chart](${folder}${chartName})`
   const write = (file: string, content: string) => {
     const path = join(repository, file)
     writeFileSync(path, replaceMarked(readFileSync(path, 'utf8'), { file, benchmark, content }))
   }
-  write(DOCUMENT, (chart === null ? '' : `${picture('')}\n\n`) + writeReport(results))
+  write(DOCUMENT, (chart === null ? '' : `${picture('')}\n\n`) + report)
   if (chart === null) return [DOCUMENT]
-  write(README, `[${picture('docs/')}](${DOCUMENT}#${ANCHOR})\n`)
+  write(README, `[${picture('docs/')}](${DOCUMENT}#${ANCHORS[benchmark]})\n`)
   writeFileSync(join(repository, 'docs', chartName), chart)
   return [DOCUMENT, README, `docs/${chartName}`]
-}
-
-/** Puts the report of `data` into the document; the files that were written. */
-export function writeDataDocument(repository: string, results: DataResults): string[] {
-  const path = join(repository, DOCUMENT)
-  const marks = { file: DOCUMENT, benchmark: results.benchmark, content: writeDataReport(results) }
-  writeFileSync(path, replaceMarked(readFileSync(path, 'utf8'), marks))
-  return [DOCUMENT]
 }
 
 /** Puts the report of `smb` into docs/SAMBA.md. */

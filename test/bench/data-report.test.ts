@@ -1,5 +1,6 @@
 // What `bench -- data` says of results: tables, and promises kept or not by the numbers that were measured.
 import { describe, expect, test } from 'vitest'
+import { drawDataResults } from '../../bench/data/chart.ts'
 import { reportDataPromises } from '../../bench/data/promises.ts'
 import { writeDataReport } from '../../bench/data/report.ts'
 import { type DataMeasurement, type DataResults, mergeDataResults } from '../../bench/data/results.ts'
@@ -81,6 +82,13 @@ describe('promises of data', () => {
       [of('cairnfs', 'read-cold', 2), late('read-cold', 2.5)],
       ['0.80 (2.50 s and 2.00 s): yes'],
       [of('cairnfs', 'read-cold', 2), late('read-cold', 3)],
+      ['0.67 (3.00 s and 2.00 s): **no**'],
+    ],
+    [
+      'of the rate with 1 ms',
+      [of('cairnfs', 'read-cold', 2, { latencyMs: 1 }), late('read-cold', 2.5)],
+      ['0.80 (2.50 s and 2.00 s): yes'],
+      [of('cairnfs', 'read-cold', 2, { latencyMs: 1 }), late('read-cold', 3)],
       ['0.67 (3.00 s and 2.00 s): **no**'],
     ],
     [
@@ -209,5 +217,27 @@ describe('the report of data', () => {
     expect(mergeDataResults([one, other]).systems).toHaveLength(5)
     expect(() => mergeDataResults([one, one])).toThrow('more than one run has 0 ms')
     expect(() => mergeDataResults([one, { ...other, treeBytes: 1 }])).toThrow('differ')
+  })
+})
+
+describe('the chart', () => {
+  const groups = (svg: string) =>
+    [...svg.matchAll(/<text x="130.0" [^>]*font-weight="600">([^<]*)</g)].map(([, title]) => title)
+
+  test('shows work without latency and with the default memory, each system and the ceilings', () => {
+    const svg = drawDataResults(
+      results([
+        ...[of('cairnfs', 'write', 2), of('raw', 'write', 1.5), of('juicefs', 'write', 3), late('write', 9)],
+        ...[of('cairnfs', 'write', 8, { memory: '256M' }), of('cairnfs', 'tree', 0.5)],
+        of('s3fs', 'tree', 300, { outcome: 'over limit' }),
+      ]),
+    )!
+    expect(groups(svg)).toEqual(['write 1,024 MiB, and fsync', 'unpack a source tree of 10,000 files, and sync'])
+    expect([...svg.matchAll(/<circle/g)]).toHaveLength(4)
+    for (const words of ['>2.00 s<', '>1.50 s<', '>&gt; 300 s<', '2026-11-28']) expect(svg).toContain(words)
+  })
+
+  test('is none where nothing of that was measured', () => {
+    expect(drawDataResults(results([late('write', 2), of('cairnfs', 'read-warm', 1)]))).toBeNull()
   })
 })

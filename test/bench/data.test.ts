@@ -80,6 +80,7 @@ describe('the plan of data', () => {
       '0 null',
       '10 null',
       '30 null',
+      '1 null',
       '0 256M',
     ])
     expect(describeDataPlan(parts, SCALE)).toMatch(/in all about [1-5]?\d min\n$/)
