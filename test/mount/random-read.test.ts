@@ -39,7 +39,8 @@ assert len(os.pread(fd, 4096, 5000 * 4096)) == 4096'`)
 
     await run(volume, 'all', 2)
     const again = await volume.status()
-    expect(again.kernel.requests.READ).toBe(all.kernel.requests.READ)
+    // But for what the kernel has dropped meanwhile: it may at any time, as where it reclaims memory ahead of need (DAMON).
+    expect(again.kernel.requests.READ! - all.kernel.requests.READ!).toBeLessThan(PAGES / 100)
     expect(again.requests.get).toBe(all.requests.get)
     await volume.unmount()
   })
