@@ -27,6 +27,7 @@ function results(measurements: DataMeasurement[], part: Partial<DataResults> = {
       { id: 'cairnfs', title: 'cairnfs', version: '0.1.0' },
       { id: 'juicefs', title: 'JuiceFS', version: '1.4.2' },
       { id: 's3fs', title: 's3fs', version: '1.90' },
+      { id: 'rclone', title: 'rclone', version: '1.75' },
       { id: 'raw', title: 'raw client', version: '' },
       { id: 'ext4', title: 'ext4', version: '1.47.0' },
     ],
@@ -62,7 +63,11 @@ describe('promises of data', () => {
     ],
     [
       'write of a large file, and fsync: ahead of every peer',
-      [of('cairnfs', 'write', 5), of('juicefs', 'write', 6), of('s3fs', 'write', 7), of('ext4', 'write', 1)],
+      // Its fsync has sent nothing.
+      [
+        ...[of('cairnfs', 'write', 5), of('juicefs', 'write', 6), of('s3fs', 'write', 7), of('ext4', 'write', 1)],
+        of('rclone', 'write', 1),
+      ],
       ['5.00 s; JuiceFS 6.00 s: yes'],
       [of('cairnfs', 'write', 5), of('juicefs', 'write', 6), of('s3fs', 'write', 4), of('raw', 'write', 1)],
       ['5.00 s; s3fs 4.00 s: **no**'],
@@ -214,7 +219,7 @@ describe('the report of data', () => {
   test('is of several runs when they have no table in common, and are of one scale', () => {
     const [one, other] = [results([of('cairnfs', 'write', 2)]), results([late('write', 2)])]
     expect(mergeDataResults([one, other]).measurements).toHaveLength(2)
-    expect(mergeDataResults([one, other]).systems).toHaveLength(5)
+    expect(mergeDataResults([one, other]).systems).toHaveLength(6)
     expect(() => mergeDataResults([one, one])).toThrow('more than one run has 0 ms')
     expect(() => mergeDataResults([one, { ...other, treeBytes: 1 }])).toThrow('differ')
   })
