@@ -159,6 +159,17 @@ describe('full runs leave early', () => {
   })
 })
 
+test('what is written begins in memory where it can be copied by words, whatever was written before', () => {
+  const world = new World({ maxPieceBytes: 8 * MIB })
+  for (const [index, lengthBytes] of [5, 4096, 1, 100_001, 7].entries()) {
+    const stream = world.streams.open(index + 1, fresh)
+    stream.write(0, pattern(lengthBytes, index), at(2))
+    const [part] = stream.plan(0, lengthBytes, []) as [ReadPart & { kind: 'memory' }]
+    expect(part.bytes.byteOffset % 8).toBe(0)
+    expect(Buffer.from(part.bytes).equals(pattern(lengthBytes, index))).toBe(true)
+  }
+})
+
 describe('a slab that was read into', () => {
   const filled = (world: World, seed: number) => {
     const slab = world.streams.slabs.take()
