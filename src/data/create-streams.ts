@@ -19,8 +19,6 @@ const EARLY_UPLOADS = 16
 /** A waiting writer is let in for this much room: the largest write of the kernel. */
 const ROOM_PER_WRITER_BYTES = 1024 * 1024
 const UNNAMED_GRACE_MS = 60_000
-/** Of slabs that nobody uses when others want the memory: what is withheld from them at most (volume/memory-shares.ts). */
-const KEPT_BYTES_MAX = 64 << 20
 
 export interface StreamsOptions {
   /** Full runs of this many bytes leave early: the segment store's. */
@@ -35,6 +33,8 @@ export interface StreamsOptions {
   onPressure: () => void
   /** Called when another MiB has become dirty: who was lent that memory is to give it back. */
   onGrown?: () => void
+  /** How much memory that nobody uses is kept when others want it; a quarter of the limit unless told. */
+  keptBytes?: number
   /** Memory for writes comes in pieces of this; 1 MiB unless told. */
   slabBytes?: number
   /** An early upload failed (its bytes stay dirty), or unnamed segments could not be deleted: both are tried again. */
@@ -77,8 +77,8 @@ class AllStreams implements OwnedStreams, StreamHost {
     this.#options = options
     this.maxPieceBytes = options.maxPieceBytes
     this.takeSegmentId = options.takeSegmentId
-    const keepBytes = Math.min(options.dirtyLimitBytes / 4, KEPT_BYTES_MAX)
-    this.slabs = new SlabPool({ keepBytes, slabBytes: options.slabBytes })
+    const { dirtyLimitBytes, keptBytes = dirtyLimitBytes / 4 } = options
+    this.slabs = new SlabPool({ keepBytes: keptBytes, slabBytes: options.slabBytes })
   }
 
   get(ino: number): Stream | undefined {

@@ -25,9 +25,17 @@ export interface MemoryShares {
 export function lentBytes(shares: MemoryShares, used: { dirtyBytes: number; changeBytes: number }): number {
   const ofDirty = Math.max(0, shares.dirtyBytes - used.dirtyBytes)
   const ofChanges = Math.max(0, Math.min(shares.changeBytes / 4, shares.changeBytes - used.changeBytes))
-  // Dirty data has 6 of 16 parts: 3 of 16 are half of that.
-  const withheldBytes = Math.min(WITHHELD_MAX_BYTES, shares.dirtyBytes / 2)
-  return Math.max(0, ofDirty + ofChanges - withheldBytes)
+  return Math.max(0, ofDirty + ofChanges - withheldBytes(shares))
+}
+
+/** How much of what is free is never lent: dirty data has 6 of 16 parts, 3 of 16 are half of that. */
+function withheldBytes({ dirtyBytes }: MemoryShares): number {
+  return Math.min(WITHHELD_MAX_BYTES, dirtyBytes / 2)
+}
+
+/** How much memory writers may keep for later while it is lent to others: no more than is withheld. */
+export function keptBytes(shares: MemoryShares): number {
+  return Math.min(shares.dirtyBytes / 4, withheldBytes(shares))
 }
 
 export function shareMemory(memoryBytes: number): MemoryShares {

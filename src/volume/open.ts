@@ -32,7 +32,7 @@ import {
   type PageCache,
   type QuotaAdmin,
 } from '../vfs/index.ts'
-import { lentBytes, shareMemory } from './memory-shares.ts'
+import { keptBytes, lentBytes, shareMemory } from './memory-shares.ts'
 import { type OnRefreshed, openRefreshing } from './refresh.ts'
 import { refuseToWriteReadOnly, type VolumeIdentity } from './volume-json.ts'
 
@@ -184,6 +184,7 @@ export async function openParts(options: OpenVolumeOptions): Promise<VolumeParts
   const streams = createStreams({
     maxPieceBytes: segments.maxPieceBytes,
     dirtyLimitBytes: shares.dirtyBytes,
+    keptBytes: keptBytes(shares),
     clock,
     segments,
     takeSegmentId: () => database.takeId('segment') as SegmentId,

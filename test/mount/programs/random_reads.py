@@ -1,12 +1,14 @@
 """Random reads of pages of 4 KiB, each of which holds its number and that of the write that made it, all over.
 
     random_reads.py make FILE PAGES           writes the file
-    random_reads.py all FILE TIMES            reads every page so often, in no order, and checks it
+    random_reads.py all FILE TIMES            reads every page so often, in no order, and checks it; counts those that the
+                                              kernel's page cache did not have just before (mincore(2))
     random_reads.py beside FILE SECONDS       reads beside somebody who opens the file, overwrites, truncates, maps and closes
                                               it; no read may give what is older than what was written
 
-Prints JSON: reads, seconds, and for `beside` the writer's rounds.
+Prints JSON: reads, seconds, for `all` how many pages were absent, and for `beside` the writer's rounds.
 """
+import ctypes
 import json
 import mmap
 import os
@@ -44,15 +46,36 @@ def open_random(path):
     return fd
 
 
+class Residency:
+    """Which pages of a file the kernel has in its cache. It may drop any of them at any time."""
+
+    def __init__(self, fd):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.mmap.restype = ctypes.c_void_p
+        self.libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+        self.libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+        self.start = self.libc.mmap(None, os.fstat(fd).st_size, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+        assert self.start != ctypes.c_void_p(-1).value, os.strerror(ctypes.get_errno())
+        self.answer = ctypes.create_string_buffer(1)
+
+    def has(self, page):
+        assert self.libc.mincore(self.start + page * PAGE, PAGE, self.answer) == 0, os.strerror(ctypes.get_errno())
+        return self.answer.raw[0] & 1 == 1
+
+
 def read_all(path, times):
     pages = os.stat(path).st_size // PAGE
     fd = open_random(path)
+    resident = Residency(fd)
+    absent = 0
     order = list(range(pages))
     for _ in range(times):
         random.shuffle(order)
         for page in order:
+            if not resident.has(page):
+                absent += 1
             assert number_of(os.pread(fd, PAGE, page * PAGE), page) == 1
-    return {'reads': pages * times}
+    return {'reads': pages * times, 'absent': absent}
 
 
 class Shared:
